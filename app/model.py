@@ -166,7 +166,8 @@ class MapSeries(Struct, frozen=True):
 
     ``norms`` has at most 800 entries. In a longer loop, each entry is the largest norm of several turns. ``per_turn`` is the
     factor by which the norm changes from one turn to the turn before it, as the gradient flows; it is fitted to the logarithms
-    of the norms, and ``null`` if fewer than two are above 0.
+    of the norms, and ``null`` if fewer than two are above 0. ``zero`` is the last turn whose norm is 0, for example because it
+    is too small for the dtype.
     """
 
     name: str
@@ -174,6 +175,7 @@ class MapSeries(Struct, frozen=True):
     least: float | str | None
     greatest: float | str | None
     per_turn: float | None
+    zero: int | None = None
 
 
 class MapInput(Struct, frozen=True):
@@ -292,6 +294,33 @@ class GraphMap(Struct, frozen=True):
     unknown: list[str]
     closed: list[str]
     leaves: list[MapLeaf] = []
+
+
+class MapNumbers(Struct, frozen=True):
+    """The numbers of a map in several passes over its graph, by columns.
+
+    ``view`` is the address of the map. ``boxes``, ``links`` and ``leaves`` are those of the map at this address, in its order:
+    ids of boxes, pairs of indices of the boxes at the ends of an edge, and ids of nodes. ``arrives[i][j]`` is the norm of box
+    ``j`` in pass ``passes[i]`` of step ``steps[i]``, and so are ``passed_on``, ``parameters`` and ``ran``; ``series[i][j]`` is
+    its first series. ``edges[i][j]`` is the norm on link ``j``, and ``arrives_at_leaves[i][j]`` that of leaf ``j``. Pass
+    ``next`` as ``start`` to get the rest.
+    """
+
+    graph: str
+    view: str
+    boxes: list[str]
+    links: list[tuple[int, int]]
+    leaves: list[str]
+    passes: list[int]
+    steps: list[int]
+    arrives: list[list[float | str | None]]
+    passed_on: list[list[float | str | None]]
+    parameters: list[list[float | str | None]]
+    series: list[list[MapSeries | None]]
+    ran: list[list[tuple[int, int] | None]]
+    edges: list[list[float | str | None]]
+    arrives_at_leaves: list[list[float | str | None]]
+    next: int | None
 
 
 SearchField = Literal["id", "parameter", "name", "op", "call", "module", "line", "gradient", "value"]

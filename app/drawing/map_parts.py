@@ -7,9 +7,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
-from ..model import GraphMap, MapBox, MapEdge, MapLeaf, MapNorm, MapSeries
-from . import footer, measure, numerals
-from .pen import Pen, escape, pen
+from ..model import GraphMap, MapBox, MapEdge, MapLeaf, MapNorm
+from . import footer, measure
+from . import map_texts as texts
+from .pen import TITLE, Pen, escape, pen
 from .sheet import Sheet
 from .style import level, scale_position, width
 
@@ -26,8 +27,6 @@ NUMBERS: Final = 66.0
 """Room for the norm at the right of a box."""
 TAG: Final = 110.0
 """Room for the names of the targets of edges that have no lane."""
-ROOMY: Final = 280.0
-"""Width of a box from which the number of its nodes is written with the word."""
 WIDEST_BAR: Final = 22.0
 LEAF: Final = (150, 24)
 """Width and height of a leaf, in pixels."""
@@ -102,9 +101,7 @@ class MapParts:
         selected = box.node is not None and box.node == self.sheet.selected
         outline = pen.paint("surface", "ink") + ' stroke-width="2"' if selected else pen.paint("surface", "line-2")
         shared = f"{count} shared" if (count := self._shared[box.id]) > 0 else ""
-        counts = ", ".join(filter(None, (_counts(box, wide), shared)))
-        counts = measure.fit(counts, (wide - NUMBERS) * 0.7, pen.size, mono=pen.face.fixed)
-        room = wide - NUMBERS - 16 - (pen.wide(counts) + 8 if counts else 0)
+        counts, room = self._shared_room(box.name, [*texts.counts(box, wide), *filter(None, [shared])], wide - NUMBERS - 16)
         norm = self._norm(box.arrives, wide) if self.map.pass_ is not None else ""
         names = f"box {box.kind}" + (" selected" if selected else "")
         attributes = [f'class="{names}"', f'data-group="{escape(box.id)}"']
@@ -116,14 +113,27 @@ class MapParts:
             attributes.append(f'data-frame="{escape(box.frame)}"')
         if box.ran is not None:
             attributes.append(f'data-first="{box.ran[0]}" data-last="{box.ran[1]}"')
+        about = [name for name, norm in (("passed-on", box.passed_on), ("parameters", box.parameters)) if not norm.exact]
+        if about:
+            attributes.append(f'data-about="{" ".join(about)}"')
         role = ' role="img"'
         if box.view is not None:
             role = f' role="button" tabindex="0" aria-expanded="false" data-view="{escape(box.view)}"'
+        title = f"<title>{escape(texts.described_box(box))}</title>"
         return (
-            f'<g {" ".join(attributes)}{role} transform="translate({x:g} {y:g})"><title>{escape(_described(box))}</title>'
+            f'<g {" ".join(attributes)}{role} transform="translate({x:g} {y:g})">{title}'
             f"{behind}<rect {outline} {size}/>"
             f"{pen.title(box.name, room, 10, 18)}{pen.right(counts, wide - NUMBERS - 6, 18)}{norm}{self._bars(box, wide)}</g>"
         )
+
+    def _shared_room(self, name: str, counts: list[str], room: float) -> tuple[str, float]:
+        """Return what is written of the counts beside a name, and the room that is left for the name."""
+        pen = self.pen
+        least = min(pen.wide(name, TITLE, bold=True), 0.6 * room)
+        while len(counts) > 1 and pen.wide(", ".join(counts)) > room - least - 8:
+            counts = counts[:-1]
+        text = measure.fit(", ".join(counts), room - least - 8, pen.size, mono=pen.face.fixed)
+        return text, room - (pen.wide(text) + 8 if text else 0)
 
     # ------------------------------------------------------------------ leaves
 
@@ -135,12 +145,10 @@ class MapParts:
         names = "leaf" + (" stub" if sight.stub else "") + (" selected" if leaf.node == self.sheet.selected else "")
         outline = ' stroke-width="2"' if leaf.node == self.sheet.selected else ""
         room = wide - (20 if sight.stub else NUMBERS + 12)
-        name = measure.fit(_short(leaf.name), room, pen.size, mono=pen.face.fixed)
-        used = numerals.count_of(len(leaf.boxes), "box")
-        described = f"{leaf.name}, leaf, used in {used}" + _gradient(leaf.arrives)
+        name = measure.fit(texts.short_name(leaf.name), room, pen.size, mono=pen.face.fixed)
         return (
             f'<g class="{names}" data-node="{leaf.node}" role="img" transform="translate({x:g} {y:g})">'
-            f"<title>{escape(described)}</title>"
+            f"<title>{escape(texts.described_leaf(leaf))}</title>"
             f'<rect {pen.paint("param-tint", "param-fill")}{outline} width="{wide}" height="{high}" rx="{high / 2:g}"/>'
             f'<text {pen.fill("param")} x="10" y="16">{escape(name)}</text>{norm}</g>'
         )
@@ -153,19 +161,18 @@ class MapParts:
 
     def _norm(self, norm: MapNorm, wide: float) -> str:
         value = norm_of(norm)
-        if value is None:
-            return self.pen.right("–", wide - 10, 18)
-        long = (NUMBERS - 10) * (scale_position(value) or 0.0)
-        bar = f'<rect {self.pen.fill("grad-fill")} x="{wide - NUMBERS:g}" y="20" width="{long:.1f}" height="4"/>'
-        return self._norm_text(norm, wide - 10, 15) + (bar if math.isfinite(value) else "")
+        long = (NUMBERS - 10) * ((None if value is None else scale_position(value)) or 0.0)
+        bar = (
+            f'<rect {self.pen.fill("grad-fill")} x="{wide - NUMBERS:g}" y="20" width="{long:.1f}" height="4" data-field="bar"/>'
+        )
+        return self._norm_text(norm, wide - 10, 15, "–") + bar
 
-    def _norm_text(self, norm: MapNorm, right: float, y: float) -> str:
+    def _norm_text(self, norm: MapNorm, right: float, y: float, missing: str = "") -> str:
         value = norm_of(norm)
-        if value is None:
-            return ""
-        text = ("" if norm.exact else "≈ ") + numerals.typeset(numerals.number(norm.value, 3))
+        text = missing if value is None else ("" if norm.exact else "≈ ") + texts.value(norm)
+        tone = "ink-3" if value is None else "grad" if math.isfinite(value) else "bad"
         return (
-            f'<text {self.pen.fill("grad" if math.isfinite(value) else "bad", "mono ")} x="{right:g}" y="{y:g}" '
+            f'<text {self.pen.fill(tone, "mono ")} x="{right:g}" y="{y:g}" '
             f'text-anchor="end" font-family="{self.pen.face.mono}" data-field="grad">{escape(text)}</text>'
         )
 
@@ -182,9 +189,9 @@ class MapParts:
             share = 0.0 if norm is None else scale_position(float(norm)) or 0.0
             tall = 1.0 + share * (BARS_HIGH - 20)
             path.append(f"M{10 + index * step:.1f} {bottom:g}v-{tall:.1f}h{max(step * 0.8, 0.5):.2f}v{tall:.1f}z")
-        size = f'data-turns="{len(series.norms)}" data-step="{step:.4g}"'
+        size = f'data-turns="{len(series.norms)}" data-step="{step:.10g}"'
         bars = f'<path {self.pen.fill("grad-fill")} {size} d="{"".join(path)}"/>'
-        return bars + self.pen.small(_explained(series), 10, HIGH + BARS_HIGH - 4, wide - 20, "ink-2")
+        return bars + self.pen.small(texts.explained(series), 10, HIGH + BARS_HIGH - 4, wide - 20, "ink-2", "series")
 
     # ------------------------------------------------------------------ edges
 
@@ -194,12 +201,14 @@ class MapParts:
         if edge.gradient and self.map.pass_ is not None:
             name = level(norm)
             look = f'class="shaft {name}" stroke="{self.pen.level(name)}" stroke-width="{min(width(norm), thickest):g}"'
+            look += f' data-thickest="{thickest:g}"' if math.isfinite(thickest) else ""
             look += ' stroke-dasharray="7 3"' if edge.kind == "formula" else ""
         else:
             token = "ink-3" if edge.gradient else "line-2"
             look = f'class="s-{token}" stroke="{self.pen.tokens[token]}"'
         ends = f'data-source="{escape(edge.source)}" data-target="{escape(edge.target)}"'
-        title = f"{self.name(edge.source)} → {self.name(edge.target)}: {_described_edge(edge)}"
+        title = f"{self.name(edge.source)} → {self.name(edge.target)}: {texts.described_edge(edge)}"
+        ends += "" if edge.norm.exact else ' data-about="gradient"'
         return f'<g class="link" role="img" {ends}><title>{escape(title)}</title><path d="{path}" {look}/>{more}</g>'
 
     def name(self, id_: str) -> str:
@@ -238,19 +247,6 @@ def leaf_sights(shown: GraphMap) -> dict[str, LeafSight]:
     return found
 
 
-def _short(name: str) -> str:
-    """Return the last two parts of a parameter's name.
-
-    >>> _short("model.h.3.attn.qkv.weight"), _short("w")
-    ('qkv.weight', 'w')
-    """
-    return ".".join(name.split(".")[-2:])
-
-
-def _gradient(norm: MapNorm) -> str:
-    return "" if norm.value is None else f", gradient {norm.value}"
-
-
 def height(box: MapBox) -> float:
     """Return the height of a box."""
     return HIGH + (BARS_HIGH if box.series else 0)
@@ -261,30 +257,6 @@ def norm_of(norm: MapNorm) -> float | None:
     return None if norm.value is None else float(norm.value)
 
 
-def _counts(box: MapBox, wide: float) -> str:
-    """Return what a box holds: turns and nodes, or the names of the leaves and constants that only a small box uses.
-
-    >>> from msgspec.structs import replace
-    >>> from ..model import MapInput
-    >>> plain = MapBox("n1", "op", "Addmm", 4, 1, None, "n1", None, None, MapNorm(None), MapNorm(None), MapNorm(None))
-    >>> weight, bias = MapInput("n2", "leaf", "weight", 1, False), MapInput("n3", "leaf", "bias", 1, False)
-    >>> _counts(replace(plain, inputs=[weight, bias], own_inputs=3), 300)
-    'weight, bias + 1'
-    """
-    own = [each.name for each in box.inputs if not each.shared]
-    if own and (box.nodes == 1 or wide >= ROOMY):
-        return ", ".join(own) + (f" + {box.own_inputs - len(own)}" if box.own_inputs > len(own) else "")
-    turns = f"× {box.turns:,}" if box.turns is not None else ""
-    kinds = f"{box.kinds:,} kinds" if box.kinds is not None and box.kinds > 1 else ""
-    return ", ".join(filter(None, (turns, kinds, _nodes(box, wide))))
-
-
-def _nodes(box: MapBox, wide: float) -> str:
-    if box.nodes < 2:
-        return ""
-    return f"{box.nodes:,} nodes" if wide >= ROOMY else f"{box.nodes:,}"
-
-
 def _fewer(norms: list[float | str | None]) -> list[float | str | None]:
     """Return at most :data:`MOST_BARS` norms, each the largest of some neighbours."""
     if len(norms) <= MOST_BARS:
@@ -292,49 +264,3 @@ def _fewer(norms: list[float | str | None]) -> list[float | str | None]:
     size = math.ceil(len(norms) / MOST_BARS)
     chunks = [norms[start : start + size] for start in range(0, len(norms), size)]
     return [max(chunk, key=lambda norm: -1.0 if norm is None else float(norm)) for chunk in chunks]
-
-
-def _explained(series: MapSeries) -> str:
-    """Return the text that explains the bars of a series.
-
-    >>> _explained(MapSeries("h", [0.1, 1.0], 0.1, 1.0, 0.1))
-    'h 0.100 … 1.000, ÷ 10 per turn'
-    """
-    low, high = (numerals.typeset(numerals.number(each, 3)) for each in (series.least, series.greatest))
-    text = f"{series.name} {low} … {high}" if low != high else f"{series.name} {low} in every turn"
-    factor = series.per_turn
-    if factor is None or low == high or not math.isfinite(factor) or factor <= 0 or abs(math.log(factor)) < 0.005:
-        return text
-    sign, shown = ("÷", 1 / factor) if factor < 1 else ("×", factor)
-    short = f"{shown:.3g}" if shown < 1000 else numerals.typeset(numerals.number(shown, 3))
-    return f"{text}, {sign} {short} per turn"
-
-
-def _described(box: MapBox) -> str:
-    parts = [box.name, f"{box.nodes:,} nodes" if box.nodes > 1 else ""]
-    if box.turns is not None:
-        parts.append(f"{box.turns:,} turns" + (f" of {box.kinds:,} kinds" if box.kinds is not None and box.kinds > 1 else ""))
-    parts += [f"{each.kind} {each.name}" + (", shared" if each.shared else "") for each in box.inputs]
-    if box.shared_inputs and not box.inputs:
-        parts.append(f"{box.shared_inputs:,} leaves and constants shared with other boxes")
-    if box.line is not None:
-        parts.append(f"line {box.line}")
-    for label, norm in (
-        ("gradient that arrives", box.arrives),
-        ("passed on", box.passed_on),
-        ("of its leaves", box.parameters),
-    ):
-        if norm.value is not None:
-            parts.append(f"{label} {'' if norm.exact else 'about '}{norm.value}")
-    return ", ".join(filter(None, dict.fromkeys(parts)))
-
-
-def _described_edge(edge: MapEdge) -> str:
-    edges = "1 edge" if edge.count == 1 else f"{edge.count:,} edges"
-    if not edge.gradient:
-        return f"{edges}, needs no gradient"
-    if edge.kind == "formula":
-        edges += " out of a derivative"
-    into = f" into {numerals.count_of(edge.tensors, 'tensor')}" if edge.count > 1 else ""
-    norm = "" if edge.norm.value is None else f", gradient {'' if edge.norm.exact else 'about '}{edge.norm.value}"
-    return f"{edges}{into}{norm}"

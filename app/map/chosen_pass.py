@@ -1,6 +1,8 @@
-"""Choose the pass whose numbers are read with a graph."""
+"""Choose the passes whose numbers are read with a graph."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from .. import wire
 from ..errors import InvalidInput
@@ -28,3 +30,11 @@ def chosen_pass(recording: Recording, graph: int, pass_index: int | None, step: 
         if event.graph == graph:
             return event
     raise InvalidInput(f"Step {step} has no pass over graph g{graph}: give a pass, or another step.", where="step")
+
+
+def passes_over(recording: Recording, graph: int, start: int) -> Iterator[wire.PassEvent]:
+    """Yield the passes over a graph, from pass ``start`` on. Raises :class:`NotFound` for an unknown graph."""
+    recording.log.graph(graph)
+    for event in recording.log.passes(max(0, start), recording.log.counts()[1]):
+        if event.graph == graph:
+            yield event

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -10,6 +11,7 @@ from .. import model, wire
 from ..errors import InvalidInput
 from ..recording import Recording
 from ..recording.tensors import json_number
+from .chosen_pass import passes_over
 from .columns import Floats
 from .edge_kinds import formula_pairs
 from .inputs import BoxInputs, inputs_of
@@ -21,6 +23,8 @@ from .view import ShownBox, View, first_view, read_view, reveal
 
 LONGEST_VIEW: Final = 8_000
 """Largest number of characters of a view's address."""
+MOST_CELLS: Final = 400_000
+"""Largest number of nodes, times passes, that an answer sums up."""
 LONGEST_SERIES: Final = 800
 """Largest number of entries of a series."""
 
@@ -34,8 +38,7 @@ def read_map(
     :class:`NotFound` for a graph or pass that does not exist, and :class:`InvalidInput` for a view that is too long, a pass
     over another graph, or a node that the graph does not have.
     """
-    if view is not None and len(view) > LONGEST_VIEW:
-        raise InvalidInput(f"The view has {len(view):,} characters: use at most {LONGEST_VIEW:,}.", where="view")
+    _check_length(view)
     event = recording.log.graph(graph)
     passed = None if pass_index is None else recording.log.pass_(pass_index)
     if passed is not None and passed.graph != graph:
@@ -71,6 +74,49 @@ def read_map(
         closed=shown.closed,
         leaves=[_leaf(tree, gradients, ids, leaf) for leaf in reversed(shown_leaves(tree, shown.boxes))],
     )
+
+
+def read_numbers(recording: Recording, graph: int, view: str, start: int = 0, count: int = 1) -> model.MapNumbers:
+    """Return the numbers of a map in at most ``count`` passes over its graph, from pass ``start`` on.
+
+    The answer has fewer passes over a large graph: see :data:`MOST_CELLS`. Raises :class:`NotFound` for an unknown graph, and
+    :class:`InvalidInput` for a view that is too long.
+    """
+    _check_length(view)
+    tree = known_graph(recording.log.graph(graph)).tree
+    shown = read_view(tree, view)
+    count = min(count, max(1, MOST_CELLS // max(1, tree.graph.count)))
+    over = list(islice(passes_over(recording, graph, start), count + 1))
+    passes, following = over[:count], over[count:]
+    sums = [PassSums(tree, event) for event in passes]
+    intervals = [(box.start, box.end) for box in shown.boxes]
+    # without a pass, the sums have the edges of the view
+    edges = PassSums(tree, None).over(intervals).edges[::-1]
+    found = [each.over(intervals) for each in sums]
+    last = len(intervals) - 1
+    leaves = shown_leaves(tree, shown.boxes)[::-1]
+    return model.MapNumbers(
+        graph=f"g{graph}",
+        view=shown.address,
+        boxes=[box.id for box in reversed(shown.boxes)],
+        links=[(last - edge.source, last - edge.target) for edge in edges],
+        leaves=[f"n{leaf.node}" for leaf in leaves],
+        passes=[event.index for event in passes],
+        steps=[event.step for event in passes],
+        arrives=[[_number(norm) for norm in reversed(each.arriving)] for each in found],
+        passed_on=[[_number(norm) for norm in reversed(each.passed_on)] for each in found],
+        parameters=[[_number(norm) for norm in reversed(each.parameters)] for each in found],
+        series=[[_first_series(each, box) for box in reversed(shown.boxes)] for each in sums],
+        ran=[[each.ran(box.start, box.end) for box in reversed(shown.boxes)] for each in sums],
+        edges=[[_number(edge.norm) for edge in reversed(each.edges)] for each in found],
+        arrives_at_leaves=[[_number(each.arrived_at(leaf.node)) for leaf in leaves] for each in sums],
+        next=following[0].index if following else None,
+    )
+
+
+def _check_length(view: str | None) -> None:
+    if view is not None and len(view) > LONGEST_VIEW:
+        raise InvalidInput(f"The view has {len(view):,} characters: use at most {LONGEST_VIEW:,}.", where="view")
 
 
 def _view(tree: GroupTree, gradients: PassSums, address: str | None, revealed: str | None) -> View:
@@ -158,8 +204,17 @@ def _turns_name(box: ShownBox) -> str:
     return f"turn {box.first}" if box.first == box.last else f"turns {box.first} – {box.last}"
 
 
+def _number(norm: Norm) -> float | str | None:
+    return None if norm.value is None else json_number(norm.value)
+
+
 def _norm(norm: Norm) -> model.MapNorm:
-    return model.MapNorm(None if norm.value is None else json_number(norm.value), norm.exact)
+    return model.MapNorm(_number(norm), norm.exact)
+
+
+def _first_series(gradients: PassSums, box: ShownBox) -> model.MapSeries | None:
+    """Return the series that a picture shows in a box."""
+    return next(map(_series, gradients.carried(box.group, box.first, box.last)), None)
 
 
 def _series(series: CarriedSeries) -> model.MapSeries:
@@ -171,6 +226,7 @@ def _series(series: CarriedSeries) -> model.MapSeries:
         json_number(float(recorded.min())) if len(recorded) else None,
         json_number(float(recorded.max())) if len(recorded) else None,
         per_turn(norms),
+        int(zero[-1]) if len(zero := np.flatnonzero(norms == 0.0)) else None,
     )
 
 

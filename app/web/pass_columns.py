@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from .. import wire
 from ..errors import InvalidInput
+from ..map.chosen_pass import passes_over
 from ..recording import Recording, Tensors, json_number
 from ..recording.table_stack import COUNTS, NUMBERS, FloatArray, PresentMask, TableStack, table_layout
 
@@ -92,16 +93,14 @@ def _over(
     recording: Recording, graph: int, start: int, count: int, fields: Sequence[str]
 ) -> tuple[list[wire.PassEvent], int | None]:
     """Return as many passes over a graph as a response has room for, and the index of the next pass."""
-    recording.graph(graph)  # raises NotFound for an unknown graph
     found: list[wire.PassEvent] = []
-    for event in recording.log.passes(max(0, start), recording.log.counts()[1]):
-        if event.graph == graph:
-            if not found:
-                cells = sum(len(getattr(event, name.partition(".")[0])) // 4 for name in fields)
-                count = min(count, max(1, CELLS // max(1, cells)))
-            if len(found) == count:
-                return found, event.index
-            found.append(event)
+    for event in passes_over(recording, graph, start):
+        if not found:
+            cells = sum(len(getattr(event, name.partition(".")[0])) // 4 for name in fields)
+            count = min(count, max(1, CELLS // max(1, cells)))
+        if len(found) == count:
+            return found, event.index
+        found.append(event)
     return found, None
 
 

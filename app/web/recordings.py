@@ -15,7 +15,7 @@ from ..drawing.picture import MEDIA
 from ..errors import NotFound
 from ..map.models import read_models
 from ..map.query import LONGEST_QUERY
-from ..map.read import LONGEST_VIEW, read_map
+from ..map.read import LONGEST_VIEW, read_map, read_numbers
 from ..map.search import MOST_HITS, search
 from ..recording import Recording, lists
 from ..recording.series import DEFAULT_KEYS, PARAMETER_TENSORS, STATISTICS
@@ -106,6 +106,21 @@ async def read_graph_map(
     recorded = await service_of(request).runs.find(id)
     index = index_of(graph, "g", "graph")
     return await answers.answer(request, recorded, read_map, recorded.recording, index, pass_, view, reveal)
+
+
+@router.get("/graphs/{graph}/map/numbers", **reference.returns(model.MapNumbers, "The numbers, by columns.", 304, 404))
+async def read_map_numbers(
+    request: Request,
+    id: str,
+    graph: str,
+    view: Annotated[str, Query(max_length=LONGEST_VIEW, description="The address of the map, as in its `view`.")] = "",
+    start: Annotated[int, Query(ge=0, le=2**31 - 1, description="Index of the first pass.")] = 0,
+    count: Annotated[int, Query(ge=1, le=100, description="Largest number of passes over this graph.")] = 1,
+) -> Response:
+    """Read the numbers of a map in several passes. Its boxes and edges are the same in all of them."""
+    recorded = await service_of(request).runs.find(id)
+    index = index_of(graph, "g", "graph")
+    return await answers.answer(request, recorded, read_numbers, recorded.recording, index, view, start, count)
 
 
 @router.get("/graphs/{graph}/search", **reference.returns(model.GraphSearch, "The nodes that were found.", 304, 404))

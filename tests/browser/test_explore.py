@@ -117,6 +117,15 @@ WATCH_ANIMATIONS = """() => {
         .reduce((sum, each) => sum + each.getAnimations().filter((one) => !(one instanceof CSSTransition)).length, 0));
     new MutationObserver(count).observe(picture, { childList: true });
 }"""
+WRITTEN = """(expected) => {
+    const parsed = new DOMParser().parseFromString(expected, "image/svg+xml").documentElement;
+    const parts = (svg) => [...svg.querySelectorAll("text, title, .box, .shaft, [data-field=bar], [data-turns]")];
+    const texts = (each) => [each.tagName, each.children.length ? "" : each.textContent, each.dataset.first, each.dataset.last,
+        each.tagName === "g" ? "" : each.getAttribute("class")].join(" ");
+    const sizes = (each) => ["width", "stroke-width", "d"].flatMap((name) => each.getAttribute(name)?.match(/[\\d.]+/g) ?? []);
+    return [document.querySelector("#canvas svg"), parsed].map((svg) =>
+        ({ texts: parts(svg).map(texts), sizes: parts(svg).flatMap(sizes).map(Number) }));
+}"""
 SMALLEST_TEXT = """() => {
     const texts = [...document.querySelectorAll("#canvas svg.map text")].filter((each) => each.getClientRects().length);
     return Math.min(...texts.map((each) => parseFloat(getComputedStyle(each).fontSize) * each.getScreenCTM().a));
@@ -297,12 +306,27 @@ def test_a_parameter_of_the_charts_is_shown_on_the_map(visit: Visit) -> None:
     expect(page.locator("#charts")).not_to_contain_text("no value in any step")
 
 
-def test_a_step_writes_numbers_into_the_same_boxes(visit: Visit) -> None:
-    page = visit("transformer")
+@pytest.mark.parametrize(("name", "layout"), [("transformer", "graph"), ("transformer", "rows")])
+def test_a_step_writes_the_numbers_of_its_picture_into_the_same_boxes(visit: Visit, name: str, layout: str) -> None:
+    view = "m:model.layers.2.attn,m:model/f:model.layers.0/40"
+    page = visit(name, f"?view={view}&layout={layout}")
+    expect(page.locator(f"#canvas svg[data-layout={layout}]")).to_be_visible()
     page.evaluate(WATCH_CHILDREN)
+    pictures: list[str] = []
+    page.on("request", lambda request: pictures.append(request.url) if "graph.svg" in request.url else None)
     before = page.locator("#canvas .box [data-field=grad]").last.text_content()
-    page.get_by_role("button", name="Next step").click()
-    expect(page.locator("#canvas .box [data-field=grad]").last).not_to_have_text(before or "")
+    for button, index in (("Next step", 1), ("Previous step", 0)):
+        page.get_by_role("button", name=button).click()
+        expect(page.locator("#canvas .box [data-field=grad]").last).not_to_have_text(before or "")
+        before = page.locator("#canvas .box [data-field=grad]").last.text_content()
+        assert not pictures, "a step fetches numbers only"
+        path = f"/api/v1{page.url.partition('/r')[2].partition('?')[0].join(('/runs', ''))}/passes/{index}/graph.svg"
+        expected = page.request.get(f"{path}?theme=inline&view={view}&layout={layout}").text()
+        written, drawn = page.evaluate(WRITTEN, expected)
+        assert written["texts"] == drawn["texts"]
+        assert written["sizes"] == pytest.approx(drawn["sizes"], abs=0.11)
+        assert len(written["texts"]) > 90
+        pictures.clear()
     assert page.evaluate("window.added") == 0
     assert page.evaluate("window.first.isConnected")
 

@@ -301,6 +301,30 @@ async def test_a_map_groups_a_graph_and_sums_a_pass(client: httpx.AsyncClient) -
     assert (await client.get(f"{run}/graphs/g0/graph.png", params={"view": ""})).content.startswith(b"\x89PNG")
 
 
+async def test_the_numbers_of_a_map_are_columns_over_the_passes(serve: Serve) -> None:
+    async with serve(many(5)) as client:
+        run = await start(client)
+        path = f"{run}/graphs/g0/map"
+        found = (await client.get(f"{path}/numbers", params={"view": "", "start": 1, "count": 3})).json()
+        assert (found["passes"], found["steps"], found["next"]) == ([1, 2, 3], [1, 2, 3], 4)
+        for row, index in enumerate(found["passes"]):
+            shown = (await client.get(path, params={"view": found["view"], "pass": index})).json()
+            boxes, ids = shown["boxes"], found["boxes"]
+            assert ids == [box["id"] for box in boxes]
+            for column in ("arrives", "passed_on", "parameters"):
+                assert found[column][row] == [box[column]["value"] for box in boxes]
+            assert found["ran"][row] == [box["ran"] for box in boxes]
+            assert found["series"][row] == [next(iter(box["series"]), None) for box in boxes]
+            ends = [[ids[source], ids[target]] for source, target in found["links"]]
+            assert ends == [[edge["source"], edge["target"]] for edge in shown["edges"]]
+            assert found["edges"][row] == [edge["norm"]["value"] for edge in shown["edges"]]
+            assert found["arrives_at_leaves"][row] == [leaf["arrives"]["value"] for leaf in shown["leaves"]]
+        assert len({str(found["arrives"][row]) for row in range(3)}) > 1, "the passes differ"
+        for wrong in ("start=-1", "count=0", "count=101", "view=" + "x" * 9_000):
+            assert (await client.get(f"{path}/numbers?{wrong}")).status_code == 422
+        assert (await client.get(f"{run}/graphs/g9/map/numbers")).status_code == 404
+
+
 async def test_a_graph_is_searched(client: httpx.AsyncClient) -> None:
     run = await start(client)
     found = (await client.get(f"{run}/graphs/g0/search", params={"q": "grad < 0", "step": 0, "limit": 1})).json()

@@ -25,6 +25,8 @@ export function read(search) {
   const direction = query.get("direction");
   if (direction === "BT" || direction === "LR") view.direction = direction;
   if (query.has("view")) view.view = query.get("view");
+  const layout = query.get("layout");
+  if (layout === "graph" || layout === "rows") view.layout = layout;
   if (query.get("show") === "models") view.pane = "models";
   if (query.has("log")) view.logarithmic = true;
   const tab = TABS.find((name) => name === query.get("tab"));
@@ -55,6 +57,7 @@ export function write(view, search) {
   put("pass", changed("pass"));
   put("direction", changed("direction"));
   put("view", changed("view"));
+  put("layout", changed("layout"));
   put("show", changed("pane"));
   put("log", view.logarithmic ? "1" : null);
   put("tab", changed("tab"));

@@ -1,15 +1,16 @@
 // Fetch pictures of passes and graphs. A large graph is drawn as a map. An address names its view; the server chooses the first
 // one.
 
+import { mapFigures } from "./map-figures.js";
 import { form } from "./scene.js";
 
 /** @import {Client} from "../leaves/api.js" */
 /** @import {Pass, Run} from "../leaves/types.js" */
-/** @import {Direction, Picture} from "./state.js" */
+/** @import {Direction, Layout, Picture} from "./state.js" */
 
 const DRAWN = 150; // nodes of a graph above which the server draws a map, as in `app/drawing/plan.py`
 
-/** @typedef {{direction: Direction, view: string | null, viewOf: string | null}} Look */
+/** @typedef {{direction: Direction, view: string | null, viewOf: string | null, layout: Layout | null}} Look */
 
 /**
  * Return functions that fetch pictures.
@@ -20,26 +21,34 @@ const DRAWN = 150; // nodes of a graph above which the server draws a map, as in
 export function pictures(api, once) {
   /** The view that the server chose for each graph: all passes are shown in it. @type {Map<string, string>} */
   const first = new Map();
+  /** How the server laid out the first map of each graph: later ones are laid out alike, so that boxes stay where they are. @type {Map<string, Layout>} */
+  const layouts = new Map();
+  /** The pass whose numbers the picture of a structure has. @type {Map<string, number | undefined>} */
+  const owners = new Map();
+  const figures = mapFigures(api, once);
 
   /**
-   * Return whether a picture is a map, the address of its view, its key in the cache, and two names that other passes may
-   * share: that of its structure and that of the form of its pass.
+   * Return whether a picture is a map, the address of its view and its layout, its key in the cache, and two names that other
+   * passes may share: that of its structure and that of the form of its pass.
    *
    * @param {Run} run
    * @param {string} graph
    * @param {Pass | null} pass
    * @param {Look} look
    */
-  function keysOf(run, graph, pass, { direction, view: chosen, viewOf }) {
+  function keysOf(run, graph, pass, { direction, view: chosen, viewOf, layout: asked }) {
+    const own = `${run.id} ${graph}`;
     const large = (run.graphs.find(({ id }) => id === graph)?.nodes ?? 0) > DRAWN;
     // the view of another graph does not turn a small graph into a map
     const view = large || viewOf === null || viewOf === graph ? chosen : null;
-    const map = view !== null || large || first.has(`${run.id} ${graph}`);
-    const address = map ? (view ?? first.get(`${run.id} ${graph}`) ?? null) : null;
-    // the boxes of a map have sums, which only the server computes
-    const shared = pass ? ((map ? null : form(pass)) ?? `pass ${pass.index}`) : "no pass";
-    const name = `${graph} ${direction}${map ? ` map ${address}` : ""}`;
-    return { map, address, key: `picture ${name} ${shared}`, structure: `${run.id} ${name}`, form: shared };
+    const map = view !== null || large || first.has(own);
+    const address = map ? (view ?? first.get(own) ?? null) : null;
+    const layout = map ? (asked ?? layouts.get(own) ?? null) : null;
+    const known = address !== null && layout !== null;
+    // a map has the same boxes in all passes; their numbers are fetched apart
+    const shared = known ? "map" : pass ? ((map ? null : form(pass)) ?? `pass ${pass.index}`) : "no pass";
+    const name = `${graph} ${direction}${map ? ` map ${layout} ${address}` : ""}`;
+    return { map, known, address, layout, key: `picture ${name} ${shared}`, structure: `${run.id} ${name}`, form: shared };
   }
 
   /** Return a picture from its text. @param {Run} run @param {string} graph @param {Pass | null} pass @param {Look} look @param {string} svg @returns {Picture} */
@@ -47,10 +56,13 @@ export function pictures(api, once) {
     const shown = viewOf(svg);
     const before = keysOf(run, graph, pass, look);
     if (before.address === null && shown !== null) first.set(`${run.id} ${graph}`, shown);
+    const laid = layoutOf(svg);
+    if (before.layout === null && laid) layouts.set(`${run.id} ${graph}`, laid);
     // an address that the server has corrected is still the address of this picture
-    const { key, ...names } = before.address === null ? keysOf(run, graph, pass, look) : before;
+    const { key, ...names } = before.known ? before : keysOf(run, graph, pass, look);
     if (key !== before.key) void once(key, () => Promise.resolve(svg));
-    return { svg, structure: names.structure, form: names.form, map: shown !== null, view: shown };
+    if (!owners.has(key)) owners.set(key, pass?.index);
+    return { svg, structure: names.structure, form: names.form, map: shown !== null, view: shown, layout: laid, figures: null };
   }
 
   return {
@@ -68,16 +80,23 @@ export function pictures(api, once) {
     async get(run, graph, pass, look, shown) {
       const what = pass ? `passes/${pass.index}` : `graphs/${graph}`;
       const { direction } = look;
-      const { key, address } = keysOf(run, graph, pass, look);
-      const svg = await once(key, () => api.picture(picture(run.id, what, "svg", direction, "inline", address)));
+      const { key, address, layout } = keysOf(run, graph, pass, look);
+      const fresh = !owners.has(key);
+      const svg = await once(key, () => api.picture(picture(run.id, what, "svg", direction, "inline", address, layout)));
       const drawn = made(run, graph, pass, look, svg);
-      if (!drawn.map || shown === null || shows(drawn, shown)) return drawn;
-      const path = `${picture(run.id, what, "svg", direction, "inline", drawn.view)}&reveal=${encodeURIComponent(shown)}`;
-      const opened = await once(`${key} reveal ${shown}`, () => api.picture(path));
+      if (!drawn.map || shown === null || shows(drawn, shown)) {
+        const own = keysOf(run, graph, pass, look).key;
+        if (!drawn.map || !pass || drawn.view === null || (fresh && owners.get(own) === pass.index)) return drawn;
+        return { ...drawn, figures: await figures(run, graph, drawn.view, pass.index) };
+      }
+      const path = `${picture(run.id, what, "svg", direction, "inline", drawn.view, layout ?? layoutOf(svg))}&reveal=${encodeURIComponent(shown)}`;
+      const opened = await once(`${key} pass ${pass?.index} reveal ${shown}`, () => api.picture(path));
       const view = viewOf(opened);
       if (view === null) return drawn;
-      const further = { direction, view, viewOf: graph };
-      void once(keysOf(run, graph, pass, further).key, () => Promise.resolve(opened));
+      const further = { ...look, view, viewOf: graph };
+      const keys = keysOf(run, graph, pass, further);
+      if (owners.has(keys.key)) return this.get(run, graph, pass, further, null); // it is shown already, perhaps with other numbers
+      void once(keys.key, () => Promise.resolve(opened));
       return made(run, graph, pass, further, opened);
     },
     /** Keep the picture that the server wrote into the page. @param {Run} run @param {string} graph @param {Pass | null} pass @param {Look} look @param {string} svg */
@@ -98,6 +117,12 @@ function viewOf(svg) {
   return new DOMParser().parseFromString(address, "text/html").documentElement.textContent ?? "";
 }
 
+/** Return how a map is laid out; null if the picture is no map. @param {string} svg @returns {Layout | null} */
+function layoutOf(svg) {
+  const laid = /^<svg[^>]* data-layout="([^"]*)"/.exec(svg)?.[1];
+  return laid === "rows" || laid === "graph" ? laid : null;
+}
+
 /**
  * Return the path of a picture, relative to the path of the API.
  *
@@ -107,7 +132,9 @@ function viewOf(svg) {
  * @param {string} direction
  * @param {string} theme
  * @param {string | null} view  the open groups of a map
+ * @param {Layout | null} layout  of a map; null for the one that the server chooses
  */
-export const picture = (run, what, format, direction, theme, view = null) =>
+export const picture = (run, what, format, direction, theme, view = null, layout = null) =>
   `/runs/${encodeURIComponent(run)}/${what}/graph.${format}?direction=${direction}&theme=${theme}` +
-  (view === null ? "" : `&view=${encodeURIComponent(view)}`);
+  (view === null ? "" : `&view=${encodeURIComponent(view)}`) +
+  (layout === null ? "" : `&layout=${layout}`);

@@ -256,13 +256,13 @@ export function session(store, api, onrun) {
     end,
     /** Fetch steps around the playhead, because it is about to move. */
     prepare: () => tape.prepare(),
-    /** Change the view. @param {Partial<Pick<State, "at" | "phase" | "ran" | "pass" | "apart" | "direction" | "view" | "node">>} view */
+    /** Change the view. @param {Partial<Pick<State, "at" | "phase" | "ran" | "pass" | "apart" | "direction" | "view" | "layout" | "node">>} view */
     go(view) {
       const before = store.get();
       const viewOf = view.view === undefined ? {} : { viewOf: before.graph?.id ?? null };
       store.set({ ...("phase" in view || "at" in view ? { ran: null } : {}), ...view, ...viewOf });
       const now = store.get();
-      const fields = /** @type {const} */ (["at", "pass", "apart", "direction", "view"]);
+      const fields = /** @type {const} */ (["at", "pass", "apart", "direction", "view", "layout"]);
       if (fields.some((field) => now[field] !== before[field])) void load();
       else if (now.node !== before.node) void inspect();
     },

@@ -1,6 +1,6 @@
 // Define the playground's state: the shown recording, and the view of it that the address mirrors.
 
-/** @import {Graph, NodeDetail, Pass, Phase, Run, Step} from "../leaves/types.js" */
+/** @import {Graph, MapSeries, NodeDetail, Pass, Phase, Run, Scalar, Step} from "../leaves/types.js" */
 
 /**
  * The data that the server wrote into the page.
@@ -24,6 +24,7 @@
  *
  * @typedef {{slug: string, title: string, summary: string, program: string}} Example
  * @typedef {"TB" | "BT" | "LR"} Direction
+ * @typedef {"graph" | "rows"} Layout             of a map
  */
 
 /**
@@ -42,6 +43,7 @@
  * @property {string | null} apart                the graph of a displayed tensor, shown instead of a pass
  * @property {Direction} direction
  * @property {string | null} view                 the open groups of a map; null for the view that the server chooses
+ * @property {Layout | null} layout               how a map is laid out; null for the way that the server chooses first
  * @property {string | null} viewOf               the graph that `view` was chosen for; null if it came with the address
  * @property {"graph" | "models"} pane            whether the graph is shown, or the modules as rows
  *
@@ -85,13 +87,29 @@
  * @property {string} form                        pictures of the same structure and form differ in numbers only
  * @property {boolean} map                        the graph is shown as groups, of which a view opens a few
  * @property {string | null} view                 the address of the view that a map shows
+ * @property {Layout | null} layout               how a map is laid out
+ * @property {MapFigures | null} figures          the numbers of a map in the shown pass; null if the picture has them
+ *
+ * The numbers of a map in one pass. A norm is null if it was not recorded.
+ *
+ * @typedef {object} MapFigures
+ * @property {Map<string, BoxFigures>} boxes      by the id of the box
+ * @property {Map<string, Scalar | null>} edges   by the ids of its boxes, separated by a newline
+ * @property {Map<string, Scalar | null>} leaves  by node
+ *
+ * @typedef {object} BoxFigures
+ * @property {Scalar | null} arrives
+ * @property {Scalar | null} passedOn
+ * @property {Scalar | null} parameters
+ * @property {MapSeries | null} series
+ * @property {readonly [number, number] | null} ran
  *
  * @typedef {object} Curves                       numbers over steps
  * @property {readonly number[]} index            steps, ascending
  * @property {Readonly<Record<string, readonly (number | null)[]>>} values    by key; null where a step has none
  */
 
-/** @typedef {Pick<State, "at" | "phase" | "ran" | "node" | "pass" | "apart" | "direction" | "view" | "pane" | "logarithmic" | "tab" | "parameter" | "over" | "compare">} View    the part of the state that the address mirrors */
+/** @typedef {Pick<State, "at" | "phase" | "ran" | "node" | "pass" | "apart" | "direction" | "view" | "layout" | "pane" | "logarithmic" | "tab" | "parameter" | "over" | "compare">} View    the part of the state that the address mirrors */
 
 /** The view of an address without a query. @type {Readonly<View>} */
 export const START = {
@@ -103,6 +121,7 @@ export const START = {
   apart: null,
   direction: "TB",
   view: null,
+  layout: null,
   pane: "graph",
   logarithmic: false,
   tab: "curves",

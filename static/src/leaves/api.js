@@ -1,6 +1,6 @@
 // A client of the server's API. Failed requests, and answers in problem+json, raise `Problem`.
 
-/** @import {Graph, GraphSearch, ModelRows, NodeDetail, Run, RunHeading, Step, Surface} from "./types.js" */
+/** @import {Graph, GraphSearch, MapNumbers, ModelRows, NodeDetail, Run, RunHeading, Step, Surface} from "./types.js" */
 
 const ACCEPTED = 202; // the replay is still running
 const WAIT = 10; // maximum seconds that the server may take to answer a request for a replay
@@ -146,6 +146,18 @@ export function client(base) {
      */
     frames: async (id, graph, start, fields, count = 1000) =>
       (await request(`${run(id)}/frames?graph=${graph}&start=${start}&count=${count}&fields=${fields}`)).json(),
+    /**
+     * Fetch the numbers of a map in several passes.
+     *
+     * @param {string} id
+     * @param {string} graph
+     * @param {string} view
+     * @param {number} start  index of the first pass
+     * @param {number} count  largest number of passes
+     * @returns {Promise<MapNumbers>}
+     */
+    mapNumbers: async (id, graph, view, start, count) =>
+      (await request(`${run(id)}/graphs/${graph}/map/numbers?view=${encodeURIComponent(view)}&start=${start}&count=${count}`)).json(),
     /** Fetch the modules of a pass. @param {string} id @param {number} pass @returns {Promise<ModelRows>} */
     models: async (id, pass) => (await request(`${run(id)}/models?pass=${pass}`)).json(),
     /**

@@ -25,6 +25,7 @@ export function edgeStyle({ scale: { knots, width, levels }, head }) {
   }
 
   return {
+    position: height,
     /** Return the width of the shaft in pixels. @param {number | null} norm */
     width(norm) {
       if (norm !== null && !Number.isFinite(norm)) return (thin + thick) / 2;

@@ -101,6 +101,22 @@
  * @typedef {{id: string, source: string, slot: number, target: string, input: number, gradient: boolean}} GraphEdge
  * @typedef {{id: string, roots: string[], nodes: GraphNode[], edges: GraphEdge[], omitted?: Record<string, number>}} Graph    omitted: numbers of nodes and edges that are left out
  *
+ * @typedef {{name: string, norms: (Scalar | null)[], least: Scalar | null, greatest: Scalar | null, per_turn: number | null, zero: number | null}} MapSeries
+ *
+ * @typedef {object} MapNumbers                   the numbers of a map in several passes: a row for each pass
+ * @property {string[]} boxes
+ * @property {[number, number][]} links           indexes of the boxes at the ends
+ * @property {string[]} leaves                    nodes
+ * @property {number[]} passes
+ * @property {(Scalar | null)[][]} arrives        norms at the boxes, as are the next two
+ * @property {(Scalar | null)[][]} passed_on
+ * @property {(Scalar | null)[][]} parameters
+ * @property {(MapSeries | null)[][]} series
+ * @property {([number, number] | null)[][]} ran
+ * @property {(Scalar | null)[][]} edges          norms on the links
+ * @property {(Scalar | null)[][]} arrives_at_leaves
+ * @property {number | null} next
+ *
  * @typedef {object} ModuleParameter
  * @property {string} id
  * @property {string} node                        its leaf in the graph

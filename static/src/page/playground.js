@@ -200,6 +200,12 @@ for (const button of turns) {
   button.addEventListener("click", () => work.go({ direction }));
 }
 
+const layouts = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("[data-layout-of-map]")]);
+for (const button of layouts) {
+  const layout = /** @type {State["layout"]} */ (button.dataset["layoutOfMap"]);
+  button.addEventListener("click", () => layout !== state.get().picture?.layout && work.go({ layout }));
+}
+
 const chosen = /** @type {HTMLSelectElement} */ (find("#chosen"));
 chosen.addEventListener("change", () => {
   const [kind, id = ""] = chosen.value.split(" ");
@@ -229,7 +235,7 @@ unfold(!matchMedia("(min-width: 761px) and (max-width: 1240px)").matches);
 
 if (given.run && !ended(given.run)) void work.attend(given.run);
 else if (given.run) {
-  const drawn = given.svg_inline && state.get().view === null; // the server draws the view that it chooses
+  const drawn = given.svg_inline && state.get().view === null && state.get().layout === null; // the server draws the view that it chooses
   const svg = (drawn && serverPicture?.outerHTML) || null;
   work.begin({ run: given.run, step: given.step, graph: given.graph, node: state.get().node ?? given.node, svg });
   const { picture: shown } = state.get();
@@ -274,6 +280,8 @@ state.watch(["picture", "absent", "graph", "run", "busy"], (now) => {
     canvas.draw(drawn);
     state.set({ stops: canvas.stops() });
     find("#turns").hidden = drawn.map; // a map is drawn in one direction
+    find("#layouts").hidden = !drawn.map;
+    for (const button of layouts) button.setAttribute("aria-pressed", String(button.dataset["layoutOfMap"] === drawn.layout));
   }
   else if (!shown || absent) canvas.showMessage(absence(now, step));
 });
@@ -321,7 +329,7 @@ state.watch(["trouble"], ({ trouble }) => {
   fill(box, trouble && [h("b", null, trouble.title), ". ", prose(trouble.detail)]);
 });
 
-state.watch(["run", "step", "graph", "apart", "pass", "direction", "view"], (now) => {
+state.watch(["run", "step", "graph", "apart", "pass", "direction", "view", "picture"], (now) => {
   const { graph: shown, apart, direction } = now;
   const offered = choices(now);
   const here = apart ? `graph ${apart}` : `pass ${shownPass(now)?.index}`;
@@ -339,13 +347,13 @@ find("#export").addEventListener("toggle", () => updateExport(state.get())); // 
 
 /** Point the links of the export menu to the shown graph. @param {State} now */
 function updateExport(now) {
-  const { run: recorded, apart, direction, view } = now;
+  const { run: recorded, apart, direction, view, picture: drawn } = now;
   const pass = shownPass(now);
   const what = apart ? `graphs/${apart}` : pass && `passes/${pass.index}`;
   find("#export").hidden = !recorded || !what;
   if (!recorded || !what) return;
   for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("a[data-format]"))) {
-    link.href = api.address(picture(recorded.id, what, link.dataset["format"] ?? "svg", direction, dark() ? "dark" : "light", view));
+    link.href = api.address(picture(recorded.id, what, link.dataset["format"] ?? "svg", direction, dark() ? "dark" : "light", view, drawn?.layout));
   }
   /** @type {HTMLAnchorElement} */ (find("a[data-json]")).href = api.address(`/runs/${recorded.id}`);
 }

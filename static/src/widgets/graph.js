@@ -2,6 +2,7 @@
 
 import { fill, h, widget } from "../leaves/dom.js";
 import { morph } from "../leaves/morph.js";
+import { figureWriter } from "./graph/map-numbers.js";
 import { animateOpening, flag, groupsAround, groupsOf, levels, progress, stopsOf, turnAt, turnId } from "./graph/map.js";
 import { flow, rebindCards } from "./graph/motion.js";
 import { numberWriter } from "./graph/numbers.js";
@@ -10,6 +11,7 @@ import { walk } from "./graph/walk.js";
 
 /** @import {EdgeStyle} from "../leaves/edge-style.js" */
 /** @import {Rebind} from "../leaves/types.js" */
+/** @import {MapFigures} from "./graph/map-numbers.js" */
 /** @import {PictureNumbers} from "./graph/numbers.js" */
 /** @import {Transform} from "./graph/viewport.js" */
 /** @import {Arrow} from "./graph/walk.js" */
@@ -17,7 +19,7 @@ import { walk } from "./graph/walk.js";
 const HASTE = 150; // steps that follow each other within this many milliseconds are shown without transitions
 
 /**
- * @typedef {{svg: string, structure: string, form: string, map: boolean}} Picture
+ * @typedef {{svg: string, structure: string, form: string, map: boolean, figures: MapFigures | null}} Picture
  * @typedef {PictureNumbers & {step: number, moves: readonly {from: string, rebind: Rebind}[]}} Scene
  */
 
@@ -53,6 +55,8 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
   let pace = 0; // milliseconds of a gradient's animation along an edge
   /** @type {ReturnType<typeof numberWriter> | null} */
   let pen = null;
+  /** @type {ReturnType<typeof figureWriter> | null} */
+  let figures = null; // writes the numbers of a map
   /** @type {ReturnType<typeof rebindCards> | null} */
   let names = null;
   /** @type {ReturnType<typeof progress> | null} */
@@ -87,6 +91,7 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
     const shown = svg();
     const map = drawn?.map ?? false;
     pen = shown && !map ? numberWriter(shown, edgeStyle, (shaft, head) => pace && flow(shaft, head, pace)) : null;
+    figures = shown && map ? figureWriter(shown, edgeStyle) : null;
     names = shown && !map ? rebindCards(shown) : null;
     run = shown && map ? progress(shown) : null;
     level = shown && map ? levels(shown) : null;
@@ -204,6 +209,20 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
     onmove(port.transform(), shown);
   }
 
+  /** Show a picture that differs from the shown one in more than its numbers. @param {Picture} picture @param {boolean} same  its structure is the same */
+  function redraw(picture, same) {
+    const parsed = new DOMParser().parseFromString(picture.svg, "image/svg+xml").documentElement;
+    if (!(parsed instanceof SVGSVGElement)) return;
+    const shown = svg();
+    const near = picture.map && Boolean(drawn?.map) && graphOf(picture) === graphOf(drawn);
+    names?.layer.remove();
+    drawn = picture;
+    if (!shown || !same) return replace(parsed, near);
+    morph(shown, parsed);
+    prepare();
+    mark();
+  }
+
   element.addEventListener("click", (event) => {
     if (turn(event)) return;
     const hit = /** @type {Element} */ (event.target).closest("[data-node]");
@@ -254,18 +273,14 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
     draw(picture) {
       message.hidden = true;
       frame.hidden = false;
-      if (picture === drawn || (picture.structure === drawn?.structure && picture.form === drawn.form)) return;
-      const parsed = new DOMParser().parseFromString(picture.svg, "image/svg+xml").documentElement;
-      if (!(parsed instanceof SVGSVGElement)) return;
-      const shown = svg();
       const same = picture.structure === drawn?.structure;
-      const near = picture.map && Boolean(drawn?.map) && graphOf(picture) === graphOf(drawn);
-      names?.layer.remove();
+      if (picture !== drawn && !(same && picture.form === drawn?.form)) redraw(picture, same);
       drawn = picture;
-      if (!shown || !same) return replace(parsed, near);
-      morph(shown, parsed);
-      prepare();
-      mark();
+      if (!picture.figures) return;
+      figures?.(picture.figures);
+      const shown = svg();
+      run = shown && progress(shown);
+      run?.show(reached);
     },
     /** Adopt the picture that the server wrote into the page. @param {Element} element @param {Picture} picture */
     adopt(element, picture) {
