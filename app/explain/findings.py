@@ -110,7 +110,7 @@ def _of_failures(recording: Recording, syntax: Syntax) -> Iterator[RuleFindings]
     for rule, exception in exceptions[:EXCEPTIONS]:
         try:
             finding = rule.explain(Failure(recording, syntax, exception))
-            if (finding.code, finding.line) not in reported and len(found[finding.code]) < MOST:
+            if finding is not None and (finding.code, finding.line) not in reported and len(found[finding.code]) < MOST:
                 reported.add((finding.code, finding.line))
                 found[finding.code].append(structs.replace(finding, origin=finding.origin or _origin(finding, recording)))
         except Exception:

@@ -32,8 +32,8 @@ class FailureRule(Protocol):
     MESSAGES: str
     __doc__: str | None
 
-    def explain(self, failure: Failure) -> model.Finding:
-        """Return the finding for one exception."""
+    def explain(self, failure: Failure) -> model.Finding | None:
+        """Return the finding for one exception, ``None`` if the exception only resembles those of the rule."""
 
 
 @dataclass(frozen=True)

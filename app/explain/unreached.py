@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from .cuts import Cuts
+from .losses import Losses
 from .syntax import Syntax, called
 from .wording import first_line
 
@@ -29,76 +30,129 @@ def replaced(syntax: Syntax, names: Sequence[str], reached: Iterable[str], optim
 
     The optimizer's parameters have names under which passes reach other parameters. ``optimizer`` is the name of its class.
     """
-    if not set(names) <= set(reached):
-        return None
+    reached = set(reached)
     made = next((call.lineno for call in syntax.statements(ast.Call) if called(call) == optimizer), None)
     if made is None:
         return None
     for statement in syntax.statements(ast.Assign):
-        target = statement.targets[0]
-        if statement.lineno > made and isinstance(target, ast.Attribute | ast.Subscript):
-            path = syntax.text(target).replace("[", ".").replace("]", "")
-            if all(f".{name}.".find(f".{path.partition('.')[2] or path}.") >= 0 for name in names):
-                why = (
-                    f"Line {statement.lineno} replaces `{syntax.text(target)}` after line {made} has made the optimizer, which "
-                    "still holds the old parameters. The new parameters get gradients but never change. Make the optimizer "
-                    "after the replacement."
-                )
-                return Cause(statement.lineno, why, True)
+        if statement.lineno > made and _replaces(syntax, statement.targets[0], names, reached):
+            why = (
+                f"Line {statement.lineno} replaces `{syntax.text(statement.targets[0])}` after line {made} has made the "
+                "optimizer, which still holds the old parameters. The new parameters get gradients but never change. Make the "
+                "optimizer after the replacement."
+            )
+            return Cause(statement.lineno, why, True)
     return None
 
 
+def _replaces(syntax: Syntax, target: ast.expr, names: Sequence[str], reached: set[str]) -> bool:
+    """Return whether an assignment to ``target`` replaces the parameters with these names by others that passes reach."""
+    if isinstance(target, ast.Name):
+        root = f"{target.id}."
+        return all(name.startswith(root) for name in names) and any(name.startswith(root) for name in reached)
+    if not isinstance(target, ast.Attribute | ast.Subscript) or not set(names) <= reached:
+        return False
+    path = syntax.text(target).replace("[", ".").replace("]", "")
+    return all(f".{path.partition('.')[2] or path}." in f".{name}." for name in names)
+
+
 def cut(syntax: Syntax, names: Sequence[str], reached: Sequence[str]) -> Cause | None:
-    """Return the first line that cuts the graph of a value computed with all these parameters. No pass reaches any of them."""
+    """Return the first line that cuts the graph of a value computed with all these parameters. No pass reaches any of them.
+
+    The cut counts as a mistake, unless the program writes to the parameters itself, as it does to those of a target network.
+    """
     owners = {_owner(name) for name in names}
-    if len(owners) != 1 or (owner := owners.pop()) in {part for name in reached for part in name.split(".")}:
+    if owners & {part for name in reached for part in name.split(".")}:
         return None
+    losses = Losses(syntax)
     for found in _candidates(syntax):
-        if _uses(syntax, found.operand, owner):
-            why = f"`{first_line(syntax.text(found.node))}` on line {found.node.lineno} cuts the graph: {found.why}"
-            return Cause(found.node.lineno, why, found.certain)
+        if losses.contain(found.node) and all(_uses(syntax, found.operand, owner) for owner in owners):
+            text = first_line(syntax.text(found.node))
+            where = f"`{text}` on line {found.node.lineno}"
+            why = (
+                f"{where} cuts the graph: {found.why}"
+                if found.line is None
+                else f"Line {found.line} cuts the graph: {found.why}"
+            )
+            certain = not any(_written(syntax, owner) for owner in owners)
+            return Cause(found.line or found.node.lineno, why, certain)
     return None
 
 
 @dataclass(frozen=True)
 class _Candidate:
-    """An expression that cuts the graph of its operand."""
+    """An expression that cuts the graph of its operand. ``line`` is another line that causes the cut, if there is one."""
 
     node: ast.expr
     operand: ast.expr
     why: str
-    certain: bool
+    line: int | None = None
 
 
 def _candidates(syntax: Syntax) -> Iterator[_Candidate]:
     """Yield expressions that cut a graph, in the order of their lines."""
     cuts = Cuts(syntax, {})
     count = 0
-    for call in syntax.statements(ast.Call):
-        if count >= CUTS or not syntax.in_loop(call):
-            continue
-        name, first = called(call), call.args[0] if call.args else None
-        if name == "Parameter" and first is not None:
-            why = "`nn.Parameter` makes a new leaf from the numbers, which has no connection to what they were computed from."
-            yield _Candidate(call, first, why, True)
-        elif name == "checkpoint" and first is not None and _reentrant(call):
-            why = (
-                "with `use_reentrant=True`, a checkpoint has a graph only if one of its inputs requires a gradient. "
-                "Use `use_reentrant=False`."
-            )
-            yield _Candidate(call, first, why, True)
-        elif (found := cuts.at(call)) is not None:
-            explicit = name in ("detach", "detach_", "item", "numpy", "tolist", "float")
-            why = found.why if found.why.startswith("`") else found.why[:1].lower() + found.why[1:]
-            yield _Candidate(call, found.operand, why, not explicit and not syntax.printed(call))
-        else:
-            continue
-        count += 1
+    for node in syntax.statements(ast.expr):
+        if count >= CUTS:
+            return
+        if syntax.in_loop(node) and (found := _candidate(syntax, cuts, node)) is not None:
+            count += 1
+            yield found
 
 
-def _reentrant(call: ast.Call) -> bool:
+def _candidate(syntax: Syntax, cuts: Cuts, node: ast.expr) -> _Candidate | None:
+    """Return the cut that an expression is, if it is one."""
+    name = called(node) if isinstance(node, ast.Call) else None
+    first = node.args[0] if isinstance(node, ast.Call) and node.args else None
+    if name == "Parameter" and first is not None:
+        why = "`nn.Parameter` makes a new leaf from the numbers, which has no connection to what they were computed from."
+        return _Candidate(node, first, why)
+    if name in ("checkpoint", "checkpoint_sequential") and first is not None and _reentrant(node):
+        why = (
+            "with `use_reentrant=True`, a checkpoint has a graph only if one of its inputs requires a gradient. "
+            "Use `use_reentrant=False`."
+        )
+        return _Candidate(node, first, why)
+    if (found := cuts.at(node)) is not None:
+        why = found.why if found.why.startswith("`") else found.why[:1].lower() + found.why[1:]
+        return _Candidate(node, found.operand, why)
+    parent = syntax.parent(node)
+    if isinstance(parent, ast.Assign | ast.Return) and (line := syntax.no_grad_line(parent)) is not None:
+        return _Candidate(node, node, f"line {node.lineno} runs without gradients.", line)
+    return None
+
+
+_WRITES: Final = frozenset({"load_state_dict", "copy_", "lerp_", "update_parameters"})
+_KEPT: Final = ("target", "teacher", "ema", "momentum", "frozen", "old", "reference")
+"""Parts of names of networks that a program usually updates itself, or not at all."""
+
+
+def _written(syntax: Syntax, owner: str) -> bool:
+    """Return whether the program changes the parameters of a module without a gradient, or its name says so."""
+    if any(part in _KEPT for part in owner.lower().split("_")):
+        return True
+    loops = (
+        node.iter
+        for node in syntax.statements(ast.For)
+        if "parameters(" in syntax.text(node.iter) and "zip" in syntax.text(node.iter)
+    )
+    calls = (
+        call.func.value
+        for call in syntax.statements(ast.Call)
+        if isinstance(call.func, ast.Attribute) and call.func.attr in _WRITES and syntax.in_loop(call)
+    )
+    return any(_mentions(expression, owner) for expression in (*loops, *calls))
+
+
+def _mentions(root: ast.expr, owner: str) -> bool:
+    return any(owner == (getattr(node, "id", None) or getattr(node, "attr", None)) for node in ast.walk(root))
+
+
+def _reentrant(call: ast.expr) -> bool:
     """Return whether a checkpoint is reentrant, which it is by default."""
-    given = next((keyword.value for keyword in call.keywords if keyword.arg == "use_reentrant"), None)
+    keywords = call.keywords if isinstance(call, ast.Call) else []
+    given = next((keyword.value for keyword in keywords if keyword.arg == "use_reentrant"), None)
     return given is None or (isinstance(given, ast.Constant) and given.value is True)
 
 

@@ -3,8 +3,8 @@
 ## Why it matters
 
 Clipping changes the gradients that `optimizer.step()` reads, so it belongs between `backward()` and `step()`. It has no effect
-after `step()`, or on a generator that is already used up. It also has no effect if its result is not kept: `clamp` returns a
-new tensor, whereas `clamp_` changes the gradient. Training then explodes as if nothing were clipped.
+elsewhere, on another module, or on a generator that is already used up. It also has no effect if its result is not kept:
+`clamp` returns a new tensor, whereas `clamp_` changes the gradient. Training then explodes as if nothing were clipped.
 
 ## Example
 
@@ -50,17 +50,19 @@ from typing import Final
 
 from ... import model
 from ...recording import Recording
+from ..blocks import around, calls_in, order
+from ..generators import used_up
+from ..losses import bindings
+from ..modules import makes_layer, module_classes
 from ..syntax import Syntax, called
+from ..wording import listed
 
 CODE: Final = "clip-unused"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
-_CLIPS: Final = frozenset({"clip_grad_norm_", "clip_grad_value_", "clip_grad_norm", "clip_grads_with_norm_"})
+CLIPS: Final = frozenset({"clip_grad_norm_", "clip_grad_value_", "clip_grad_norm", "clip_grads_with_norm_"})
+"""Functions of `torch.nn.utils` that clip gradients."""
 _NEW: Final = frozenset({"clamp", "clip", "mul", "div", "nan_to_num", "renorm", "clamp_min", "clamp_max"})
 """Methods that return a new tensor. With an underscore at the end of its name, each changes the tensor itself."""
-_GENERATORS: Final = frozenset({"parameters", "named_parameters", "filter", "map", "iter"})
-"""Functions that return an iterator, which can be read only once."""
-_READS: Final = frozenset({"list", "tuple", "sum", "set", "sorted"})
-"""Functions that read all of an iterator."""
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
@@ -68,63 +70,124 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
     if not recording.log.counts()[1]:
         return
     yield from _discarded(syntax)
+    roots = {name.partition(".")[0] for parameter in recording.parameters() for name in parameter.names}
     for call in syntax.statements(ast.Call):
-        if called(call) in _CLIPS:
-            stepping = _step_before(syntax, call)
-            if stepping is not None:
-                yield _finding(
-                    call.lineno,
-                    f"Line {call.lineno} clips the gradients after the update on line {stepping} has used them.",
-                    "Clipping changes the gradients that `step()` reads. Move it between `backward()` and `step()`.",
-                )
-            elif (used := _used_up(syntax, call)) is not None:
-                name, line = used
-                yield _finding(
-                    call.lineno,
-                    f"`{name}` is empty when line {call.lineno} clips its gradients, because line {line} has used it up.",
-                    f"`{name}` is a generator, which can be read only once. Make it a list: `list(…)`.",
-                )
+        if called(call) in CLIPS and (found := _without_effect(syntax, call, roots)) is not None:
+            yield _finding(call.lineno, *found)
 
 
 def _finding(line: int, message: str, why: str) -> model.Finding:
     return model.Finding(code=CODE, severity="warning", file=None, line=line, step=None, node=None, message=message, why=why)
 
 
+def _without_effect(syntax: Syntax, call: ast.Call, roots: set[str]) -> tuple[str, str] | None:
+    """Return the two sentences about a call that clips without an effect; ``None`` for other calls.
+
+    ``roots`` are the first parts of the names of the parameters that a pass has reached.
+    """
+    line = call.lineno
+    if (stepping := _step_before(syntax, call)) is not None:
+        message = f"Line {line} clips the gradients after the update on line {stepping} has used them."
+        return message, "Clipping changes the gradients that `step()` reads. Move it between `backward()` and `step()`."
+    if (passing := _backward_after(syntax, call)) is not None:
+        message = f"Line {line} clips the gradients before the `backward()` on line {passing} computes them."
+        return message, "There is nothing to clip at that point. Move the line between `backward()` and `step()`."
+    if (used := used_up(syntax, call)) is not None:
+        name, reading = used
+        because = f"line {reading} has used it up" if reading != line else "the first iteration has used it up"
+        message = f"`{name}` is empty when line {line} clips its gradients, because {because}."
+        return message, f"`{name}` is a generator, which can be read only once. Make it a list: `list(…)`."
+    owner = _owner(call)
+    if owner is not None and roots and owner not in roots and _is_layer(syntax, owner):
+        message = f"Line {line} clips the gradients of `{owner}`, which no `backward()` has reached."
+        return message, f"`{owner}` has no gradient, and those of {listed(sorted(roots))} are not clipped."
+    return None
+
+
+def _owner(call: ast.Call) -> str | None:
+    """Return the name of the module whose ``parameters()`` a call clips."""
+    match call:
+        case ast.Call(args=[ast.Call(func=ast.Attribute(attr="parameters", value=ast.Name(id=name))), *_]):
+            return name
+    return None
+
+
+def _is_layer(syntax: Syntax, name: str) -> bool:
+    """Return whether each value of a name is a layer that the program makes, not a module that contains another one."""
+    classes = module_classes(syntax)
+    values = [value for target, value in bindings(syntax) if isinstance(target, ast.Name) and target.id == name]
+    return bool(values) and all(
+        isinstance(value, ast.Call)
+        and makes_layer(value, classes)
+        and not any(isinstance(each, ast.Name) for each in value.args)
+        for value in values
+    )
+
+
 def _discarded(syntax: Syntax) -> Iterator[model.Finding]:
     """Yield a finding for each statement that only computes a changed copy of a gradient."""
-    for statement in syntax.statements(ast.Expr):
+    statements: list[ast.Expr | ast.Assign] = [*syntax.statements(ast.Expr), *syntax.statements(ast.Assign)]
+    for statement in statements:
         match statement.value:
-            case ast.Call(func=ast.Attribute(attr=name, value=value)) if name in _NEW and _is_gradient(value):
-                yield _finding(
-                    statement.lineno,
-                    f"`{name}` returns a new tensor that nothing keeps, so line {statement.lineno} leaves the gradient "
-                    "unchanged.",
-                    f"`{name}_`, with an underscore, changes the gradient itself.",
-                )
+            case ast.Call(func=ast.Attribute(attr=name, value=ast.Name(id="torch")), args=[value, *_]) if name in _NEW:
+                pass
+            case ast.Call(func=ast.Attribute(attr=name, value=value)) if name in _NEW:
+                pass
+            case _:
+                continue
+        if _is_gradient(syntax, value) and (isinstance(statement, ast.Expr) or _is_dropped(syntax, statement)):
+            yield _finding(
+                statement.lineno,
+                f"`{name}` returns a new tensor that nothing uses, so line {statement.lineno} leaves the gradient unchanged.",
+                f"`{name}_`, with an underscore, changes the gradient itself.",
+            )
 
 
-def _is_gradient(node: ast.expr) -> bool:
-    """Return whether an expression is a ``.grad``, or its ``.data``."""
+def _is_gradient(syntax: Syntax, node: ast.expr) -> bool:
+    """Return whether an expression is a ``.grad``, its ``.data``, or a name that is first assigned one of them."""
+    if isinstance(node, ast.Name):
+        values = [value for value in syntax.assigned(node.id) if value.lineno < node.lineno]
+        return bool(values) and not isinstance(values[0], ast.Name) and _is_gradient(syntax, values[0])
     if isinstance(node, ast.Attribute) and node.attr == "data":
         node = node.value
     return isinstance(node, ast.Attribute) and node.attr == "grad"
 
 
+def _is_dropped(syntax: Syntax, statement: ast.Assign) -> bool:
+    """Return whether a statement assigns to a name that nothing reads afterwards, in its function."""
+    match statement.targets:
+        case [ast.Name(id=name)]:
+            pass
+        case _:
+            return False
+    function = syntax.function_of(statement)
+    reads = (node for node in syntax.statements(ast.Name) if node.id == name and isinstance(node.ctx, ast.Load))
+    return all(node.lineno <= statement.lineno or syntax.function_of(node) is not function for node in reads)
+
+
 def _step_before(syntax: Syntax, call: ast.Call) -> int | None:
     """Return the line of an update that runs before a call, in the same block and without a pass between them."""
-    statement = syntax.statement_of(call)
-    while statement is not None:
-        block = _block(syntax, statement)
-        for earlier in reversed(block[: block.index(statement)]):
-            names = {called(each) for each in ast.walk(earlier) if isinstance(each, ast.Call)}
-            if names & {"backward", "unscale_", *_CLIPS}:
+    for before, after in around(syntax, call):
+        for earlier in reversed(before):
+            names = calls_in([earlier])
+            if names & {"backward", "unscale_", *CLIPS}:
                 return None
             if "step" in names and isinstance(earlier, ast.Expr):
-                later = block[block.index(statement) + 1 :]
-                again = any(called(each) == "step" for node in later for each in ast.walk(node) if isinstance(each, ast.Call))
-                return earlier.lineno if not again and _is_optimizer_step(syntax, earlier) else None
-        parent = syntax.parent(statement)
-        statement = parent if isinstance(parent, ast.If | ast.With) else None
+                return earlier.lineno if "step" not in calls_in(after) and _is_optimizer_step(syntax, earlier) else None
+    return None
+
+
+def _backward_after(syntax: Syntax, call: ast.Call) -> int | None:
+    """Return the line of the pass that follows a call, if the update follows the pass and nothing was computed before the call.
+
+    The gradients must have been cleared in between: else the call clips those of the step before.
+    """
+    for before, after in around(syntax, call):
+        passing, stepping = order(after, "backward"), order(after, "step")
+        if "backward" in calls_in(before) or passing is None or stepping is None or passing > stepping:
+            return None
+        clears = "zero_grad" in calls_in(before) or order(after[stepping:], "zero_grad") is not None
+        return after[passing].lineno if clears else None
     return None
 
 
@@ -140,44 +203,3 @@ def _is_optimizer_step(syntax: Syntax, statement: ast.Expr) -> bool:
         if isinstance(each.func, ast.Attribute) and each.func.attr == "zero_grad"
     }
     return owner in clears or bool(call.args)
-
-
-def _block(syntax: Syntax, statement: ast.stmt) -> list[ast.stmt]:
-    """Return the statements of the block that a statement is in."""
-    parent = syntax.parent(statement)
-    for field in ("body", "orelse", "finalbody"):
-        block = getattr(parent, field, None)
-        if isinstance(block, list) and statement in block:
-            return block
-    return [statement]
-
-
-def _used_up(syntax: Syntax, call: ast.Call) -> tuple[str, int] | None:
-    """Return the name of a generator that a call gets, and the line that has already used it up."""
-    match call:
-        case ast.Call(args=[ast.Name(id=name), *_]):
-            pass
-        case _:
-            return None
-    values = syntax.assigned(name)
-    if len(values) != 1 or syntax.function_of(values[0]) is not syntax.function_of(call):
-        return None
-    made = values[0]
-    if not isinstance(made, ast.GeneratorExp) and not (isinstance(made, ast.Call) and called(made) in _GENERATORS):
-        return None
-    if _loop(syntax, made) is not None:
-        return None  # each iteration makes a new generator
-    for use in syntax.statements(ast.Name):
-        if use.id == name and isinstance(use.ctx, ast.Load) and made.lineno <= use.lineno < call.lineno:
-            parent = syntax.parent(use)
-            consumes = isinstance(parent, ast.Call) and ("optim." in syntax.text(parent.func) or called(parent) in _READS)
-            if consumes or (isinstance(parent, ast.For) and parent.iter is use):
-                return name, use.lineno
-    return None
-
-
-def _loop(syntax: Syntax, node: ast.AST) -> ast.AST | None:
-    parent = syntax.parent(node)
-    while parent is not None and not isinstance(parent, ast.For | ast.While | ast.FunctionDef):
-        parent = syntax.parent(parent)
-    return parent

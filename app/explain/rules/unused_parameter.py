@@ -41,8 +41,8 @@ for step in range(5):
 - Parameters of runs that build a different graph in different steps, as a mixture of experts does.
 - Runs with a pass that was not recorded.
 
-The finding is a warning if a line of the program certainly cuts the parameter from the loss. Such a line makes a new tensor or
-parameter from the parameter's numbers, or replaces the parameter after the optimizer was made. Otherwise the finding is a note.
+The finding is a warning if a line of the program cuts the parameter from the loss, or replaces the parameter after the
+optimizer was made. In all other cases it is a note, also if the program updates the parameter itself, as in a target network.
 If the optimizer made fewer than three steps, the note says that the run is too short to be sure.
 """
 

@@ -99,6 +99,32 @@ CLIP_UNUSED = {
     "the result of data is dropped": loop(
         "opt.zero_grad()", "loss.backward()", "for p in net.parameters():", "    p.grad.data.mul(0.5)  # clip_", "opt.step()"
     ),
+    "before the pass": loop("opt.zero_grad()", f"{CLIP}(net.parameters(), 1.0)", "loss.backward()", "opt.step()"),
+    "a function whose result is dropped": loop(
+        "opt.zero_grad()",
+        "loss.backward()",
+        "for p in net.parameters():",
+        "    torch.clamp(p.grad, -1, 1)  # clip_",
+        "opt.step()",
+    ),
+    "a name whose result is dropped": loop(
+        "opt.zero_grad()",
+        "loss.backward()",
+        "for p in net.parameters():",
+        "    g = p.grad",
+        "    g = g.clamp(-1, 1)  # clip_",
+        "opt.step()",
+    ),
+    "another module": loop(
+        "opt.zero_grad()",
+        "loss.backward()",
+        f"{CLIP}(other.parameters(), 1.0)",
+        "opt.step()",
+        begin=f"{BEGIN}other = nn.Linear(4, 1)\n",
+    ),
+    "a generator that the call itself has used up": loop(
+        "opt.zero_grad()", "loss.backward()", f"{CLIP}(params, 1.0)", "opt.step()", begin=f"{BEGIN}params = net.parameters()\n"
+    ),
     "a generator that the optimizer has used up": loop(
         "opt.zero_grad()",
         "loss.backward()",
@@ -136,6 +162,19 @@ CLIPPED = {
             "opt = torch.optim.SGD(net.parameters()", "params = list(net.parameters())\nopt = torch.optim.SGD(params"
         ),
     ),
+    "a module that contains the one that learns": loop(
+        "opt.zero_grad()",
+        "loss.backward()",
+        f"{CLIP}(both.parameters(), 1.0)",
+        "opt.step()",
+        begin=f"{BEGIN}both = nn.Sequential(net)\n",
+    ),
+    "the result is used later": loop(
+        "opt.zero_grad()", "loss.backward()", "g = net[0].weight.grad.clamp(-1, 1)", "print(g.norm())", "opt.step()"
+    ),
+    "a new generator in each iteration": loop(
+        "params = net.parameters()", "opt.zero_grad()", "loss.backward()", f"{CLIP}(params, 1.0)", "opt.step()"
+    ),
     "the norm is only measured": loop("opt.zero_grad()", "loss.backward()", f"{CLIP}(net.parameters(), 1e9)", "opt.step()"),
 }
 
@@ -145,7 +184,105 @@ def test_clipping_with_an_effect_is_not_reported(text: str) -> None:
     assert codes(text) == []
 
 
+SCALED = ("opt.zero_grad()", "scaler.scale(loss).backward()", "{clip}", "scaler.step(opt)", "scaler.update()")
+SCALER = f"{BEGIN}scaler = torch.amp.GradScaler('cpu')\n"
+
+
+@pytest.mark.parametrize(
+    "clip",
+    [
+        f"{CLIP}(net.parameters(), 1.0)",
+        "nn.utils.clip_grad_value_(net.parameters(), 0.1)",
+        f"if step > 0: {CLIP}(net.parameters(), 1.0)",
+    ],
+)
+def test_clipping_of_scaled_gradients_is_reported(clip: str) -> None:
+    text = loop(*(line.format(clip=clip) for line in SCALED), begin=SCALER)
+    assert codes(text) == [("clip-scaled", line_of(text, "clip_"))]
+
+
+UNSCALED = {
+    "unscaled before": loop(
+        *(line.format(clip=f"scaler.unscale_(opt); {CLIP}(net.parameters(), 1.0)") for line in SCALED), begin=SCALER
+    ),
+    "a disabled scaler": loop(
+        *(line.format(clip=f"{CLIP}(net.parameters(), 1.0)") for line in SCALED),
+        begin=SCALER.replace("'cpu'", "'cpu', enabled=False"),
+    ),
+    "another clipping, before the scaled pass": loop(
+        "opt.zero_grad()", "loss.backward()", f"{CLIP}(net.parameters(), 1.0)", "opt.step()", begin=SCALER
+    ),
+}
+
+
+@pytest.mark.parametrize("text", UNSCALED.values(), ids=UNSCALED.keys())
+def test_clipping_of_gradients_that_are_not_scaled_is_not_reported(text: str) -> None:
+    assert codes(text) == []
+
+
 STEP = ("opt.zero_grad()", "loss.backward()", "opt.step()")
+MODULE = """\
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Linear(4, 4)
+        {made}
+    def forward(self, x):
+        return {use}
+net = Net()
+opt = torch.optim.SGD(net.parameters(), lr=0.05)
+"""
+LEFT_OUT = {
+    "a list": ("self.heads = [nn.Linear(4, 1) for _ in range(2)]", "sum(head(self.body(x)) for head in self.heads)"),
+    "a list that grows": (
+        "self.heads = []\n        for _ in range(2): self.heads.append(nn.Linear(4, 1))",
+        "sum(head(self.body(x)) for head in self.heads)",
+    ),
+    "a dict": (
+        "self.heads = {'a': nn.Linear(4, 1), 'b': nn.Linear(4, 1)}",
+        "self.heads['a'](x) + self.heads['b'](self.body(x))",
+    ),
+    "a tensor": ("self.scale = torch.ones(1, requires_grad=True)", "self.body(x).sum(1, keepdim=True) * self.scale"),
+    "a layer made in forward": ("pass", "nn.Linear(4, 1)(self.body(x))"),
+}
+
+
+@pytest.mark.parametrize(("made", "use"), LEFT_OUT.values(), ids=LEFT_OUT.keys())
+def test_parameters_that_no_optimizer_holds_are_reported(made: str, use: str) -> None:
+    text = loop(*STEP, begin=BEGIN + MODULE.format(made=made, use=use))
+    (found,) = codes(text)
+    culprit = "return nn.Linear" if made == "pass" else made.splitlines()[-1].strip()
+    assert found == ("not-in-optimizer", line_of(text, culprit))
+
+
+HELD = {
+    "a ModuleList": ("self.heads = nn.ModuleList([nn.Linear(4, 1)])", "sum(head(self.body(x)) for head in self.heads)"),
+    "a registered list": (
+        "self.heads = [nn.Linear(4, 1)]; self.add_module('head', self.heads[0])",
+        "sum(head(self.body(x)) for head in self.heads)",
+    ),
+    "a parameter": ("self.scale = nn.Parameter(torch.ones(1))", "self.body(x).sum(1, keepdim=True) * self.scale"),
+    "a frozen list": (
+        "self.heads = [nn.Linear(4, 1).requires_grad_(False)]",
+        "sum(head(self.body(x)) for head in self.heads)",
+    ),
+    "an input that requires a gradient": ("pass", "self.body(x.clone().requires_grad_()).sum(1, keepdim=True)"),
+}
+
+
+@pytest.mark.parametrize(("made", "use"), HELD.values(), ids=HELD.keys())
+def test_parameters_that_an_optimizer_holds_are_not_reported(made: str, use: str) -> None:
+    assert codes(loop(*STEP, begin=BEGIN + MODULE.format(made=made, use=use))) == []
+
+
+def test_a_list_given_to_the_optimizer_separately_is_not_reported() -> None:
+    made, use = LEFT_OUT["a list"]
+    begin = MODULE.format(made=made, use=use).replace(
+        "(net.parameters()", "([*net.parameters(), *(p for h in net.heads for p in h.parameters())]"
+    )
+    assert codes(loop(*STEP, begin=BEGIN + begin)) == []
+
+
 DECAY = BEGIN.replace("lr=0.05", "lr=0.05, weight_decay=0.1")
 WITHOUT_GRADIENT = {
     "a hook and weight decay": loop(*STEP, begin=f"{DECAY}net[0].weight.register_hook(torch.zeros_like)\n"),

@@ -171,6 +171,12 @@ LOST = {
     "a new tensor": ["term = torch.tensor([each ** 2 for each in extra(x).mean(0)]).sum()", "loss = loss + term"],
     "a new parameter": ["w = nn.Parameter(extra(x).mean(0))", "loss = loss + (w ** 2).sum()"],
     "an index": ["best = extra(x).argmax(1)", "loss = loss + best.float().mean()"],
+    "detached": ["term = extra(x).detach().pow(2).mean()", "loss = loss + term"],
+    "detached, then made a leaf": ["z = extra(x).clone().detach().requires_grad_()", "loss = loss + z.pow(2).mean()"],
+    "data": ["term = (extra(x).data ** 2).mean()", "loss = loss + term"],
+    "numbers": ["scale = float(extra(x).mean())", "loss = loss * scale"],
+    "no_grad": ["with torch.no_grad():", "    term = extra(x).mean()", "loss = loss + term"],
+    "a reentrant checkpoint": ["h = torch.utils.checkpoint.checkpoint(extra, x, use_reentrant=True)", "loss = loss + h.mean()"],
 }
 
 
@@ -195,19 +201,33 @@ model.head = nn.Linear(1, 1)
 REPLACED = {
     "an item": loop(*STEP, begin=f"{BEGIN}net[2] = nn.Linear(8, 1)\n"),
     "an attribute": loop(*STEP, begin=BEGIN + OWN).replace("(net(x) - y)", "(model(x) - y)"),
+    "the whole network": loop(*STEP, begin=f"{BEGIN}net = nn.Sequential(nn.Linear(4, 1))\n"),
+    "a copy of the network": loop(*STEP, begin=f"{BEGIN}net = copy.deepcopy(net)\n"),
     "the weight itself": loop(*STEP, begin=f"{BEGIN}net[2].weight = nn.Parameter(torch.ones(1, 8))\n"),
 }
 
 
 @pytest.mark.parametrize("text", REPLACED.values(), ids=REPLACED.keys())
 def test_a_layer_replaced_after_the_optimizer_was_made_is_reported(text: str) -> None:
-    line = max(number for number, each in enumerate(text.splitlines(), 1) if each.startswith(("net[2]", "model.head")))
+    line = max(
+        number for number, each in enumerate(text.splitlines(), 1) if each.startswith(("net[2]", "model.head", "net = "))
+    )
     assert codes(text) == [("unused-parameter", line)]
 
 
 NOT_LOST = {
     "replaced before": loop(*STEP, begin=BEGIN.replace("opt =", "net[2] = nn.Linear(8, 1)\nopt =")),
-    "detached on purpose": loop("target = extra(x).detach()", "loss = loss + (target ** 2).mean()", *STEP, begin=TWO),
+    "detached on purpose, because the program updates it": loop(
+        "target = extra(x).detach()",
+        "loss = loss + (target ** 2).mean()",
+        *STEP,
+        "for e, p in zip(extra.parameters(), nn.Linear(4, 3).parameters()): e.data.lerp_(p.data, 0.1)",
+        begin=TWO,
+    ),
+    "the network of the targets": loop(
+        "goal = target_net(x).detach()", "loss = loss + (goal ** 2).mean()", *STEP, begin=TWO.replace("extra", "target_net")
+    ),
+    "a value that is only printed": loop("print(extra(x).mean().item() > 9)", *STEP, begin=TWO),
     "a layer that is not used yet": loop(*STEP, begin=TWO),
     "a metric": loop("print(torch.tensor(net(x).mean().item()) > 9)", *STEP, begin=TWO),
 }

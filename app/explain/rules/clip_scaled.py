@@ -1,0 +1,114 @@
+"""Report a clipping of gradients that a gradient scaler has multiplied.
+
+## Why it matters
+
+A `GradScaler` multiplies the loss, often by 65,536, so that small gradients do not become 0 in half precision. Until
+`scaler.unscale_(optimizer)`, or `scaler.step(optimizer)`, all gradients have this factor. Clipping before that shortens nearly
+every gradient to the limit divided by the factor, and training almost stops.
+
+## Example
+
+```python
+import torch
+
+w = torch.ones(2, requires_grad=True)
+optimizer = torch.optim.SGD([w], lr=0.1)
+scaler = torch.amp.GradScaler("cpu")
+for step in range(3):
+    optimizer.zero_grad()
+    loss = (w ** 2).sum()
+    scaler.scale(loss).backward()
+    torch.nn.utils.clip_grad_norm_([w], 1.0)
+    scaler.step(optimizer)
+    scaler.update()
+```
+
+Divide the gradients by the factor first:
+
+```python
+import torch
+
+w = torch.ones(2, requires_grad=True)
+optimizer = torch.optim.SGD([w], lr=0.1)
+scaler = torch.amp.GradScaler("cpu")
+for step in range(3):
+    optimizer.zero_grad()
+    loss = (w ** 2).sum()
+    scaler.scale(loss).backward()
+    scaler.unscale_(optimizer)
+    torch.nn.utils.clip_grad_norm_([w], 1.0)
+    scaler.step(optimizer)
+    scaler.update()
+```
+
+## What it does not report
+
+Scalers that are disabled, because they return the loss unchanged.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import Final
+
+from ... import model
+from ...recording import Recording
+from ..blocks import around, calls_in
+from ..passes import different_graphs
+from ..syntax import Syntax, called
+from .clip_unused import CLIPS
+
+CODE: Final = "clip-scaled"
+SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
+
+
+def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
+    """Yield a finding for each line that clips between the pass of a scaled loss and ``unscale_``."""
+    passes = [call for call in syntax.statements(ast.Call) if called(call) == "backward" and _scaler(call) is not None]
+    if not passes:
+        return
+    scaled = {
+        graph.recording.log.pass_(graph.pass_).line for graph in different_graphs(recording) if _multiplies(graph.roots[0])
+    }
+    for clip in syntax.statements(ast.Call):
+        if called(clip) not in CLIPS:
+            continue
+        call = _pass_before(syntax, clip, passes)
+        if call is not None and call.lineno in scaled:
+            scaler = _scaler(call)
+            yield model.Finding(
+                code=CODE,
+                severity="warning",
+                file=None,
+                line=clip.lineno,
+                step=None,
+                node=None,
+                message=f"Line {clip.lineno} clips gradients that `{scaler}` has multiplied, so it shortens them far too much.",
+                why=f"The pass on line {call.lineno} starts from the scaled loss, and only `{scaler}.step(…)` divides the "
+                f"gradients by the factor. Call `{scaler}.unscale_(…)` with the optimizer before the clipping.",
+            )
+
+
+def _scaler(call: ast.Call) -> str | None:
+    """Return the name of the scaler in ``scaler.scale(loss).backward()``."""
+    match call:
+        case ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Attribute(attr="scale", value=scaler)))):
+            return ast.unparse(scaler)
+    return None
+
+
+def _multiplies(root: model.Node) -> bool:
+    return root.op == "MulBackward0"
+
+
+def _pass_before(syntax: Syntax, clip: ast.Call, passes: list[ast.Call]) -> ast.Call | None:
+    """Return the pass of a scaled loss that runs before a call, without ``unscale_`` between them."""
+    for before, _ in around(syntax, clip):
+        for earlier in reversed(before):
+            if calls_in([earlier]) & {"unscale_", "step"}:
+                return None
+            nodes = set(ast.walk(earlier))
+            if (found := next((call for call in passes if call in nodes), None)) is not None:
+                return found
+    return None

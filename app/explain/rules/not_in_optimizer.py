@@ -1,0 +1,166 @@
+"""Report parameters that get gradients in each step, but that no optimizer changes.
+
+## Why it matters
+
+`parameters()` returns only what a module has registered: parameters, modules, and those in an `nn.ModuleList` or
+`nn.ModuleDict`. It skips layers in a plain list or dict, and tensors that are not an `nn.Parameter`. An optimizer that is made
+from `parameters()` leaves them at their random initial values. The loss may still fall, because the other layers learn.
+
+## Example
+
+```python
+import torch
+from torch import nn
+
+torch.manual_seed(0)
+x, y = torch.randn(8, 4), torch.randn(8, 1)
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = [nn.Linear(4, 4), nn.Linear(4, 4)]
+        self.head = nn.Linear(4, 1)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x).tanh()
+        return self.head(x)
+
+net = Net()
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+for step in range(3):
+    optimizer.zero_grad()
+    loss = ((net(x) - y) ** 2).mean()
+    loss.backward()
+    optimizer.step()
+```
+
+Register the layers with `nn.ModuleList`:
+
+```python
+import torch
+from torch import nn
+
+torch.manual_seed(0)
+x, y = torch.randn(8, 4), torch.randn(8, 1)
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 4)])
+        self.head = nn.Linear(4, 1)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x).tanh()
+        return self.head(x)
+
+net = Net()
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+for step in range(3):
+    optimizer.zero_grad()
+    loss = ((net(x) - y) ** 2).mean()
+    loss.backward()
+    optimizer.step()
+```
+
+## What it does not report
+
+- Runs in which fewer than two steps update parameters with an optimizer.
+- Parameters that the program changes itself, and inputs that require a gradient.
+- Modules that the program leaves out of the optimizer on purpose, as in fine-tuning: nothing shows that they were forgotten.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+from ... import model
+from ...recording import Recording, Tensors
+from ..modules import Unregistered, makes_layer, module_classes, unregistered
+from ..steps import first_steps, is_zero
+from ..syntax import Syntax
+from ..wording import first_line, listed
+
+CODE: Final = "not-in-optimizer"
+SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
+STEPS: Final = 2
+"""Smallest number of steps with an optimizer's update, and of layers of one line that were each used in one step only."""
+
+
+def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
+    """Yield a finding for each attribute, and for each line that makes a layer in every step, with such parameters."""
+    with_gradient: Counter[int] = Counter()
+    changed: set[int] = set()
+    updates = 0
+    for step in first_steps(recording):
+        tensors = Tensors(step.tensors)
+        updates += step.optimizer is not None
+        for row in step.parameters:
+            if row.grad_used >= 0 or (row.update >= 0 and not is_zero(tensors.summary(row.update))):
+                changed.add(row.parameter)
+            elif row.contribution >= 0:
+                with_gradient[row.parameter] += 1
+    if updates < STEPS or not changed:
+        return
+    left = {f"p{index}": count for index, count in with_gradient.items() if index not in changed}
+    if not left:
+        return
+    parameters = [each for each in recording.parameters() if each.id in left]
+    yield from _of_attributes(syntax, [each.names[0] for each in parameters if each.names and left[each.id] >= STEPS])
+    yield from _made_anew(syntax, [each.line for each in parameters if left[each.id] == 1])
+
+
+def _of_attributes(syntax: Syntax, names: list[str]) -> Iterator[model.Finding]:
+    """Yield a finding for each attribute of a module that is not registered and contains parameters with these names."""
+    for attribute in unregistered(syntax) if names else ():
+        found = [name for name in names if _contains(attribute, name)]
+        if found:
+            what, remedy = _KINDS[attribute.kind]
+            yield _finding(
+                attribute.line,
+                f"No optimizer changes {listed(found)}, because `self.{attribute.attribute}` is {what}.",
+                "`parameters()` returns only what the module has registered, so the optimizer did not get "
+                f"{'them' if len(found) > 1 else 'it'}. {remedy}",
+            )
+
+
+_KINDS: Final = {
+    "list": ("a plain list", "Use `nn.ModuleList([…])`, or `nn.Sequential`."),
+    "dict": ("a plain dict", "Use `nn.ModuleDict({…})`."),
+    "tensor": ("a tensor, not a parameter", "Use `nn.Parameter(…)`."),
+}
+
+
+def _contains(attribute: Unregistered, name: str) -> bool:
+    """Return whether a parameter's name leads through an attribute.
+
+    A list or dict is followed by an index or key there, such as ``net.layers[0].weight``.
+    """
+    if attribute.kind == "tensor":
+        return name.endswith(f".{attribute.attribute}")
+    return f".{attribute.attribute}[" in name
+
+
+def _made_anew(syntax: Syntax, lines: list[int | None]) -> Iterator[model.Finding]:
+    """Yield a finding for each of these lines that makes a layer, of which each was used in one step only."""
+    classes = module_classes(syntax)
+    for line, count in Counter(lines).items():
+        if line is None or count < STEPS:
+            continue
+        made = next((each for each in syntax.statements(ast.Call) if each.lineno == line and makes_layer(each, classes)), None)
+        if made is not None and syntax.in_loop(made):
+            text = first_line(syntax.text(made))
+            yield _finding(
+                line,
+                f"Line {line} makes a new layer in each step, `{text}`, and no optimizer changes it.",
+                "Its weights are random again in every step, so it never learns. Make the layer once, in `__init__`, before "
+                "the optimizer.",
+            )
+
+
+def _finding(line: int, message: str, why: str) -> model.Finding:
+    return model.Finding(code=CODE, severity="warning", file=None, line=line, step=None, node=None, message=message, why=why)
