@@ -15,12 +15,12 @@ import random
 import resource
 import sys
 import tempfile
-import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+from unittest import mock
 
 import torch
 from tapedeck import wire
@@ -32,10 +32,11 @@ from tapedeck.map.search import search
 from tapedeck.model import GraphMap, Limits
 from tapedeck.recording import MemoryLog, Recording
 from tapedeck.store import Store
+from tapedeck.tracer.backward.graphs import Graphs
 from tapedeck.tracer.main import execute, preload
 
 from _common import machine, p50, p95, table, timed
-from reads import write
+from reads import write as write_events
 from record import with_stack
 
 SIZES: Final = (100, 1_000, 10_000, 100_000)
@@ -83,13 +84,11 @@ tokens = torch.arange(5)[None]
 nn.functional.cross_entropy(model(tokens).view(-1, 5), tokens.view(-1)).backward()
 """
 WALKED = """\
-import time
 import torch
 x = torch.ones((), requires_grad=True)
 (x * 1.0).backward()
 for _ in range({count}):
     x = x * 1.0
-print(time.process_time())
 x
 """
 """A graph that no pass reaches is recorded at the end of the program. Half of its nodes are operations."""
@@ -173,7 +172,7 @@ def stages(program: str, file: Path) -> Stages:
     read = spent(lambda: events.extend(read_events(file)))
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
-        stored = spent(lambda: write(store, 1, program, events))
+        stored = spent(lambda: write_events(store, 1, program, events))
         store.close()
     recording = Recording(MemoryLog(events), program)
     drawn = spent(lambda: picture(recording))
@@ -238,24 +237,37 @@ def of_file(file: Path, work: Callable[..., Any], *given: Any) -> Any:
 
 
 def against_torchviz(count: int, rounds: int) -> float:
-    """Return the time to walk a graph and emit it, as a multiple of the time in which torchviz writes it as DOT."""
+    """Return the time to walk a graph and emit it, as a multiple of the time in which torchviz writes it as DOT.
+
+    Both begin with a tensor whose graph has not been visited, and end with bytes or text. The calls have been recorded before.
+    """
     import torchviz
 
     sys.setrecursionlimit(10**6)  # torchviz is recursive
     text = WALKED.format(count=count)
     ours, theirs = [], []
     for _ in range(rounds):
-        reader = wire.Reader(Limits())
-        parts: list[bytes] = []
-        execute(wire.Job(text, [(1, text.count("\n"))]), parts.append)
-        end = time.process_time()
-        printed = [each.text for part in parts for each in reader.feed(part) if isinstance(each, wire.OutputEvent)]
-        ours.append((end - float(printed[0])) * 1000)
+        began: list[float] = []
+        written: list[float] = []
+
+        def graphs_of(graphs: Graphs, tensors: Sequence[torch.Tensor], began: list[float] = began) -> list[int]:
+            began.append(busy())
+            return _graphs_of(graphs, tensors)
+
+        def write(frames: bytes, written: list[float] = written) -> None:
+            written.append(busy())
+
+        with mock.patch.object(Graphs, "graphs_of", graphs_of):
+            execute(wire.Job(text, [(1, text.count("\n"))]), write)
+        ours.append((written[-1] - began[0]) * 1000)
         y = torch.ones((), requires_grad=True)
         for _ in range(count):
             y = y * 1.0
         theirs.append(spent(lambda y=y: torchviz.make_dot(y)))
     return p50(ours) / p50(theirs)
+
+
+_graphs_of = Graphs.graphs_of
 
 
 # ------------------------------------------------------------------ the report

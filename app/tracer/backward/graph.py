@@ -6,14 +6,15 @@ same in every run of a program.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ..forward.calls import Call, Calls
-from ..tensors.handles import sequence_nr
+from ..forward.calls import Call, Calls, CallSite
+from ..tensors.handles import sequence_nrs
 from ..tensors.snapshot import grad_fn_of
 
 AccumulateGrad: Any = torch._C._functions.AccumulateGrad  # type: ignore[attr-defined]
@@ -26,8 +27,7 @@ class TooManyNodes(Exception):
 class Walk:
     """A graph at one moment: its nodes in breadth-first order. A walk keeps its graph alive.
 
-    ``indexes`` are the indices of nodes. ``numbers`` are their sequence numbers, -1 for a leaf's node and for the nodes of
-    threads that are not recorded. ``calls`` are the calls that made the nodes, where known.
+    ``indexes`` are the indices of nodes. All other attributes are columns, with an entry for each node or for each slot.
     """
 
     def __init__(self, roots: Iterable[Any], calls: Calls, limit: int) -> None:
@@ -40,59 +40,59 @@ class Walk:
         self.nodes = nodes
         self.indexes = indexes
         self.roots = range(len(nodes))
-        self.leaves: list[tuple[int, Tensor]] = []
-        """The leaves that the graph accumulates into, each with the index of its node."""
-        self.numbers: list[int] = []
-        self.calls: list[Call | None] = []
-        self._structure: list[Any] = []
-        """For each node its type, the target and input of each edge, and the site of its call."""
-        of, foreign = calls.of, calls.foreign
-        structure, numbers, called = self._structure, self.numbers, self.calls
-        for index, node in enumerate(nodes):  # the list grows during the loop
-            kind = type(node)
-            structure.append(kind)
-            for following, output in node.next_functions:
-                if following is None:
-                    structure.append(None)
-                    continue
-                end = indexes.get(following)
+        self.slots: list[int] = []
+        """The number of slots of each node, those without an edge included."""
+        self.targets: list[int] = []
+        """For each slot of the first node, then of the second and so on: the node at the other end; -1 without an edge."""
+        self.inputs: list[int] = []
+        """For each slot the input at which its edge ends."""
+        slots, targets, inputs, known = self.slots, self.targets, self.inputs, indexes.get
+        for node in nodes:  # the list grows during the loop
+            edges = node.next_functions
+            slots.append(len(edges))
+            for following, at in edges:
+                end = -1 if following is None else known(following)
                 if end is None:
                     end = indexes[following] = len(nodes)
                     nodes.append(following)
                     if end >= limit:
                         raise TooManyNodes
-                structure.append(end)
-                structure.append(output)
-            if kind is AccumulateGrad:
-                self.leaves.append((index, node.variable))
-                numbers.append(-1)
-                called.append(None)
-            else:
-                call = foreign.of(node) if foreign else None
-                if call is None:
-                    seq = sequence_nr(node)
-                    call = of(seq)
-                else:
-                    seq = -1
-                numbers.append(seq)
-                called.append(call)
-                if call is None:
-                    structure.append(None)
-                else:
-                    structure.append(call.site)
-                    if call.backward_of is not None:
-                        structure.append(call.backward_of)
+                targets.append(end)
+                inputs.append(at)
+        self.kinds: list[type] = list(map(type, nodes))
+        self.leaves: list[tuple[int, Tensor]] = [
+            (index, nodes[index].variable) for index, kind in enumerate(self.kinds) if kind is AccumulateGrad
+        ]
+        """The leaves that the graph accumulates into, each with the index of its node."""
+        self.numbers: list[int] = sequence_nrs(nodes)
+        """The sequence number of each node, -1 for a leaf's node and for the nodes of threads that are not recorded."""
+        for index, _ in self.leaves:
+            self.numbers[index] = -1
+        self.calls: list[Call | None] = list(map(calls.of, self.numbers))
+        """The call that made each node, where known."""
+        if calls.foreign:
+            for index, node in enumerate(nodes):
+                call = calls.foreign.of(node) if self.kinds[index] is not AccumulateGrad else None
+                if call is not None:
+                    self.numbers[index], self.calls[index] = -1, call
+        self.sites: list[CallSite | None] = [None if call is None else call.site for call in self.calls]
+        self.formulas: list[tuple[int, int] | None] = [None if call is None else call.backward_of for call in self.calls]
+        """For each node that the engine made while it computed a formula, the graph and index of the node of that formula."""
 
     def signature(self, parameters: Iterable[int]) -> tuple[Any, ...]:
         """Return a key of the structure, given the ``parameters`` of its leaves: walks with equal keys are one graph."""
-        return (len(self.roots), *self._structure, *parameters)
+        return (
+            len(self.roots), *self.slots, *self.targets, *self.inputs, *self.kinds, *self.sites, *self.formulas, *parameters
+        )  # fmt: skip
 
-    def edges(self) -> Iterator[tuple[int, int, int, int]]:
-        """Yield the source, slot, target and input of each edge."""
-        for index, node in enumerate(self.nodes):
-            for slot, (following, output) in enumerate(node.next_functions):
-                if following is not None:
-                    yield index, slot, self.indexes[following], output
+    def edges(self) -> tuple[list[int], list[int], list[int], list[int]]:
+        """Return columns of the edges: source, slot, target and input."""
+        slots, targets, inputs = (np.array(column, np.int64) for column in (self.slots, self.targets, self.inputs))
+        sources = np.repeat(np.arange(len(slots)), slots)
+        before = np.cumsum(slots) - slots
+        edges = np.flatnonzero(targets >= 0)
+        source, target = sources[edges], targets[edges]
+        return source.tolist(), (edges - before[source]).tolist(), target.tolist(), inputs[edges].tolist()
 
 
 def grad_node(tensor: Tensor) -> Any:

@@ -1,13 +1,21 @@
-"""Build the event of a graph's structure: its nodes with names and lines, its constants and its edges."""
+"""Build the event of a graph's structure: its nodes with names and lines, its constants and its edges.
+
+A large graph has many nodes but few lines. What a line and an operation decide is found once for all their nodes, and the
+columns are made from these rows.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any, Final
 
+import torch
 from torch import Tensor
 
 from ... import wire
 from ..forward.call_frames import CallFrames
+from ..forward.calls import CallSite
 from ..forward.functions import call_name
 from ..source.instrument import ProgramSource
 from ..source.names import Names
@@ -17,105 +25,169 @@ from .graph import Walk
 from .saved_tensors import slot_name
 from .template import Template, int32
 
-_ACCUMULATE = "AccumulateGrad"
+_ACCUMULATE: Final = "AccumulateGrad"
+_FunctionBase: Any = torch._C._FunctionBase
+_names_of_kinds: dict[type, str] = {}
+"""The operation of each type of node that stands for one operation."""
 
 
 def describe(walk: Walk, template: Template, source: ProgramSource, names: Names, frames: CallFrames) -> wire.GraphEvent:
     """Return the event of a graph's structure."""
-    strings: dict[str, int] = {}
-    rows: list[tuple[int, ...]] = []
-    origins: list[wire.OriginRow | None] = []
-    named: list[int] = []
-    rows_by_site: dict[tuple[Any, ...], tuple[int, ...]] = {}
-
-    def text(value: str | None) -> int:
-        return -1 if value is None else strings.setdefault(value[:300], len(strings))
-
-    def row_of(op: str, call: str | None, line: int, columns: tuple[int, int] | None, module: str) -> tuple[int, ...]:
-        start, end = columns or (-1, -1)
-        return text(op), text(call), text(module), line or -1, start, end
-
-    leaves = dict(walk.leaves)
-    slots = {slot: text(slot_name(slot)) for slot in dict.fromkeys(slot for _, slot in template.saved)}
-    for index, (node, call, seq) in enumerate(zip(walk.nodes, walk.calls, walk.numbers, strict=True)):
-        variable = leaves.get(index)
-        name = None
-        if variable is not None:
-            name, line = names.binding(variable)
-            origin = names.origin(variable)
-            row = row_of(_ACCUMULATE, None, line, None, "")
-        elif call is not None:
-            site = call.site
-            made = _op(node)
-            key = (made, call.function, site)
-            cached = rows_by_site.get(key)
-            if cached is None:
-                line, columns = source.locate(site.code, site.offset) if site.code is not None else (-1, None)
-                cached = rows_by_site[key] = row_of(made, call_name(call.function), line, columns, site.module)
-            row = cached
-            name = call.name if call.result == (seq if seq >= 0 else sequence_nr(node)) else None
-            origin = source.own.origin(site.inner)
-        else:
-            origin = None
-            row = row_of(_op(node), None, -1, None, "")
-        rows.append(row)
-        origins.append(origin)
-        named.append(text(name))
-    for index in range(len(template.constants)):
-        constant = template.constant(walk, index)
-        name, line = names.binding(constant) if isinstance(constant, Tensor) else (None, -1)
-        node_index, argument = template.constants[index]
-        maker = walk.calls[node_index]
-        if name is None and maker is not None and maker.site.code is not None and maker.direct:
-            method = call_name(maker.function).startswith("torch.Tensor.")
-            name = source.operand(maker.site.code, maker.site.offset, argument, method=method)
-        detached = isinstance(constant, Tensor) and names.is_detached(constant)
-        origins.append(None)
-        rows.append(row_of("Constant", "torch.Tensor.detach" if detached else None, line, None, ""))
-        named.append(text(name))
-    op, called, module, lines, starts, ends = zip(*rows, strict=True)
+    described = _Description(source)
+    text = described.text
+    saved, saved_count = _saved_names(template, described)
     nodes, constants = len(walk.nodes), len(template.constants)
-    kinds = [wire.LEAF if index in leaves else wire.OP for index in range(nodes)]
-    saved_count, parameters = [0] * (nodes + constants), [-1] * (nodes + constants)
-    for index, _ in template.saved:
-        saved_count[index] += 1
+    which = described.rows_of_operations(walk)
+    named = _names_of_results(walk)
+    for index, leaf in walk.leaves:
+        named[index], line = names.binding(leaf)
+        which[index] = described.add(_ACCUMULATE, line=line, origin=names.origin(leaf))
+    for index in range(constants):
+        constant = template.constant(walk, index)
+        name, line, detached = None, -1, False
+        if isinstance(constant, Tensor):
+            name, line = names.binding(constant)
+            detached = names.is_detached(constant)
+        which.append(described.add("Constant", "torch.Tensor.detach" if detached else None, line=line))
+        named.append(_operand(walk, template, index, source) if name is None else name)
+    kinds = bytearray([wire.OP]) * nodes + bytes([wire.CONSTANT]) * constants
+    parameters = [-1] * (nodes + constants)
     for (index, _), parameter in zip(walk.leaves, template.parameters, strict=True):
+        kinds[index] = wire.LEAF
         parameters[index] = parameter
-    formulas = [(call and call.backward_of) or (-1, -1) for call in walk.calls] + [(-1, -1)] * constants
     frame_of_nodes = frame_columns(walk, frames, text, constants)
     source_, slot_, target, input_ = template.edges
     extra = template.constant_edges
     return wire.GraphEvent(
         index=template.index,
-        strings=list(strings),
-        kind=bytes(kinds + [wire.CONSTANT] * constants),
-        op=int32(op),
-        call=int32(called),
-        name=int32(named),
-        file=int32([-1] * len(rows)),
-        module=int32(module),
-        line=int32(lines),
-        start_column=int32(starts),
-        end_column=int32(ends),
+        kind=bytes(kinds),
+        name=int32([-1 if name is None else text(name) for name in named]),
+        file=_none(nodes + constants),
         outputs=int32([*template.outputs, *[0] * constants]),
         parameter=int32(parameters),
-        saved_count=int32(saved_count),
-        saved=int32([slots[slot] for _, slot in template.saved]),
+        saved_count=int32([*saved_count, *[0] * constants]),
+        saved=int32(saved),
         roots=int32(walk.roots),
         source=int32([*source_, *(index for index, _, _ in extra)]),
         slot=int32([*slot_, *(slot for _, slot, _ in extra)]),
         target=int32([*target, *(nodes + constant for _, _, constant in extra)]),
         input=int32([*input_, *[0] * len(extra)]),
         gradient=bytes([1] * len(source_) + [0] * len(extra)),
-        formula_graph=int32([graph for graph, _ in formulas]),
-        formula_node=int32([node for _, node in formulas]),
-        origin_file=int32([-1 if origin is None else origin.file for origin in origins]) if any(origins) else b"",
-        origin_line=int32([-1 if origin is None else origin.line for origin in origins]) if any(origins) else b"",
+        strings=list(described.strings),  # after all columns, which add to them
+        **_formulas(walk, constants),
+        **described.columns(which),
         **frame_of_nodes,
     )
 
 
-def _op(node: Any) -> str:
-    """Return the name of a node's operation as ``grad_fn`` shows it, without the namespace that some have in C++."""
+class _Description:
+    """The strings and the distinct rows of a graph's nodes: operation, call, module, line, columns and origin."""
+
+    def __init__(self, source: ProgramSource) -> None:
+        self.strings: dict[str, int] = {}
+        self._source = source
+        self._rows: list[tuple[int, ...]] = []
+        self._any_origin = False
+
+    def text(self, value: str | None) -> int:
+        """Return the index of a string, or -1 for ``None``."""
+        return -1 if value is None else self.strings.setdefault(value[:300], len(self.strings))
+
+    def add(
+        self,
+        op: str,
+        call: str | None = None,
+        *,
+        module: str = "",
+        line: int = -1,
+        columns: tuple[int, int] | None = None,
+        origin: wire.OriginRow | None = None,
+    ) -> int:
+        """Add a row and return its index."""
+        self._any_origin |= origin is not None
+        file, file_line = (-1, -1) if origin is None else (origin.file, origin.line)
+        texts = self.text(op), self.text(call), self.text(module)
+        self._rows.append((*texts, line or -1, *(columns or (-1, -1)), file, file_line))
+        return len(self._rows) - 1
+
+    def rows_of_operations(self, walk: Walk) -> list[int]:
+        """Return the row of each node of a walk. Nodes of one operation, function and site share a row."""
+        functions = [None if call is None else call.function for call in walk.calls]
+        indexes: dict[tuple[str, Any, CallSite | None], int] = {}
+        keys = zip(_operations(walk), functions, walk.sites, strict=True)
+        which = [indexes.setdefault(key, len(indexes)) for key in keys]
+        for key in indexes:
+            self._add_operation(*key)
+        return which
+
+    def _add_operation(self, op: str, function: Any, site: CallSite | None) -> None:
+        if site is None:
+            self.add(op)
+            return
+        line, columns = self._source.locate(site.code, site.offset) if site.code is not None else (-1, None)
+        origin = self._source.own.origin(site.inner)
+        self.add(op, call_name(function), module=site.module, line=line, columns=columns, origin=origin)
+
+    def columns(self, which: Sequence[int]) -> dict[str, bytes]:
+        """Return the columns of a :class:`wire.GraphEvent` for nodes that have these rows."""
+        columns = zip(*map(self._rows.__getitem__, which), strict=True)
+        names = "op", "call", "module", "line", "start_column", "end_column", "origin_file", "origin_line"
+        return {name: int32(column) for name, column in zip(names if self._any_origin else names[:-2], columns, strict=False)}
+
+
+def _none(count: int) -> bytes:
+    """Return a column of ``count`` entries that are all -1."""
+    return b"\xff\xff\xff\xff" * count
+
+
+def _formulas(walk: Walk, constants: int) -> dict[str, bytes]:
+    """Return the columns ``formula_graph`` and ``formula_node``."""
+    if not any(walk.formulas):
+        none = _none(len(walk.nodes) + constants)
+        return {"formula_graph": none, "formula_node": none}
+    graphs, nodes = zip(*(formula or (-1, -1) for formula in walk.formulas), strict=True)
+    return {"formula_graph": int32([*graphs, *[-1] * constants]), "formula_node": int32([*nodes, *[-1] * constants])}
+
+
+def _saved_names(template: Template, described: _Description) -> tuple[list[int], list[int]]:
+    """Return the names of all saved tensors, as indices of strings, and the number of saved tensors of each node."""
+    ids = list(map(id, template.slots))  # nodes of a type share one list
+    distinct = dict(zip(ids, template.slots, strict=True))
+    names = {key: [described.text(slot_name(slot)) for slot in slots] for key, slots in distinct.items()}
+    return list(chain.from_iterable(map(names.__getitem__, ids))), list(map(len, template.slots))
+
+
+def _names_of_results(walk: Walk) -> list[str | None]:
+    """Return for each node the variable to which its call's result was assigned, if the node made that result."""
+    return [
+        call.name
+        if call is not None
+        and call.name is not None
+        and call.result == (number if number >= 0 else sequence_nr(node))
+        else None
+        for node, call, number in zip(walk.nodes, walk.calls, walk.numbers, strict=True)
+    ]  # fmt: skip
+
+
+def _operand(walk: Walk, template: Template, constant: int, source: ProgramSource) -> str | None:
+    """Return the text of a constant in the program, if the program itself made the call that takes it."""
+    node, argument = template.constants[constant]
+    maker = walk.calls[node]
+    if maker is None or maker.site.code is None or not maker.direct:
+        return None
+    method = call_name(maker.function).startswith("torch.Tensor.")
+    return source.operand(maker.site.code, maker.site.offset, argument, method=method)
+
+
+def _operations(walk: Walk) -> list[str]:
+    """Return the name of each node's operation as ``grad_fn`` shows it, without the namespace that some have in C++."""
+    known = list(map(_names_of_kinds.get, walk.kinds))
+    return [_operation(node) if name is None else name for node, name in zip(walk.nodes, known, strict=True)]
+
+
+def _operation(node: Any) -> str:
     name: str = node.name()
-    return name.removeprefix("torch::autograd::")
+    name = name.removeprefix("torch::autograd::")
+    if type(node).__name__ == name and not isinstance(node, _FunctionBase):
+        _names_of_kinds[type(node)] = name  # other types, as those of extensions in C++, stand for several operations
+    return name

@@ -67,8 +67,9 @@ class Graphs:
         Beyond that, the tensors of a connected graph share it, so that a program of many lines is recorded in linear time.
         """
         nodes = [tensor.grad_fn for tensor in tensors]
-        if self._have_at_most(min(OWN_NODES, self.limit), nodes):
-            return [self._with_roots([node]).index for node in nodes]
+        walks = self._small_walks(min(OWN_NODES, self.limit), nodes)
+        if walks is not None:
+            return [self._of_walk(walk).index for walk in walks]
         graphs: dict[Any, int] = {}
         try:
             for component in components(nodes, MOST_WALKED * self.limit):
@@ -81,15 +82,17 @@ class Graphs:
             graphs |= self._smallest(nodes)
         return [graphs.get(node, -1) for node in nodes]
 
-    def _have_at_most(self, limit: int, roots: Sequence[Any]) -> bool:
-        """Return whether the graphs with these roots have at most ``limit`` nodes together."""
+    def _small_walks(self, limit: int, roots: Sequence[Any]) -> list[Walk] | None:
+        """Return the walk from each root; ``None`` if the graphs have more than ``limit`` nodes together."""
+        walks = []
         left = limit
-        for root in roots:
-            try:
-                left -= len(Walk([root], self._calls, max(left, 1)).nodes)
-            except TooManyNodes:
-                return False
-        return left >= 0
+        try:
+            for root in roots:
+                walks.append(Walk([root], self._calls, max(left, 1)))
+                left -= len(walks[-1].nodes)
+        except TooManyNodes:
+            return None
+        return walks if left >= 0 else None
 
     def _smallest(self, roots: Sequence[Any]) -> dict[Any, int]:
         """Return by node the graphs that are small, each with one root. The size of all of them together is limited."""
@@ -108,7 +111,10 @@ class Graphs:
 
     def _with_roots(self, roots: Sequence[Any]) -> Template:
         """Return the template of the graph with these roots. Raises :class:`TooManyNodes` if it is too large."""
-        walk = Walk(roots, self._calls, self.limit)
+        return self._of_walk(Walk(roots, self._calls, self.limit))
+
+    def _of_walk(self, walk: Walk) -> Template:
+        """Return the template of a graph that no pass has reached. A leaf that is no parameter has the index -1."""
         parameters = self._parameters
         return self.template(walk, [parameters.index(leaf) if leaf in parameters else -1 for _, leaf in walk.leaves])
 

@@ -56,8 +56,12 @@ class SavedTensors:
         _AUTOGRAD._push_saved_tensors_default_hooks = self._push
         _AUTOGRAD.SavedTensor.register_hooks = self._register
 
-    def slots(self, node: Any) -> Sequence[Slot]:
-        """Return the slots of a node's saved tensors."""
+    def slots_of(self, nodes: Sequence[Any], kinds: Sequence[type]) -> list[Sequence[Slot]]:
+        """Return for each node the slots of its saved tensors. ``kinds`` are the types of the nodes."""
+        found = list(map(_SLOTS.get, kinds))
+        return [self._slots(node) if slots is None else slots for node, slots in zip(nodes, found, strict=True)]
+
+    def _slots(self, node: Any) -> Sequence[Slot]:
         kind = type(node)
         cached = _SLOTS.get(kind)
         if cached is not None:

@@ -15,6 +15,7 @@ from ..source.instrument import ProgramSource
 from ..tensors.handles import data_pointer
 from ..tensors.snapshot import Snapshot
 from .graph import Walk
+from .outputs import output_counts
 from .saved_tensors import SavedTensors, Slot
 
 _FunctionBase: Any = torch._C._FunctionBase
@@ -31,16 +32,13 @@ class Template:
 
     def __init__(self, index: int, walk: Walk, saved: SavedTensors, parameters: Sequence[int], source: ProgramSource) -> None:
         self.index = index
-        self.outputs = [_output_count(node) for node in walk.nodes]
+        self.outputs = output_counts(walk.nodes, walk.kinds)
         """The number of outputs of each node."""
-        self.saved: list[tuple[int, Slot]] = [(at, slot) for at, node in enumerate(walk.nodes) for slot in saved.slots(node)]
-        """The saved tensors, each with the index of its node."""
-        self.origins = [UNKNOWN] * len(self.saved)
-        """The origin of each saved tensor: the index of an argument of its node's call, :data:`RESULT` or :data:`UNKNOWN`."""
+        self.slots: list[Sequence[Slot]] = saved.slots_of(walk.nodes, walk.kinds)
+        """The slots of the saved tensors of each node."""
         self._origins_found = False
-        edges = list(walk.edges())
-        self.edges = tuple([edge[column] for edge in edges] for column in range(4))
-        self.has_python_formula = any(isinstance(node, _FunctionBase) for node in walk.nodes)
+        self.edges = walk.edges()
+        self.has_python_formula = any(issubclass(kind, _FunctionBase) for kind in set(walk.kinds))
         """True if a node's formula is Python code, like the formula of a custom function."""
         self.parameters = list(parameters)
         """The parameter of each leaf."""
@@ -49,7 +47,7 @@ class Template:
         self.constant_edges: list[tuple[int, int, int]] = []
         """The source node, slot and constant of each edge to a constant; slot -1 if unknown."""
         self._find_constants(walk)
-        sites = {call.site for call in walk.calls if call is not None}
+        sites = (site for site in set(walk.sites) if site is not None)
         lines = {site: source.locate(site.code, site.offset)[0] for site in sites if site.code is not None}
         self.lines = frozenset(lines.values()) - {0}
         root = walk.calls[0]
@@ -57,6 +55,16 @@ class Template:
         self._columns: list[int] = []
         self._order: list[int] = []
         self._packed: list[bytes] = []
+
+    @cached_property
+    def saved(self) -> list[tuple[int, Slot]]:
+        """The saved tensors, each with the index of its node."""
+        return [(index, slot) for index, slots in enumerate(self.slots) for slot in slots]
+
+    @cached_property
+    def origins(self) -> list[int]:
+        """The origin of each saved tensor: the index of an argument of its node's call, :data:`RESULT` or :data:`UNKNOWN`."""
+        return [UNKNOWN] * len(self.saved)
 
     @cached_property
     def ends(self) -> dict[tuple[int, int], tuple[int, int]]:
@@ -86,7 +94,7 @@ class Template:
         seen: dict[int, int] = {}
         by_call: dict[int, list[int]] = {}
         for index, call in enumerate(walk.calls):
-            if call is not None:
+            if call is not None and call.arguments:
                 by_call.setdefault(id(call), []).append(index)
         for nodes in by_call.values():
             call = walk.calls[nodes[0]]
@@ -178,8 +186,3 @@ def _is_same_view(one: Tensor, other: Tensor) -> bool:
         and one.is_conj() == other.is_conj()
         and one.is_neg() == other.is_neg()
     )
-
-
-def _output_count(node: Any) -> int:
-    metadata = getattr(node, "_input_metadata", None)
-    return max(len(metadata), 1) if metadata is not None else 1

@@ -7,8 +7,11 @@ numbers, and nothing has to be done for each call into PyTorch.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from types import FrameType
 from typing import Final
+
+import numpy as np
 
 from ... import wire
 from ..source.statements import LineRange
@@ -18,6 +21,11 @@ MAX_DEPTH: Final = 64
 """Largest number of nested frames. Further frames, as in a deep recursion, are not recorded."""
 MAX_CHANGES: Final = 600_000
 """Number of changes between frames above which the older half is dropped. Their nodes are then recorded without a frame."""
+
+_DENSE: Final = 8
+"""Number of changes between frames for each node below which they are searched as one array."""
+_FEW: Final = 100
+"""Number of nodes up to which each is searched by itself."""
 
 
 class CallFrame:
@@ -56,10 +64,16 @@ class CallFrames:
         self._starts.clear()
         self._entered.clear()
 
-    def at(self, sequence_nr: int) -> CallFrame | None:
-        """Return the innermost frame in which a node was made; ``None`` outside of all frames."""
-        index = bisect_right(self._starts, sequence_nr) - 1
-        return self._entered[index] if index >= 0 else None
+    def of(self, numbers: Sequence[int]) -> list[CallFrame | None]:
+        """Return the innermost frame in which each node was made, ``None`` outside of all. ``numbers`` are ascending."""
+        starts, entered = self._starts, self._entered
+        first = bisect_right(starts, numbers[0]) if numbers else 0
+        last = bisect_right(starts, numbers[-1]) if numbers else 0
+        if last - first < _DENSE * len(numbers) and len(numbers) > _FEW:
+            after = (first + np.searchsorted(np.array(starts[first:last], np.int64), numbers, "right")).tolist()
+        else:
+            after = [bisect_right(starts, number, first, last) for number in numbers]
+        return [entered[index - 1] if index else None for index in after]
 
     def enter_module(self, path: str) -> CallFrame | None:
         """Begin the call of a module. Return the frame around it, for :meth:`leave_module`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -21,6 +21,14 @@ def sequence_nr(node: Any) -> int:
         return int(node._sequence_nr())
     except AttributeError:
         return -1
+
+
+def sequence_nrs(nodes: Sequence[Any]) -> list[int]:
+    """Return :func:`sequence_nr` of each node, in less time."""
+    try:
+        return [node._sequence_nr() for node in nodes]
+    except AttributeError:
+        return list(map(sequence_nr, nodes))
 
 
 def storage_pointer(tensor: Tensor) -> int:

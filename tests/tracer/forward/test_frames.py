@@ -154,3 +154,10 @@ def test_a_program_without_modules_and_loops_has_no_frames() -> None:
     graph = next(event for event in events if isinstance(event, wire.GraphEvent))
     assert graph.frame_kind == b""
     assert wire.int32(graph.frame, "frame").tolist() == [-1, -1]
+
+
+@pytest.mark.parametrize("unused", [1, 100], ids=["few", "many"])
+def test_nodes_between_many_turns_of_other_nodes_keep_their_turns(unused: int) -> None:
+    turn = f"    z = x + i\n    if i == {unused}:\n        y = y.tanh()\n"
+    program = f"y = x * 2\nfor i in range({2 * unused}):\n{turn}y.sum().backward()\n"
+    assert frames(program) == ["Mul", f"Tanh L5/#{unused}", "Sum"]
