@@ -12,15 +12,16 @@ import math
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable
-from typing import Final, Protocol
+from typing import IO, Final, Protocol
 
 import msgspec
 
 from . import wire
 from .errors import SandboxError
-from .model import Limits, Options, Program, Status
+from .model import Limits, Options, Program, Status, Stream
 from .sandbox import kernel
 from .sandbox.cgroup import ControlGroup, GroupLimits, NotDelegated, create
 from .sandbox.control import Mode, ZygoteConfig
@@ -36,6 +37,8 @@ _CHILD_SECONDS: Final = 60.0
 """Maximum time that a job waits for a child. A zygote takes about ten seconds to start."""
 OVERDUE_SECONDS: Final = 3 * SELFTEST_SECONDS
 """Maximum age of the last self-test, in seconds. If it is older, the sandbox counts as untested."""
+_LATE_BYTES: Final = 1 << 17
+"""Maximum number of bytes that are read of what a process prints to a stream outside of the recording."""
 _EXIT_SECONDS: Final = 1.0
 """Maximum time between the moment a child closes its pipe and its exit."""
 ENTRY: Final = "tapedeck.tracer.main"
@@ -343,10 +346,13 @@ class OwnProcess:
         events_read, events_write = os.pipe()
         try:
             command = self.command(job_read, events_write)
-            stdout = None
-            if not job.own_streams:  # text that the tracer does not capture must not mix with what the caller prints
-                stdout = asyncio.subprocess.DEVNULL if sys.__stderr__ is None else sys.__stderr__.fileno()
-            process = await asyncio.create_subprocess_exec(*command, pass_fds=(job_read, events_write), stdout=stdout)
+            output = None if job.own_streams else _StrayOutput()
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                pass_fds=(job_read, events_write),
+                stdout=None if output is None else output.files["stdout"],
+                stderr=None if output is None else output.files["stderr"],
+            )
         except OSError as error:
             os.close(job_write)
             os.close(events_read)
@@ -361,20 +367,55 @@ class OwnProcess:
             began = time.monotonic()
             self._process = process
             self._send_signals()
+            truncated = False
             async for events in follow(plain, job, limits, self._wall_seconds, cancelled):
+                truncated = truncated or any(isinstance(event, wire.StdoutTruncated) for event in events)
                 end = events[-1]
-                if isinstance(end, wire.EndEvent) and signal.SIGTERM in self._signals and process.returncode == -signal.SIGTERM:
+                if not isinstance(end, wire.EndEvent):
+                    yield events
+                    continue
+                if signal.SIGTERM in self._signals and process.returncode == -signal.SIGTERM:
                     plain.killed = True
-                    events[-1] = end_event("cancelled", "The run was cancelled.", end.duration_ms)
-                yield events
-            left = None if self._wall_seconds is None else self._wall_seconds - (time.monotonic() - began)
-            await _let_exit(process.wait(), cancelled, left)
+                    end = end_event("cancelled", "The run was cancelled.", end.duration_ms)
+                left = None if self._wall_seconds is None else self._wall_seconds - (time.monotonic() - began)
+                await _let_exit(process.wait(), cancelled, left)
+                late = [] if output is None or truncated else output.read()
+                if end.status == "killed" and sys.__stderr__ is not None:  # perhaps the interpreter says why
+                    sys.__stderr__.writelines(event.text for event in late)
+                yield [*events[:-1], *late, end]
             self.returncode = None if plain.killed else process.returncode
         finally:
             plain.kill()
             plain.close_job()
             os.close(events_read)
             await process.wait()
+            if output is not None:
+                output.close()
+
+
+class _StrayOutput:
+    """The files to which a process prints what its tracer does not record: before it starts, and while Python ends.
+
+    The finalizers of the program run last, when the tracer has ended.
+    """
+
+    def __init__(self) -> None:
+        self.files: dict[Stream, IO[bytes]] = {"stdout": _unnamed_file(), "stderr": _unnamed_file()}
+
+    def read(self) -> list[wire.OutputEvent]:
+        """Return what was printed, up to a limit."""
+        texts = {name: os.pread(file.fileno(), _LATE_BYTES, 0).decode(errors="replace") for name, file in self.files.items()}
+        return [wire.OutputEvent(text, stream=name) for name, text in texts.items() if text]
+
+    def close(self) -> None:
+        """Close the files, which removes them."""
+        for file in self.files.values():
+            file.close()
+
+
+def _unnamed_file() -> IO[bytes]:
+    """Return a file without a name, in memory where possible, since the disk may be full or read-only."""
+    return open(os.memfd_create("output"), "w+b") if hasattr(os, "memfd_create") else tempfile.TemporaryFile()
 
 
 async def list_optimizers() -> OptimizerCatalogue | None:

@@ -55,6 +55,18 @@ async def test_the_stack_is_at_least_as_large_as_usual(own: OwnProcess) -> None:
     assert int(text) == -1 or int(text) >= 8 << 20
 
 
+async def test_text_that_the_tracer_does_not_record_comes_before_the_end(own: OwnProcess, capfd: Any) -> None:
+    late = "print('as Python ends'); print('why', file=sys.stderr)"
+    assert (await run(own, f"emit(wire.OutputEvent('first ')); emit(wire.EndEvent('done', None, 1.0)); {late}"))[1] == (
+        "first as Python ends\nwhy\n"
+    )
+    assert (await run(own, f"emit(wire.StdoutTruncated(limit=5)); emit(wire.EndEvent('done', None, 1.0)); {late}"))[1] == ""
+    assert "".join(capfd.readouterr()) == ""
+    _, text = await run(own, "raise OSError('no torch')")
+    assert text.endswith("OSError: no torch\n")
+    assert capfd.readouterr() == ("", text)  # an interpreter that cannot run the tracer says why
+
+
 @pytest.mark.parametrize(
     ("program", "status", "message"),
     [

@@ -29,7 +29,7 @@ def main() -> None:
         own_streams.install()
     from .main import execute  # imports torch, which keeps the streams in its loggers
 
-    status = execute(job, events.write, at_exit=atexit.register)
+    status = execute(job, events.write, at_exit=atexit.register, finalizes=True)
     if status < 0:
         ending.append(-status)
     sys.exit(abs(status))

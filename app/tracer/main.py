@@ -13,17 +13,22 @@ from .program import RunningProgram, run
 
 
 def execute(
-    job: wire.Job, write: Callable[[bytes], None], at_exit: Callable[[Callable[[], None]], object] | None = None
+    job: wire.Job,
+    write: Callable[[bytes], None],
+    at_exit: Callable[[Callable[[], None]], object] | None = None,
+    *,
+    finalizes: bool = False,
 ) -> int:
     """Run a job, send its framed events through ``write``, and return the program's exit status.
 
     A program's failure is an event, never an exception. ``at_exit`` registers a function as ``atexit.register`` does. With it,
-    the end is sent when the process ends, after the program's threads and exit functions.
+    the end is sent when the process ends, after the program's threads and exit functions. ``finalizes`` is true if Python
+    then finalizes the interpreter, which a process that ends with ``os._exit`` skips.
     """
     if at_exit is None:
         return run(job, write)
     program = RunningProgram(job, write)
-    at_exit(partial(program.finish, process_ends=True))
+    at_exit(partial(program.finish, process_ends=True, finalizes=finalizes))
     return program.run()
 
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from .. import wire
 from .emitter import Emitter
-from .environment import own_streams
+from .environment import finalization, own_streams
 from .environment.forks import call_in_forked_children
 from .environment.outermost import run_outermost
 from .environment.plotting import MatplotlibStandIn, missing_module_text
@@ -89,10 +89,11 @@ class RunningProgram:
             self._plotting = MatplotlibStandIn(lambda: emitter.emit(wire.PlottingStandIn(line=self._recorder.line)))
         self._open = contextlib.ExitStack()
         self._open.enter_context(call_in_forked_children(self._leave))
+        self._descriptors = contextlib.ExitStack()
         if job.files:
-            self._open.enter_context(printer.with_own_files())
+            self._descriptors.enter_context(printer.with_own_files())
         elif not (job.confined or job.own_streams):
-            self._open.enter_context(printer.with_descriptors())
+            self._descriptors.enter_context(printer.with_descriptors())
         self._forked = False
         self._finished = False
         self._failure: wire.ProgramFailure | None = None
@@ -116,10 +117,11 @@ class RunningProgram:
             self._open.enter_context(self._recorder)
         return status
 
-    def finish(self, *, process_ends: bool = False) -> None:
+    def finish(self, *, process_ends: bool = False, finalizes: bool = True) -> None:
         """Emit the rest of the recording and its end, and put back what was replaced.
 
-        If the process ends, ``__main__`` and ``sys.argv`` remain the program's, for exit functions that run later.
+        If the process ends, ``__main__`` and ``sys.argv`` remain the program's, for exit functions that run later. Then Python
+        finalizes the interpreter, unless ``finalizes`` is false: the variables of the program are freed here in that case.
         """
         if self._finished or self._forked:
             return
@@ -133,9 +135,17 @@ class RunningProgram:
                     _run_implicit_pass(self._recorder, self._emitter)
                 self._printer.flush()
                 self._recorder.finish()
+            if process_ends:
+                finalization.prepare(self._namespace)
+                if not finalizes and finalization.is_observed(self._source.text):
+                    finalization.free_variables(self._namespace)
+            self._descriptors.close()
+            self._printer.flush()
             self._emitter.emit(wire.EndEvent("failed" if self._failure else "done", self._failure, self._duration))
             self._emitter.flush()
         finally:
+            self._descriptors.close()
+            own_streams.listen(None)
             main, sys.stdout, sys.stderr, argv = self._replaced
             if not process_ends:
                 sys.modules["__main__"], sys.argv = main, argv  # type: ignore[assignment]

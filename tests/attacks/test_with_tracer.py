@@ -106,6 +106,31 @@ def test_modules_can_be_imported_after_their_caches_are_invalidated(tracer: Any)
     assert (outcome.status, outcome.text) == ("done", "(0.0, 1.0, 1)\n"), outcome.failure
 
 
+def test_finalizers_of_variables_run_before_the_process_ends(tracer: Any) -> None:
+    program = """\
+import atexit, os
+values = [1, 2]
+class D:
+    def __init__(self, name):
+        self.name = name
+    def __del__(self):
+        print("freed", self.name, values)
+        os.write(1, b"written\\n")
+b = D("b")
+_a = D("a")
+held = [D("held")]
+def cycle():
+    made = D("cycle")
+    made.itself = made
+cycle()
+atexit.register(print, "exit")
+"""
+    outcome = tracer.run(program)
+    assert outcome.status == "done", outcome.failure
+    freed = "".join(f"freed {name} [1, 2]\nwritten\n" for name in ("cycle", "b", "a", "held"))
+    assert outcome.text == f"exit\n{freed}"  # as printed by Python alone
+
+
 def test_two_runs_of_a_program_have_the_same_recording(tracer: Any) -> None:
     program = "import torch, random\nprint(torch.rand(2), random.random(), {'a', 'b', 'c', 'd'}, hash('x'))\n" + SEED
     first, second = (tracer.run(program) for _ in range(2))

@@ -197,6 +197,17 @@ def test_an_exit_function_from_before_the_program_sees_its_globals_and_arguments
     assert "42 ['-x']" in ended.stdout
 
 
+def test_finalizers_of_variables_run_as_python_ends_and_their_text_is_recorded(program: Path) -> None:
+    program.write_text(
+        START + "class D:\n    def __init__(self, name):\n        self.name = name\n    def __del__(self):\n"
+        "        text = f'freed {self.name}'\n        print(text, w.shape[0])\n        print(text, file=sys.stderr)\n"
+        "b = D('b')\n_a = D('a')\nfor i in range(2):\n    x = D(i)\natexit.register(print, 'exit')\n"
+    )
+    run, ended = under_tapedeck(sys.executable, program.parent, program.name)
+    assert run["stdout"] == "freed 0 2\nexit\nfreed b 2\nfreed a 2\nfreed 1 2\n"  # as printed by Python alone
+    assert (run["stderr"], ended.stderr) == ("freed 0\nfreed b\nfreed a\nfreed 1\n", "")
+
+
 def test_the_excepthook_of_the_program_receives_the_exception(python: str, program: Path) -> None:
     program.write_text(
         START + "def hook(kind, error, trace):\n    open('hook.txt', 'w').write(kind.__name__)\nsys.excepthook = hook\n1 / 0\n"

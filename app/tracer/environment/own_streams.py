@@ -88,8 +88,8 @@ def install() -> None:
             setattr(sys, f"__{name}__", getattr(sys, name))
 
 
-def listen(listener: Listener) -> bool:
-    """Pass all text written to the replaced streams to a listener. Return ``False`` if no stream was replaced."""
+def listen(listener: Listener | None) -> bool:
+    """Pass all text written to the replaced streams to a listener, if any. Return ``False`` if no stream was replaced."""
     streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, RecordedText)]
     for stream in streams:
         stream.listener = listener
