@@ -19,7 +19,7 @@ from ..runs.run import RecordedRun
 from ..runs.slots import Slots, Ticket
 from ..runs.turns import Client
 from .proof import Proof
-from .request import ReplayRequest, ReplayTarget, read
+from .request import OF_A_PASS, ReplayRequest, ReplayTarget, read
 from .result import Replay, path, result_of
 
 log = logging.getLogger(__name__)
@@ -187,7 +187,7 @@ class Replays:
         if stored is None:
             return None
         result = msgspec.json.decode(stored, type=Replay)
-        found = LiveReplay(ReplayRequest(result.what, result.step, result.index))
+        found = LiveReplay(ReplayRequest(result.what, result.step, result.index or 0))
         found.id, found.result = id, result
         return found
 
@@ -231,7 +231,7 @@ class Replays:
             live.wake()
             job = job_for(recorded.new.program, recorded.new.options, self._limits)
             job = msgspec.structs.replace(job, replay=request.job(self._limits.wall_seconds * CHECK_PART))
-            proof: Proof = await self._archive.beside(Proof, recorded.recording, request.step)
+            proof = await self._archive.beside(_proof, recorded, request)
             events = self._executor.run(job, limits=self._limits, cancelled=cancelled, client=ticket.client.key)
             async with contextlib.aclosing(events) as batches:  # type: ignore[type-var]
                 async for batch in batches:
@@ -247,7 +247,8 @@ class Replays:
 
 
 def _read(body: bytes, recorded: RecordedRun) -> ReplayRequest:
-    request = read(body, recorded.recording, recorded.new.options.capture)
+    lines = max(len(recorded.new.program.text.splitlines()), 1)
+    request = read(body, recorded.recording, recorded.new.options.capture, lines)
     return _with_ranges(request, recorded) if request.what == "surface" else request
 
 
@@ -269,13 +270,20 @@ def _with_ranges(request: ReplayRequest, recorded: RecordedRun) -> ReplayRequest
 
 
 def _common(request: ReplayRequest) -> dict[str, Any]:
-    return {"id": request.id, "what": request.what, "step": request.step, "index": request.index}
+    index = request.index if request.what in OF_A_PASS else None
+    return {"id": request.id, "what": request.what, "step": request.step, "index": index}
+
+
+def _proof(recorded: RecordedRun, request: ReplayRequest) -> Proof:
+    return Proof(recorded.recording, request.step, seeks=request.what == "seek")
 
 
 def _conclude(recorded: RecordedRun, request: ReplayRequest, proof: Proof) -> tuple[Replay, bool]:
     common = _common(request)
     if proof.complete:
         return result_of(request, recorded.recording, proof.answers), True
+    if proof.unreadable is not None:
+        return Replay(**common, reason=proof.unreadable), False
     if proof.difference is not None:
         return Replay(**common, repeatable=False, difference=proof.difference, reason=proof.difference.sentence), True
     end = proof.end

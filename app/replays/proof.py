@@ -22,14 +22,20 @@ LINE: Final = "the value on line "
 
 
 class Proof:
-    """The comparison of a replay with the recording up to the end of a step. It also collects the results of the replay."""
+    """The comparison of a replay with the recording up to the end of a step. It also collects the results of the replay.
 
-    def __init__(self, recording: Recording, step: int) -> None:
+    A replay that ``seeks`` ends earlier: with the step in which it has found a value.
+    """
+
+    def __init__(self, recording: Recording, step: int, *, seeks: bool = False) -> None:
         self._recording = recording
+        self._seeks = seeks
         self._step = step
         self._parameters = [event for event in recording.log.others() if isinstance(event, wire.ParameterEvent)]
         self._seen_parameters = 0
         self.answers: list[wire.Answer] = []
+        self.unreadable: str | None = None
+        """Why the expression to watch cannot be evaluated, if it cannot."""
         self.difference: Difference | None = None
         self.steps = 0
         """Number of steps that equal the recorded ones."""
@@ -43,7 +49,8 @@ class Proof:
     @property
     def over(self) -> bool:
         """True if no further events are needed."""
-        return self.steps > self._step or self.difference is not None or self.end is not None
+        finished = self.steps > self._step or self.difference is not None
+        return finished or self.end is not None or self.unreadable is not None
 
     def feed(self, events: Iterable[wire.AnyEvent]) -> None:
         """Compare the next events."""
@@ -51,8 +58,13 @@ class Proof:
             if self.over:
                 return
             match event:
-                case wire.Surface() | wire.Checked() | wire.Factors() | wire.Refused():
+                case wire.ExpressionValues() if self._seeks and _found(event):
+                    self._step = self.steps
                     self.answers.append(event)
+                case wire.Surface() | wire.Checked() | wire.Factors() | wire.ExpressionValues() | wire.Refused():
+                    self.answers.append(event)
+                case wire.ExpressionUnreadable():
+                    self.unreadable = event.reason
                 case wire.ParameterEvent() | wire.GraphEvent() | wire.PassEvent() | wire.StepEvent():
                     self.difference = self._compared(event)
                     self.steps += isinstance(event, wire.StepEvent) and self.difference is None
@@ -132,6 +144,10 @@ class Proof:
         if recorded is not None or replayed is not None:
             sentence += f": the recording has {_shown(recorded)}, the replay {_shown(replayed)}"
         return Difference(self.steps, name, recorded, replayed, f"{sentence}.")
+
+
+def _found(event: wire.ExpressionValues) -> bool:
+    return any(kind != wire.IS_ERROR for kind in event.kinds)
 
 
 def _bare(event: wire.PassEvent | wire.StepEvent) -> bytes:

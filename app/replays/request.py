@@ -26,7 +26,13 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "surface": ("step", "what", "pass", "parameters", "points", "ranges"),
     "check": ("step", "what", "pass", "parameters", "elements"),
     "factors": ("step", "what", "pass", "node"),
+    "watch": ("step", "what", "line", "expression"),
+    "seek": ("step", "what", "line", "expression"),
 }
+OF_A_PASS: Final = ("surface", "check", "factors")
+"""The kinds of replays that compute something for one pass."""
+EXPRESSION_LENGTH: Final = 1_000
+"""Largest number of characters of a watched expression."""
 _INDEX: Final = re.compile(r"\s*\d{1,9}\s*(?:,\s*\d{1,9}\s*)*\]")
 """The index of an element after its opening bracket."""
 
@@ -60,7 +66,10 @@ class ReplayTarget(Struct, frozen=True):
 
 
 class ReplayRequest(Struct, frozen=True):
-    """A replay to run. ``index`` is the index of the pass, ``node`` the index of a node in its graph."""
+    """A replay to run. ``index`` is the index of the pass, ``node`` the index of a node in its graph.
+
+    ``line`` is where a watched ``expression`` is evaluated, 0 for every line.
+    """
 
     what: model.ReplayKind
     step: int
@@ -69,6 +78,8 @@ class ReplayRequest(Struct, frozen=True):
     points: int = 0
     elements: int = 0
     node: int = 0
+    line: int = 0
+    expression: str = ""
 
     @property
     def id(self) -> str:
@@ -79,16 +90,22 @@ class ReplayRequest(Struct, frozen=True):
         """Return the order for the tracer. A check ends after ``seconds`` with the elements checked so far."""
         targets = [wire.SweepTarget(target.parameter, target.flat, target.low, target.high) for target in self.targets]
         return wire.ReplayOrder(
-            self.what, self.step, self.index, targets, self.points, self.elements, self.node, seconds=seconds
-        )
+            self.what, self.step, self.index, targets, self.points, self.elements, self.node, seconds=seconds, line=self.line,
+            expression=self.expression,
+        )  # fmt: skip
 
 
-def read(body: bytes, recording: Recording, capture: model.Capture) -> ReplayRequest:
-    """Read a request for a replay of a recording. Raises :class:`UnreadableInput` and :class:`InvalidInput`."""
+def read(body: bytes, recording: Recording, capture: model.Capture, lines: int) -> ReplayRequest:
+    """Read a request for a replay of a recording, whose program has ``lines`` lines.
+
+    Raises :class:`UnreadableInput` and :class:`InvalidInput`.
+    """
     fields = _fields(body)
     what = fields["what"]
     if capture == "graph":
         raise InvalidInput("This run was recorded without numbers (`capture: graph`), so a replay cannot be compared with it.")
+    if what in ("watch", "seek"):
+        return _watch(fields, recording, lines)
     step = _step(fields.get("step"), recording)
     index = _pass(fields.get("pass"), step)
     event = recording.log.pass_(index)
@@ -129,6 +146,22 @@ def _fields(body: bytes) -> dict[str, Any]:
         if name not in FIELDS[what]:
             raise InvalidInput(f"Unknown field {name[:60]!r}: a {what} has {', '.join(FIELDS[what])}.", where=name[:60])
     return fields
+
+
+def _watch(fields: dict[str, Any], recording: Recording, lines: int) -> ReplayRequest:
+    last = max(recording.log.counts()[2] - 1, 0)
+    step = _step(fields.get("step", last), recording)
+    line = fields.get("line")
+    if line is not None and not (_whole(line) and 1 <= line <= lines):
+        raise InvalidInput(f"line must be a line of the program: 1 to {lines}.", where="line")
+    expression = fields.get("expression")
+    if not isinstance(expression, str) or not expression.strip():
+        raise InvalidInput('expression must be a Python expression, such as "w.grad.norm()".', where="expression")
+    if len(expression) > EXPRESSION_LENGTH:
+        raise InvalidInput(
+            f"expression has {len(expression):,} characters: the limit is {EXPRESSION_LENGTH:,}.", where="expression"
+        )
+    return ReplayRequest(fields["what"], step.index, 0, line=line or 0, expression=expression.strip())
 
 
 def _step(value: Any, recording: Recording) -> wire.StepEvent:

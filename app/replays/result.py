@@ -12,6 +12,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 from .. import model, wire
 from ..recording import Recording, Tensors, json_number, json_values
 from .request import ReplayRequest
+from .watched import ExpressionError, FoundValue, WatchedSeries, watched
 
 Verdict = Literal["right", "kink", "wrong", "unknown", "defined"]
 VERDICTS: Final[tuple[Verdict, ...]] = ("right", "kink", "wrong", "unknown", "defined")
@@ -130,13 +131,16 @@ class Replay(Struct, frozen=True, kw_only=True, rename={"index": "pass"}):
     judged. ``precision`` is the dtype of the differences, ``gradient_precision`` the coarsest dtype in the pass itself.
     ``functions`` names the custom ``autograd.Function`` classes in the pass.
 
+    The result of ``watch`` and ``seek`` has ``line``, ``expression`` and ``errors``, and either the values (``watched``) or the
+    first true one (``found``), which is ``null`` if there is none. Neither belongs to a pass.
+
     Factors have ``node``, ``arrived`` (the gradient at each output of the node) and ``edges``.
     """
 
     id: str
     what: model.ReplayKind
     step: int
-    index: int
+    index: int | None
     status: Literal["queued", "running", "done"] = "done"
     repeatable: bool | None = None
     difference: Difference | None = None
@@ -156,6 +160,11 @@ class Replay(Struct, frozen=True, kw_only=True, rename={"index": "pass"}):
     node: str | UnsetType = UNSET
     arrived: list[model.TensorSummary | None] | UnsetType = UNSET
     edges: list[FactoredEdge] | UnsetType = UNSET
+    line: int | UnsetType | None = UNSET
+    expression: str | UnsetType = UNSET
+    watched: WatchedSeries | UnsetType = UNSET
+    found: FoundValue | UnsetType | None = UNSET
+    errors: list[ExpressionError] | UnsetType = UNSET
     links: dict[str, str] = field(default_factory=dict)
     owner_key: str | UnsetType = UNSET
     queue: model.QueuePosition | UnsetType = UNSET
@@ -164,7 +173,8 @@ class Replay(Struct, frozen=True, kw_only=True, rename={"index": "pass"}):
 def result_of(request: ReplayRequest, recording: Recording, answers: Sequence[wire.Answer]) -> Replay:
     """Return the result of a replay that has repeated the recorded numbers."""
     common: dict[str, Any] = {
-        "id": request.id, "what": request.what, "step": request.step, "index": request.index, "repeatable": True,
+        "id": request.id, "what": request.what, "step": request.step, "repeatable": True,
+        "index": None if request.expression else request.index,
     }  # fmt: skip
     for answer in answers:
         if isinstance(answer, wire.Refused):
@@ -180,6 +190,8 @@ def result_of(request: ReplayRequest, recording: Recording, answers: Sequence[wi
         case "factors":
             factors = next((answer for answer in answers if isinstance(answer, wire.Factors)), None)
             found = None if factors is None else _factors(request, recording, factors)
+        case "watch" | "seek":
+            found = watched(request, [answer for answer in answers if isinstance(answer, wire.ExpressionValues)])
     if found is None:
         return Replay(**common, reason="The replay ended without a result.")
     return Replay(**common, **found)

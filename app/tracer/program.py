@@ -30,6 +30,7 @@ from .environment.remedies import remedy
 from .environment.stdout import Printer
 from .recorder import Recorder
 from .replay.answers import ReplayFinished
+from .replay.watch import watch_points
 from .source.exceptions import encodable, exception_text, with_suggestion
 from .source.instrument import PROGRAM, ProgramSource
 from .source.own_modules import OwnModules, own_folders
@@ -65,7 +66,8 @@ class RunningProgram:
         emitter.flush()
         filename = job.path or PROGRAM
         modules = OwnModules(own_folders(job), emitter.emit, lifetimes.read)
-        self._source = source = ProgramSource(job.program, job.cells, filename, modules, lifetimes)
+        watch = watch_points(job.replay) if job.replay is not None else None
+        self._source = source = ProgramSource(job.program, job.cells, filename, modules, lifetimes, watch)
         module = types.ModuleType("__main__")
         self._namespace: dict[str, Any] = module.__dict__
         script = job.path or SCRIPT

@@ -47,6 +47,7 @@ from .forward.tracing import pause_for_fake_tensors, suspend_while_tracing
 from .forward.writes import WriteLog
 from .replay.answers import ReplayAnswerer, ReplayedStep
 from .replay.tape import Tape
+from .replay.watch import WatchedValues, Watcher, watch_points
 from .source.instrument import ProgramSource
 from .source.lines import LineValues
 from .source.loop_lengths import loop_length
@@ -112,8 +113,10 @@ class Recorder:
         self._scopes = scopes = Scopes(source, namespace)
         writes, changes, late, saved = WriteLog(source.filename), ProgramChanges(), LateGradients(), SavedTensors()
         self._failures = Failures(source, emitter, writes)
-        replayed = ReplayedStep(job.replay, emitter) if job.replay is not None else None
-        step_observer: StepObserver = replayed or NoStepObserver()
+        order = job.replay
+        replayed = ReplayedStep(order, emitter) if order is not None else None
+        watched = WatchedValues(order, emitter) if order is not None and watch_points(order) is not None else None
+        step_observer: StepObserver = watched or replayed or NoStepObserver()
         parameters = Parameters(emitter, names, late, source.lifetimes)
         self._parameter_names = parameters.names
         trail = GradientTrail(parameters)
@@ -146,11 +149,12 @@ class Recorder:
         engine: Any = torch.autograd._engine_run_backward  # type: ignore[attr-defined]
         pass_observer: PassObserver = NoPassObserver()
         self._tape: Tape | None = None
-        if job.replay is not None and replayed is not None:
+        self._watcher: Watcher | None = None
+        if order is not None and watched is not None:
+            self._watcher = Watcher(order, watched, mode=mode, engine=engine)
+        elif order is not None and replayed is not None:
             self._tape = Tape()
-            pass_observer = ReplayAnswerer(
-                job.replay, emitter=emitter, tape=self._tape, mode=mode, engine=engine, step=replayed
-            )
+            pass_observer = ReplayAnswerer(order, emitter=emitter, tape=self._tape, mode=mode, engine=engine, step=replayed)
         self.passes = PassRecorder(
             engine=engine, emitter=emitter, calls=calls, mode=mode, turns=turns, source=source, steps=steps,
             new_table=new_table, graphs=graphs, saved=saved, open_passes=open_passes, failures=self._failures,
@@ -181,6 +185,8 @@ class Recorder:
         self._stack.enter_context(install_event_loops())
         self._stack.enter_context(send_before_silence(self._send_pending, self._finish_early))
         self._stack.enter_context(show_warnings_at_program_lines())
+        if self._watcher is not None:
+            self._stack.enter_context(self._watcher.installed())
         self._active = True
         self._observe()
         return self

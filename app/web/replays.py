@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from ..replays import LiveReplay, Replay
-from ..replays.request import ELEMENTS, GRID, POINTS
+from ..replays.request import ELEMENTS, EXPRESSION_LENGTH, GRID, POINTS
 from . import reference, responses, stream
 from .clients import client_of, sender_of, wait_unless_left
 from .feed import QUIET_SECONDS, set_within
@@ -45,6 +45,23 @@ def _kind(what: str, description: str, own: dict[str, Any], example: dict[str, A
         "properties": {"what": {"const": what}} | _STEP | own,
         "example": {"what": what, "step": 0} | example,
     }
+
+
+def _of_an_expression(what: str, description: str, example: dict[str, Any]) -> dict[str, Any]:
+    kind = _kind(what, description, {}, {}, "expression")
+    return kind | {
+        "required": ["what", "expression"],
+        "properties": {
+            "what": {"const": what},
+            "step": _STEP["step"] | {"description": "The last step to evaluate it in. Default: the last step of the run."},
+            "line": {"type": "integer", "minimum": 1, "description": "A line of the program. Default: every line."},
+            "expression": {
+                "type": "string", "minLength": 1, "maxLength": EXPRESSION_LENGTH,
+                "description": "A Python expression over the program's names. It is evaluated under `no_grad`.",
+            },
+        },
+        "example": {"what": what} | example,
+    }  # fmt: skip
 
 
 _BODY: Final = {
@@ -92,6 +109,17 @@ _BODY: Final = {
             {"node": {"type": "string", "description": "Id of a node in the graph of the pass."}},
             {"node": "n1"},
             "node",
+        ),
+        _of_an_expression(
+            "watch",
+            "Evaluate an expression after each statement on a line, in all steps: the `print` that was forgotten. Without a "
+            "line, return each change of its value, or each write if it is a tensor, with the line that made it.",
+            {"line": 12, "expression": "w.grad.norm()"},
+        ),
+        _of_an_expression(
+            "seek",
+            "Find the first step and line after which an expression is true.",
+            {"expression": "loss > 10"},
         ),
     ]
 }  # fmt: skip

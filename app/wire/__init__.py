@@ -11,7 +11,7 @@ length of the frame.
 
 from __future__ import annotations
 
-from .bounds import MODULE_FILES, NAME_LENGTH, ORIGINS
+from .bounds import MODULE_FILES, NAME_LENGTH, ORIGINS, WATCHED
 from .columns import int32
 from .events import (
     CONSTANT,
@@ -19,7 +19,11 @@ from .events import (
     DTYPES,
     HAS_STATS,
     HAS_VALUES,
+    IS_ERROR,
     IS_LEAF,
+    IS_NUMBER,
+    IS_TEXT,
+    IS_TRUTH,
     KINK,
     LEAF,
     LOOP,
@@ -36,6 +40,8 @@ from .events import (
     CellEvent,
     Checked,
     EndEvent,
+    ExpressionUnreadable,
+    ExpressionValues,
     FactorRow,
     Factors,
     GraphEvent,
@@ -100,7 +106,11 @@ __all__ = [
     "FRAME_BYTES",
     "HAS_STATS",
     "HAS_VALUES",
+    "IS_ERROR",
     "IS_LEAF",
+    "IS_NUMBER",
+    "IS_TEXT",
+    "IS_TRUTH",
     "KINK",
     "LEAF",
     "LOOP",
@@ -114,6 +124,7 @@ __all__ = [
     "RIGHT",
     "TURN",
     "UNKNOWN",
+    "WATCHED",
     "WRONG",
     "Answer",
     "AnyEvent",
@@ -126,6 +137,8 @@ __all__ = [
     "CompiledEagerly",
     "EndEvent",
     "Event",
+    "ExpressionUnreadable",
+    "ExpressionValues",
     "FactorRow",
     "Factors",
     "ForwardModeUsed",

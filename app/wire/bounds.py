@@ -53,6 +53,8 @@ AXES: Final = 2
 """Axes of a surface."""
 POINTS: Final = 10_000
 """Points of a surface."""
+WATCHED: Final = 20_000
+"""Values of a watched expression in one replay."""
 MODULE_FILES: Final = 1_000
 """Files of the user's own modules in one recording."""
 ORIGINS: Final = 1_000

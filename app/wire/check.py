@@ -8,12 +8,17 @@ import numpy as np
 
 from ..errors import ProtocolError
 from ..model import Limits
-from .bounds import INT32, LEAVES, POINTS
+from .bounds import INT32, LEAVES, POINTS, WATCHED
 from .columns import check_range, column, int32
 from .events import (
+    IS_ERROR,
+    IS_TEXT,
+    Answer,
     AnyEvent,
     Checked,
     EndEvent,
+    ExpressionUnreadable,
+    ExpressionValues,
     Factors,
     GraphEvent,
     LineRow,
@@ -56,6 +61,7 @@ class EventChecker:
         self._passes = 0
         self._steps = 0
         self._parameters = 0
+        self._watched = 0
 
     def check(self, event: AnyEvent) -> None:
         """Check the next event. Raises :class:`ProtocolError` if it is invalid."""
@@ -79,7 +85,7 @@ class EventChecker:
                 self._parameters += 1
             case ModuleFileEvent():
                 self._origins.name(event)
-            case Surface() | Checked() | Factors() | Refused():
+            case Surface() | Checked() | Factors() | ExpressionValues() | ExpressionUnreadable() | Refused():
                 self._check_answer(event)
             case Signal():
                 self._check_signal(event)
@@ -195,7 +201,7 @@ class EventChecker:
         if node >= self._graphs[graph].nodes:
             raise ProtocolError("a signal refers to a node that does not exist")
 
-    def _check_answer(self, answer: Surface | Checked | Factors | Refused) -> None:
+    def _check_answer(self, answer: Answer) -> None:
         if not self._replay:
             raise ProtocolError("an event answers a replay that was not requested")
         match answer:
@@ -222,8 +228,23 @@ class EventChecker:
                 rows += [row for product in answer.products for row in (product.given, product.summed)]
                 if max(rows, default=-1) >= table_rows:
                     raise ProtocolError("a factor refers to a row that does not exist")
-            case Refused():
+            case ExpressionValues():
+                self._check_watched(answer)
+            case ExpressionUnreadable() | Refused():
                 pass
+
+    def _check_watched(self, watched: ExpressionValues) -> None:
+        count = len(watched.kinds)
+        self._watched += count
+        if self._watched > WATCHED:
+            raise ProtocolError("a replay has too many values of its expression")
+        column(watched.numbers, 8, "numbers", count)
+        check_range(int32(watched.steps, "steps", count), 0, self._steps + 1, "steps")
+        check_range(int32(watched.lines, "lines", count), 0, self._lines + 1, "lines")
+        kinds = np.frombuffer(watched.kinds, np.uint8)
+        check_range(kinds, 0, IS_ERROR + 1, "kinds")
+        if len(watched.texts) != int(np.count_nonzero(kinds >= IS_TEXT)):
+            raise ProtocolError("a replay has a different number of values and texts")
 
 
 def _check_once(numbers: Sequence[int], twice: str) -> None:

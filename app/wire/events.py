@@ -25,6 +25,7 @@ from .bounds import (
     PASSES,
     REBINDS,
     STRINGS,
+    WATCHED,
 )
 from .fields import Count, Event, EventPart, Index, LongText, Name, Packed, Text
 from .signals import AnySignal
@@ -396,6 +397,32 @@ class Factors(Event, tag="factors", frozen=True):
     tensors: TensorTable
 
 
+IS_NUMBER, IS_TRUTH, IS_TEXT, IS_ERROR = range(4)
+"""Kinds of a watched value."""
+
+
+class ExpressionValues(Event, tag="expression_values", frozen=True):
+    """Values of the expression that a replay watches, in the order in which they were evaluated.
+
+    Each column has one entry per value: the step (int32), the line of the statement that had just run (int32), the kind
+    (uint8), and the number (float64), which is 1 or 0 for ``IS_TRUTH``. ``IS_TEXT`` and ``IS_ERROR`` have the next of ``texts``
+    instead. ``omitted`` counts later values that are left out because there are too many.
+    """
+
+    steps: Packed
+    lines: Packed
+    kinds: Packed
+    numbers: Packed
+    texts: Annotated[list[Name], Meta(max_length=WATCHED)]
+    omitted: Count = 0
+
+
+class ExpressionUnreadable(Event, tag="expression_unreadable", frozen=True):
+    """The expression that a replay is to watch is not valid Python. ``reason`` is a sentence."""
+
+    reason: Text
+
+
 class Refused(Event, tag="refused", frozen=True):
     """A replay that is impossible for a pass. ``reason`` is a sentence."""
 
@@ -403,7 +430,7 @@ class Refused(Event, tag="refused", frozen=True):
     reason: Text
 
 
-Answer = Surface | Checked | Factors | Refused
+Answer = Surface | Checked | Factors | ExpressionValues | ExpressionUnreadable | Refused
 """Events that only a job with a replay may emit."""
 
 AnyEvent = (
@@ -438,7 +465,9 @@ class SweepTarget(Struct, frozen=True):
 class ReplayOrder(Struct, frozen=True):
     """The order for a replay: compute ``what`` for pass ``index`` of step ``step``, then stop the program.
 
-    If ``every`` is true, compute it for the first pass of each graph instead, and do not stop the program.
+    If ``every`` is true, compute it for the first pass of each graph instead, and do not stop the program. To ``watch`` or
+    ``seek``, evaluate ``expression`` up to the end of ``step`` after each statement on ``line``, or after every statement if
+    ``line`` is 0.
     """
 
     what: ReplayKind
@@ -452,6 +481,8 @@ class ReplayOrder(Struct, frozen=True):
     every: bool = False
     seconds: float = 0.0
     """Time in seconds after which a check reports its partial result; 0 for no limit."""
+    line: int = 0
+    expression: str = ""
 
 
 class Job(Struct, frozen=True):

@@ -130,6 +130,45 @@ async def test_a_check_compares_each_leaf_and_factors_give_the_gradients_of_the_
         assert edge["factors"] == [{"output": 0, "of": [2], "by": [2], "diagonal": True, "values": [15.0, 0.0]}]
 
 
+async def test_a_watch_gives_a_series_over_the_steps_and_a_seek_the_first_true_value(serve: Serve) -> None:
+    async with serve(executor=InProcess()) as client:
+        run = await posted(client, FIT)
+        result = (await client.post(f"{run}/replays", json={"what": "watch", "line": 7, "expression": "m.grad"})).json()
+        assert (result["repeatable"], result["step"], result["pass"], result["errors"]) == (True, 3, None, [])
+        series = (await client.get(f"{run}/series?key=loss")).json()["series"]
+        gradients = [(await client.get(f"{run}/steps/{step}")).json()["parameters"][0]["grad_after"] for step in range(4)]
+        values = [gradient["values"] for gradient in gradients]
+        assert result["watched"] == {"step": [0, 1, 2, 3], "line": [7] * 4, "value": values, "omitted": 0}
+        again = await client.post(f"{run}/replays", json={"what": "watch", "step": 3, "line": 7, "expression": " m.grad "})
+        assert (again.status_code, again.json()) == (200, result)
+
+        low = series["loss"][2]
+        body = {"what": "seek", "expression": f"loss <= {low}", "line": 6}
+        result = (await client.post(f"{run}/replays", json=body)).json()
+        assert (result["repeatable"], result["found"]) == (True, {"step": 2, "line": 6, "value": True})
+        result = (await client.post(f"{run}/replays", json=body | {"expression": "loss < 0"})).json()
+        assert (result["repeatable"], result["found"]) == (True, None)
+        result = (await client.post(f"{run}/replays", json=body | {"expression": "later > 0"})).json()
+        error = {"message": "NameError: name 'later' is not defined", "step": 0, "line": 6, "count": 4}
+        assert (result["found"], result["errors"]) == (None, [error])
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({"line": 9, "expression": "m +"}, "The expression is not valid Python: invalid syntax."),
+        ({"line": 8, "expression": "m.zero_()"}, "Not repeatable: in step 0, "),
+        ({"line": 8, "expression": "m", "step": 9}, "they are 0 to 3"),
+        ({"expression": "later"}, "`later` had no value up to step 3: its names were not defined."),
+    ],
+)
+async def test_a_watch_that_has_no_result_says_why(serve: Serve, body: dict[str, Any], reason: str) -> None:
+    async with serve(executor=InProcess()) as client:
+        run = await posted(client, FIT)
+        answer = (await client.post(f"{run}/replays", json={"what": "watch"} | body)).json()
+        assert (answer.get("reason") or answer["detail"]).startswith(reason) or reason in answer["detail"]
+
+
 @pytest.mark.parametrize(
     ("loss", "right", "verdict", "definitions"),
     [
@@ -252,7 +291,11 @@ async def test_a_replay_of_every_example_reproduces_its_recording(serve: Serve, 
         ({"what": "check", "step": 0, "elements": 0}, "from 1 to 256"),
         ({"what": "factors", "step": 0, "node": "n99"}, "n0 to n"),
         ({"what": "factors", "step": 0, "node": "n4"}, "is a leaf"),
-        ({"what": "mirror", "step": 0}, "surface, check, factors"),
+        ({"what": "watch", "expression": "m", "line": 12}, "a line of the program: 1 to 10"),
+        ({"what": "watch", "line": 8}, "must be a Python expression"),
+        ({"what": "watch", "expression": "m" * 1001}, "the limit is 1,000"),
+        ({"what": "seek", "expression": "m", "pass": 0}, "a seek has step, what, line, expression"),
+        ({"what": "mirror", "step": 0}, "surface, check, factors, watch, seek"),
         ([], "not an object"),
     ],
 )
@@ -588,7 +631,7 @@ async def test_deleting_a_run_stops_its_replays(serve: Serve) -> None:
 async def test_cancelling_a_replay_kills_its_process(serve: Serve) -> None:
     began = asyncio.Event()
 
-    class Watched(LocalExecutor):
+    class ExpressionValues(LocalExecutor):
         async def run(
             self, job: wire.Job, *, limits: model.Limits, cancelled: asyncio.Event, client: str = ""
         ) -> AsyncIterator[list[wire.AnyEvent]]:
@@ -597,7 +640,7 @@ async def test_cancelling_a_replay_kills_its_process(serve: Serve) -> None:
                     began.set()
                 yield batch
 
-    executor = Watched(Settings(children=1))
+    executor = ExpressionValues(Settings(children=1))
     async with serve(executor=executor) as client:
         await executor.settled()
         slow = "    time.sleep(3 if step == 3 else 0)\n    loss ="

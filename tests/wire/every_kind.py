@@ -65,6 +65,8 @@ ANSWERS: list[wire.AnyEvent] = [
         0, 0, "float64", struct.pack("<q", 0), *[doubles(1.0)] * 5, b"\0", ["Square"], "float32", ["relu at 0"]
     ),
     wire.Factors(0, 1, [wire.FactorRow(0, 0, 1)], [wire.ProductRow(0, 0, 1)], table(1.0, 2.0)),
+    wire.ExpressionValues(ints(0, 0), ints(1, 1), bytes([0, 3]), doubles(1.0, 0.0), ["NameError: x"], 3),
+    wire.ExpressionUnreadable("The expression is not valid Python."),
     wire.Refused(0, "A hook changed it."),
 ]  # fmt: skip
 

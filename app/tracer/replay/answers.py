@@ -1,14 +1,11 @@
-"""Answer a replay order: a loss surface, a gradient check, or the local factors of a node."""
+"""Answer a replay order about a pass: a loss surface, a gradient check, or the local factors of a node."""
 
 from __future__ import annotations
 
-import builtins
 import contextlib
-import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,17 +13,16 @@ from ... import wire
 from ..backward.passes import OpenPass
 from ..emitter import Emitter
 from ..forward.mode import ForwardMode
-from ..source.marker import HOOK
 from .factors import local_factors
 from .gradcheck import GradientCheck
 from .operands import CannotReplay
 from .point import RecordedPoint
 from .surface import surface
 from .tape import Tape
+from .unobserved import unobserved
 
 MAX_GRAPHS = 200
 """Largest number of graphs that are checked if the order is for every graph. Some programs make one in each step."""
-_AUTOGRAD: Any = torch.autograd
 
 
 class ReplayFinished(BaseException):
@@ -123,25 +119,13 @@ class ReplayAnswerer:
 
     @contextlib.contextmanager
     def _unobserved(self) -> Iterator[None]:
-        """Hide our computations from the recorder, and restore the random generators afterwards."""
-        observed_engine = _AUTOGRAD._engine_run_backward
-        states = random.getstate(), np.random.get_state(), torch.default_generator.get_state()
+        """Hide our computations from the recorder and from the tape."""
         paused, self._tape.paused = self._tape.paused, True
-        self._mode.paused += 1
-        hook = getattr(builtins, HOOK, None)  # there is none once the program has ended
-        _AUTOGRAD._engine_run_backward = self._engine
-        setattr(builtins, HOOK, lambda index, value: value)  # the program's own functions consist of marked statements
         try:
-            with torch.enable_grad():
+            with unobserved(self._mode, self._engine), torch.enable_grad():
                 yield
         finally:
-            _AUTOGRAD._engine_run_backward = observed_engine
-            setattr(builtins, HOOK, hook)
-            self._mode.paused -= 1
             self._tape.paused = paused
-            random.setstate(states[0])
-            np.random.set_state(states[1])
-            torch.default_generator.set_state(states[2])
 
     def _evaluate(self, begun: OpenPass, result: Any, leaf_values: dict[int, Tensor]) -> None:
         point = RecordedPoint(begun, result, self._tape, leaf_values)

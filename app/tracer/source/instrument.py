@@ -11,6 +11,7 @@ from ..tensors.lifetimes import Lifetimes
 from .marker import Marker, ends_quietly, is_mark
 from .own_modules import OwnModules
 from .statements import NO_LINE, LineContext, ProgramStructure
+from .watch_points import WatchPoints, is_watch_point
 
 PROGRAM = "<program>"
 """The file name of the program in code objects and tracebacks."""
@@ -20,6 +21,7 @@ class ProgramSource:
     """The text of a program, its statements and loops, and the positions of its instructions.
 
     ``own`` are the modules of the user's own. ``lifetimes`` finds out whether the program observes the lifetimes of objects.
+    ``watch`` are the places at which a replay evaluates an expression.
     """
 
     def __init__(
@@ -29,11 +31,13 @@ class ProgramSource:
         filename: str = PROGRAM,
         own: OwnModules | None = None,
         lifetimes: Lifetimes | None = None,
+        watch: WatchPoints | None = None,
     ) -> None:
         self.text = text
         self.filename = filename
         self.own = OwnModules() if own is None else own
         self._has_own = bool(self.own)
+        self._watch = watch
         self.lifetimes = Lifetimes() if lifetimes is None else lifetimes
         self.lines = text.splitlines()
         self.cells = list(cells) or [(1, max(len(self.lines), 1))]
@@ -58,7 +62,7 @@ class ProgramSource:
         text = "\n" * (start - 1) + "\n".join(self.lines[start - 1 : end]) + "\n"
         tree = ast.parse(text, self.filename)
         self.lifetimes.read(text)
-        marked = Marker(self._structure, quiet=ends_quietly(tree, self.lines)).mark(tree)
+        marked = Marker(self._structure, quiet=ends_quietly(tree, self.lines), watch=self._watch).mark(tree)
         self._unread.append(marked)
         return compile(marked, self.filename, "exec", dont_inherit=True)
 
@@ -86,7 +90,7 @@ class ProgramSource:
         """Return the operation or call that has a position in the text, as in ``code.co_positions``."""
         for tree in self._unread:
             for node in ast.walk(tree):
-                if isinstance(node, ast.BinOp | ast.Call) and not is_mark(node):
+                if isinstance(node, ast.BinOp | ast.Call) and not (is_mark(node) or is_watch_point(node)):
                     self._expressions.setdefault(_span_of(node), node)
         self._unread.clear()
         return self._expressions.get(span)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from .statements import LineRange, ProgramStructure, Statement
 from .targets import assignment_targets
+from .watch_points import WatchPoints, is_watch_point
 
 HOOK = "__tapedeck_value__"
 """The name in ``builtins`` of the function that receives values."""
@@ -21,10 +22,14 @@ GRAD_MODES = frozenset({"no_grad", "enable_grad", "inference_mode", "set_grad_en
 
 
 class Marker(ast.NodeTransformer):
-    """Pass the value of every statement to the hook, and collect the program's structure."""
+    """Pass the value of every statement to the hook, and collect the program's structure.
 
-    def __init__(self, structure: ProgramStructure, *, quiet: bool) -> None:
+    ``watch`` are the places at which a replay evaluates an expression.
+    """
+
+    def __init__(self, structure: ProgramStructure, *, quiet: bool, watch: WatchPoints | None = None) -> None:
         self._structure = structure
+        self._watch = watch
         self._quiet = quiet
         self._in_loop = False
         """True inside a loop of the function that is visited."""
@@ -33,6 +38,8 @@ class Marker(ast.NodeTransformer):
         """Return ``tree`` with all its statements marked."""
         last = tree.body[-1] if tree.body else None
         self._last = last if isinstance(last, ast.Expr) else None
+        if self._watch is not None:
+            self._watch.insert(tree)
         marked: ast.Module = self.visit(tree)
         return marked
 
@@ -57,7 +64,7 @@ class Marker(ast.NodeTransformer):
         return [node, ast.copy_location(shown, node)]
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST:
-        if node is self._last and self._quiet:
+        if (node is self._last and self._quiet) or is_watch_point(node.value):
             return node
         if not isinstance(node.value, ast.Constant) or node is self._last:
             node.value = self._hooked(node.value, Statement(node.lineno, "show", last=node is self._last))

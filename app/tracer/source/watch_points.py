@@ -1,0 +1,76 @@
+"""Insert calls into a program after the statements at which an expression is watched."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+WATCH = "__tapedeck_watch__"
+"""The name in ``builtins`` of the function that evaluates the watched expression. It receives the line of the statement."""
+
+_LEAVING = ast.Return | ast.Raise | ast.Break | ast.Continue
+_DEFINING = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+_HEADLESS = _DEFINING | ast.Try | ast.TryStar
+"""The statements whose body does not run right after their own line."""
+
+
+class WatchPoints:
+    """The places after the statements on one line, or after all statements if ``line`` is ``None``.
+
+    A statement that leaves its block, such as ``return``, is preceded by its place. The place of a loop, a ``with`` or another
+    statement with a body is at the start of the body.
+    """
+
+    def __init__(self, line: int | None) -> None:
+        self._line = line
+
+    def insert(self, tree: ast.Module) -> None:
+        """Insert the calls into a tree. Every statement keeps its position in the text."""
+        for block, head in list(_blocks(tree)):
+            watched = [] if head is None or not self._covers(head) else [_call(head.lineno, block[0])]
+            for statement in block:
+                point = self._point(statement)
+                watched += [statement] if point is None else [point, statement] if _leaves(statement) else [statement, point]
+            block[:] = watched
+
+    def _point(self, statement: ast.stmt) -> ast.stmt | None:
+        """Return the call that belongs before or after a statement, or ``None``."""
+        if isinstance(statement, ast.ImportFrom) and statement.module == "__future__":
+            return None  # nothing but a docstring may precede it
+        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+            return None
+        if hasattr(statement, "body") and not isinstance(statement, _DEFINING):
+            return None
+        return _call(statement.lineno, statement) if self._covers(statement) else None
+
+    def _covers(self, statement: ast.stmt) -> bool:
+        """Return whether the line is one of a statement's own, without its body."""
+        last = statement.body[0].lineno - 1 if hasattr(statement, "body") else statement.end_lineno or statement.lineno
+        return self._line is None or statement.lineno <= self._line <= max(last, statement.lineno)
+
+
+def _leaves(statement: ast.stmt) -> bool:
+    return isinstance(statement, _LEAVING)
+
+
+def _blocks(tree: ast.Module) -> Iterator[tuple[list[ast.stmt], ast.stmt | None]]:
+    """Yield each block of a tree, with the statement whose head runs right before it."""
+    for node in ast.walk(tree):
+        for name in ("body", "orelse", "finalbody"):
+            block = getattr(node, name, None)
+            if isinstance(block, list) and block:
+                has_head = name == "body" and isinstance(node, ast.stmt) and not isinstance(node, _HEADLESS)
+                yield block, node if has_head else None  # type: ignore[misc]
+
+
+def _call(line: int, at: ast.stmt) -> ast.stmt:
+    call = ast.Expr(ast.Call(ast.Name(WATCH, ast.Load()), [ast.Constant(line)], []))
+    for node in ast.walk(call):
+        if isinstance(node, ast.expr | ast.stmt):
+            ast.copy_location(node, at)
+    return call
+
+
+def is_watch_point(node: ast.expr) -> bool:
+    """Return whether an expression is a call that :class:`WatchPoints` inserted."""
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == WATCH
