@@ -748,6 +748,13 @@ class QueuePosition(Struct, frozen=True):
     seconds: float
 
 
+class Instant(Struct, frozen=True):
+    """A step, and a phase of it."""
+
+    step: int
+    phase: Phase
+
+
 class Run(Struct, frozen=True):
     """One execution of a program, and its recording except for its steps and graphs.
 
@@ -769,6 +776,12 @@ class Run(Struct, frozen=True):
 
     ``omitted`` is set for a run that is too large for one response: the numbers of ``lines``, ``parameters`` and ``graphs``
     after the first ones. ``links`` then has the addresses of the whole lists.
+
+    ``unfinished`` is true if an error or a limit ended the program after its last complete step, and something was recorded
+    since. Read it as ``steps/{steps}``: a step with passes and values of lines, but without parameters and an update.
+
+    ``opens_at`` is the instant at which a page opens the run: at its first finding that is an error, else where an exception
+    ended the program, else at the first step. It is ``null`` without steps, and the first step while the program runs.
     """
 
     id: str
@@ -799,6 +812,8 @@ class Run(Struct, frozen=True):
     findings_omitted: list[str] = field(default_factory=list)
     omitted: dict[str, int] | UnsetType = UNSET
     title: str = ""
+    unfinished: bool = False
+    opens_at: Instant | None = None
 
 
 class RunHeading(Struct, frozen=True):

@@ -93,10 +93,10 @@ def _card(pen: Pen, box: Box, content: CardContent) -> str:
     second = measure.fit(second, free, pen.size, mono=pen.face.fixed)
     parts = [
         _border(pen, box, content),
-        pen.title(content.title, right - PAD - (pen.wide(where) + 8 if where else 0), PAD, 18),
-        pen.right(where, right, 18),
-        f'<text {pen.fill("ink-3")} x="{PAD}" y="33">{escape(second)}</text>',
-        pen.right(kind, right, 33),
+        pen.title(content.title, right - PAD - (pen.wide(where) + 8 if where else 0), PAD, 17),
+        pen.right(where, right, 17),
+        f'<text {pen.fill("ink-3")} x="{PAD}" y="32">{escape(second)}</text>',
+        pen.right(kind, right, 32),
     ]
     x = PAD + pen.wide(second) + 7
     for mark, wide in badges:
@@ -119,10 +119,10 @@ def _rows(pen: Pen, box: Box, content: CardContent) -> str:
         label = "grad"
     gradient, of_gradient = gradients(content, characters)
     return (
-        f'<text {pen.fill("ink-3")} x="{PAD}" y="52">value</text>'
-        + pen.numbers(shown, token, PAD + COLUMN, 52, "value", characters)
-        + f'<text {pen.fill("ink-3")} x="{PAD}" y="67">{escape(label)}</text>'
-        + pen.numbers(gradient, of_gradient, PAD + COLUMN, 67, "grad", characters)
+        f'<text {pen.fill("ink-3")} x="{PAD}" y="50">value</text>'
+        + pen.numbers(shown, token, PAD + COLUMN, 50, "value", characters)
+        + f'<text {pen.fill("ink-3")} x="{PAD}" y="64">{escape(label)}</text>'
+        + pen.numbers(gradient, of_gradient, PAD + COLUMN, 64, "grad", characters)
     )
 
 

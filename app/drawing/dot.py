@@ -21,7 +21,7 @@ POINTS = 72
 
 def boxes(plan: LayoutPlan) -> str:
     """Return the DOT to lay out: boxes of fixed size without text, and an empty table for each edge's label."""
-    nodesep, ranksep = ("0.25", "0.22") if plan.nested else ("0.3", "0.5")
+    nodesep, ranksep = ("0.25", "0.22") if plan.nested else ("0.3", "0.5" if plan.direction == "LR" else "0.1")
     picture = graphviz.Digraph(
         "boxes",
         graph_attr={"rankdir": plan.direction, "nodesep": nodesep, "ranksep": ranksep, "margin": "0"},

@@ -22,9 +22,9 @@ BOXES: Final = 150
 LINKS: Final = 1_200
 """Largest number of boxes and links that are laid out."""
 
-CARD: Final = (250, 76)
+CARD: Final = (250, 72)
 """Width and height of a card, in pixels."""
-NARROW: Final = (216, 76)
+NARROW: Final = (216, 72)
 """A card of a picture from left to right, narrower so that five fit side by side."""
 LOW_CARD: Final = (250, 44)
 """A card without numbers."""
@@ -35,7 +35,8 @@ LABEL: Final = 194
 """Width of an edge's label: 27 characters."""
 NARROW_LABEL: Final = 84
 """Width of an edge's label from left to right: 10 characters, enough for a norm."""
-LABEL_HEIGHT: Final = 18
+LABEL_HEIGHT: Final = 26
+"""Height of an edge's label: the gradient, and the local derivative below it."""
 NARROW_LABEL_HEIGHT: Final = 30
 """Height of a label from left to right. It is above the edge, and must not touch the widest shaft."""
 FRAME_NAME: Final = 80

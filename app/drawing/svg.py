@@ -18,6 +18,7 @@ from typing import Final
 import numpy as np
 
 from ..model import Edge, TensorSummary
+from ..recording import EdgeFactors
 from . import card, footer, labels, numerals
 from .graph_layout import GraphLayout, PlacedBox, Route
 from .pen import escape, pen
@@ -43,6 +44,7 @@ class _SvgWriter:
         self.program = labels.ProgramText(sheet.program)
         self.titles = {node.id: self.program.title(node) for node in self.graph.nodes}
         self.sums = sums(self.graph.edges)
+        self.factors = EdgeFactors(sheet.program, self.graph)
         self.ran: set[int] = set()
         if self.numbers is not None:
             self.ran.update(np.frombuffer(self.numbers.event.order, "<i4").tolist())
@@ -125,7 +127,7 @@ class _SvgWriter:
         if call is None or not call.rpartition(".")[2].startswith("detach"):
             return line
         x, y = route.middle
-        slash = f'class="s-ink-3" stroke="{self.pen.tokens["ink-3"]}" stroke-width="1.5"'
+        slash = f'class="slash s-ink-3" stroke="{self.pen.tokens["ink-3"]}" stroke-width="1.5"'
         return f'{line}<path d="M{x - 4:g} {y + 7:g}L{x + 4:g} {y - 7:g}" {slash}/>'
 
     def label(self, route: Route, summary: TensorSummary | None) -> str:
@@ -140,11 +142,27 @@ class _SvgWriter:
             position = f'x="{x + 12:g}" y="{y + 4:g}"'
         room = card.room(route.link.label - 12)
         text = numerals.typeset(numerals.edge_text(summary, room))
+        factor = self.factor(route, summary) if self.sheet.direction != "LR" else None
+        if factor:
+            position = f'x="{x + 12:g}" y="{y - 2:g}"'
         return (
             f'<text {self.pen.paint(token, "bg", "mono ")} {position} stroke-width="3" stroke-linejoin="round" '
             f'paint-order="stroke" font-family="{self.pen.face.mono}" data-field="grad" '
             f'data-room="{room}">{escape(text)}</text>'
+            + (
+                f'<text {self.pen.paint("ink-3", "bg", "factor ")} x="{x + 12:g}" y="{y + 11:g}" stroke-width="3" '
+                f'stroke-linejoin="round" paint-order="stroke">{escape(factor)}</text>'
+                if factor
+                else ""
+            )
         )
+
+    def factor(self, route: Route, summary: TensorSummary) -> str | None:
+        """Return the local derivative of an edge, as the program writes it."""
+        assert self.numbers is not None
+        edge = self.graph.edges[route.link.edge]
+        found = self.factors.of(edge, summary, self.numbers.used(int(edge.source[1:])))
+        return found.text if found else None
 
     def content(self, index: int) -> tuple[card.CardContent, str, str]:
         """Return the content of a node's card, its tooltip, and the attribute with the tooltip's remarks.

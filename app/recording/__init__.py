@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .default_graph import GraphChoice, default_graph
+from .factors import EdgeFactors
 from .line_history import LineHistory
 from .log import Log, MemoryLog
 from .overview import MAX_LINE_EVENTS, NonfiniteIndices, Overview
@@ -14,9 +15,11 @@ from .step_groups import StepGroup, split_options
 from .structure import read_graph, title
 from .table_stack import TableStack, table_layout
 from .tensors import Tensors, json_number, json_values
+from .unfinished import is_unfinished, unfinished_step
 
 __all__ = [
-    "MAX_LINE_EVENTS", "GraphChoice", "LineHistory", "Log", "MemoryLog", "NonfiniteIndices", "Overview", "PassNumbers",
-    "Recording", "StepGroup", "StepSeries", "TableStack", "Tensors", "default_graph", "first", "json_number", "json_values",
-    "line_text", "omitted", "phase", "read_each", "read_graph", "size", "split_options", "table_layout", "title", "usual_keys",
+    "MAX_LINE_EVENTS", "EdgeFactors", "GraphChoice", "LineHistory", "Log", "MemoryLog", "NonfiniteIndices", "Overview", "PassNumbers",
+    "Recording", "StepGroup", "StepSeries", "TableStack", "Tensors", "default_graph", "first", "is_unfinished", "json_number",
+    "json_values", "line_text", "omitted", "phase", "read_each", "read_graph", "size", "split_options", "table_layout", "title",
+    "unfinished_step", "usual_keys",
 ]  # fmt: skip

@@ -40,6 +40,9 @@ class Overview:
         """Number of nodes and edges of each graph."""
         self.history = history or LineHistory()
         self._lines = [lines] if lines is not None else []
+        self._awaiting: dict[int, wire.StepEvent | None] = {}
+        """The lines whose last sent value belonged to no step yet, with the last step since then that has a value of them."""
+        self._await(lines.rows if lines is not None else [])
         self._nonfinite = (list(nonfinite[0]), list(nonfinite[1]))
         self._lock = threading.Lock()
 
@@ -51,10 +54,16 @@ class Overview:
             case wire.PassEvent():
                 self._check_finite(event.tensors, self._nonfinite[0], event.index)
             case wire.StepEvent():
-                self.history.add(own_lines(event), [event.index])
+                lines = own_lines(event)
+                self.history.add(lines, [event.index])
+                if self._awaiting:
+                    with self._lock:
+                        self._awaiting |= {line: event for line in lines if line in self._awaiting}
                 self._check_finite(event.tensors, self._nonfinite[1], event.index)
             case wire.LinesEvent():
                 with self._lock:
+                    self._await(event.rows)
+                    self._settle()
                     self._lines.append(event)
                     if len(self._lines) > MAX_LINE_EVENTS:
                         self._lines = [merge_lines(self._lines) or event]
@@ -68,9 +77,28 @@ class Overview:
     def lines(self) -> wire.LinesEvent | None:
         """Return the last value of each line in one event, or ``None`` if no line has a value."""
         with self._lock:
+            self._settle()
             merged = merge_lines(self._lines)
             self._lines = [merged] if merged is not None else []
             return merged
+
+    def _await(self, rows: Iterable[wire.LineRow]) -> None:
+        for row in rows:
+            if row.file is None and row.at < 0:
+                self._awaiting[row.line] = None
+            elif row.file is None:
+                self._awaiting.pop(row.line, None)
+
+    def _settle(self) -> None:
+        """Replace the values that were sent before their step had ended by those of the step: they would be older than it."""
+        for line, step in self._awaiting.items():
+            if step is None:
+                continue
+            row = next(row for row in step.values if row.file is None and row.line == line)
+            tensors = copy_rows([(step.tensors, [row.row] if row.row >= 0 else [])])
+            value = wire.LineRow(line, None, row.text, 0 if row.row >= 0 else -1, row.graph, step.index)
+            self._lines.append(wire.LinesEvent([value], tensors))
+            self._awaiting[line] = None
 
     @property
     def nonfinite(self) -> NonfiniteIndices:

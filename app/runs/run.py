@@ -11,9 +11,21 @@ from typing import Final
 import msgspec
 
 from .. import model, wire
-from ..recording import Log, MemoryLog, Overview, Recording, first, lists, omitted, size
+from ..recording import (
+    Log,
+    MemoryLog,
+    Overview,
+    Recording,
+    first,
+    is_unfinished,
+    lists,
+    omitted,
+    size,
+    unfinished_step,
+)
 from ..store import NewRun, Outcome, RunRow, StoredLog
 from .footprint import Footprint
+from .opening import opening
 from .outcome import headline
 from .slots import Ticket
 from .titles import title_of
@@ -67,6 +79,17 @@ class RecordedRun:
         """The title that the owner chose, else one from the program."""
         return self.new.title or title_of(self.new.program.text)
 
+    @property
+    def unfinished(self) -> bool:
+        """True if the program was stopped after its last complete step, and something was recorded since."""
+        return self.ended and self.error is not None and is_unfinished(self.recording)
+
+    def step(self, index: int) -> model.Step:
+        """Return a step, or the unfinished one after the last. Raise :class:`NotFound` if there is none."""
+        if index == self.counts[2] and self.unfinished:
+            return unfinished_step(self.recording)
+        return self.recording.step(index)
+
     def run(self, links: Mapping[str, str]) -> model.Run:
         """Return the run as the API sends it."""
         new, recording = self.new, self.recording
@@ -77,6 +100,7 @@ class RecordedRun:
         known = recording.parameters()
         parameters = [*first(((each, size(text="".join(each.names))) for each in known), MOST_ITEMS)]
         sizes = [*lists.graph_sizes(recording, 0, MOST_ITEMS)]
+        unfinished = self.unfinished
         return model.Run(
             id=new.id,
             status=self.status,
@@ -110,6 +134,8 @@ class RecordedRun:
                 graphs=graphs - len(sizes),
             ),
             title=self.title,
+            unfinished=unfinished,
+            opens_at=opening(recording, self.findings, failed=self.status == "failed", last=steps - 1 + unfinished),
         )
 
     def queue(self) -> model.QueuePosition | msgspec.UnsetType:

@@ -16,7 +16,7 @@ from ..recording import Recording, lists, title
 from ..runs.run import RecordedRun
 from .links import picture_url, run_links, step_url, with_query
 from .pictures import Look, draw, why_no_picture
-from .playhead import Playhead
+from .playhead import Playhead, last_index
 from .request_parts import index_of
 from .responses import run_of
 from .service import Service
@@ -111,7 +111,7 @@ async def view_run(service: Service, recorded: RecordedRun, selection: Selection
 
 
 def _view(shown: _Selected, selection: Selection, svg: Markup | None, no_graph: str | None, page: str, root: str) -> RunView:
-    playhead = Playhead(shown.run, shown.step if shown.run.steps else None, selection.phase)
+    playhead = Playhead(shown.run, shown.step, selection.phase)
     step = None if shown.step is None else shown.step.index
     return RunView(
         run=shown.run,
@@ -134,7 +134,7 @@ def _view(shown: _Selected, selection: Selection, svg: Markup | None, no_graph: 
             for line in shown.run.lines
             if line.graph is not None and line.file is None
         ],
-        stopped=None if shown.run.error is None or playhead.at_end else _end_url(page, selection, shown.run.steps - 1),
+        stopped=None if shown.run.error is None or playhead.at_end else _end_url(page, selection, last_index(shown.run)),
     )
 
 
@@ -160,8 +160,8 @@ def _select(recorded: RecordedRun, selection: Selection, root: str) -> _Selected
         index = _graph_index(selection.graph)
         graph, node = _graph_and_node(recording, index, selection.node)
         return _Selected(run, None, None, graph, ("graph", index), None, node)
-    if selection.step is not None or steps:
-        step = recording.step(selection.step or 0)
+    if selection.step is not None or steps or run.unfinished:
+        step = recorded.step(selection.step or 0)
         own_passes = {each.index: each for each in step.passes}
         shown = own_passes.get(step.main) or next(iter(step.passes), None)
         if selection.pass_ is not None:
@@ -271,7 +271,7 @@ def _links(shown: _Selected, selection: Selection, page: str, root: str) -> dict
         "events": run["events"],
     }
     if step is not None:
-        index, last = step.index, shown.run.steps - 1
+        index, last = step.index, last_index(shown.run)
         links["step_json"] = step_url(root, shown.run.id, index)
         for name, target, exists in (
             ("previous", index - 1, index > 0),

@@ -27,7 +27,7 @@ class Playhead(Struct, frozen=True):
     @property
     def at_end(self) -> bool:
         """True if the recording ends here: the program had finished or raised its error."""
-        return self.step is None or (self.step.index >= self.run.steps - 1 and self.reached("update"))
+        return self.step is None or (self.step.index >= last_index(self.run) and self.reached("update"))
 
     def value(
         self, line: int, last: model.Line | None
@@ -40,8 +40,6 @@ class Playhead(Struct, frozen=True):
             return last, True
         key = str(line)
         own = self.step.values.get(key)
-        if own is not None and self.run.error is not None and self.at_end and last is not None and last.step is None:
-            return last, True  # the line ran again between the last step and the error
         if own is not None:
             return own, self.reached(own.phase)
         earlier = self.step.earlier.get(key)
@@ -93,6 +91,11 @@ class Playhead(Struct, frozen=True):
             elif deep >= 0 and not re.match(r"\s*[)\]}#]", text):
                 break
         return first, last
+
+
+def last_index(run: model.Run) -> int:
+    """Return the index of the last step at which the playhead can stop, the unfinished one included; -1 if there is none."""
+    return run.steps - 1 + run.unfinished
 
 
 def _indent(text: str) -> int:

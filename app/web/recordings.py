@@ -65,9 +65,9 @@ def _steps(recording: Recording, start: int, count: int) -> Raw:
 
 @router.get("/steps/{index}", **reference.returns(model.Step, "The step.", 304, 404))
 async def read_step(request: Request, id: str, index: Index) -> Response:
-    """Read one step."""
+    """Read one step, or what was recorded after the last one of a program that was stopped."""
     recorded = await service_of(request).runs.find(id)
-    return await answers.answer(request, recorded, recorded.recording.step, index)
+    return await answers.answer(request, recorded, recorded.step, index)
 
 
 View = Annotated[

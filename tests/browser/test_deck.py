@@ -97,8 +97,8 @@ def step_to(page: Page, step: int) -> None:
     """Go to a step with the slider's keys, and wait until it is shown."""
     slider = page.get_by_role("slider", name="Training step")
     slider.focus()
-    while int(slider.get_attribute("aria-valuenow") or 0) < step:
-        page.keyboard.press("ArrowRight")
+    for _ in range(int(slider.get_attribute("aria-valuenow") or 0), step):
+        page.keyboard.press("Shift+ArrowRight")
     expect(page.locator(".count b")).to_have_text(str(step))
 
 
@@ -307,7 +307,7 @@ def test_while_the_tape_is_dragged_only_numbers_in_view_are_written_until_it_res
     moved = page.evaluate(f"""async () => {{
         const tape = document.querySelector(".tape");
         for (let step = 0; step < 40; step++) {{
-            tape.dispatchEvent(new KeyboardEvent("keydown", {{ key: "ArrowRight", bubbles: true }}));
+            tape.dispatchEvent(new KeyboardEvent("keydown", {{ key: "ArrowRight", shiftKey: true, bubbles: true }}));
             await new Promise(requestAnimationFrame);
         }}
         return [document.querySelector("#canvas").dataset.step, ({CARDS})()];
@@ -320,7 +320,7 @@ def test_while_the_tape_is_dragged_only_numbers_in_view_are_written_until_it_res
     assert any(text != numbers[40][name] for name, text in outside), "numbers out of view are not written yet"
     page.wait_for_timeout(400)
     assert {name: text for name, _, text in page.evaluate(CARDS)} == numbers[40]
-    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Shift+ArrowRight")
     page.keyboard.press("End")
     page.mouse.move(700, 400)
     page.mouse.down()

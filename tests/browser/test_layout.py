@@ -201,7 +201,7 @@ def test_everything_can_be_done_from_the_keyboard(page: Page) -> None:
     page.keyboard.press("ControlOrMeta+Enter")
     expect(page.locator(".count")).to_contain_text("of 0–3")
     page.get_by_role("slider", name="Training step").focus()
-    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Shift+ArrowRight")
     expect(page.locator(".count b")).to_have_text("1")
     page.keyboard.press("End")
     expect(page.locator(".count b")).to_have_text("3")

@@ -108,26 +108,6 @@ def test_an_output_appears_under_its_cell_once_the_cell_has_run(page: Page) -> N
     expect(page.locator(".cm-below.output")).not_to_contain_text("printed by")
 
 
-def test_an_error_is_shown_at_the_end_of_the_recording_and_the_status_leads_there(page: Page) -> None:
-    page.goto("/")
-    write(page, REBOUND)
-    page.locator("#run").click()
-    failed = page.locator(".cm-line.cm-failed")
-    expect(failed).to_contain_text("loss.backward()")  # a failed run opens at its end
-    expect(page.locator(".cm-below.error")).to_be_visible()
-    expect(value(page, 5)).to_have_text("step = 1")
-    page.locator(".phase.backward").click()
-    expect(failed).to_have_count(0)
-    expect(page.locator(".cm-below.error")).to_have_count(0)
-    expect(value(page, 8)).to_have_text("m.grad = −9.3333")
-    expect(value(page, 5)).to_have_text("step = 0")
-    page.locator("#status").get_by_role("button", name="RuntimeError on line 8").click()
-    expect(failed).to_have_count(1)
-    expect(page.locator(".phase.update")).to_have_attribute("aria-pressed", "true")
-    page.goto(page.url.partition("?")[0])
-    expect(value(page, 8)).to_have_text("m.grad = −9.3333")
-
-
 def test_the_lines_at_the_playhead_stay_in_view_until_the_user_scrolls(page: Page) -> None:
     page.emulate_media(reduced_motion="reduce")
     page.goto("/")

@@ -53,7 +53,7 @@ export function margin(state) {
   const source = run.program.split("\n");
   /** @type {Put} */
   const put = (line, { text, tensor }, tone = "") => all.notes.set(line, note(text, tensor, tone, source[line - 1] ?? ""));
-  if (run.steps && step) inStep(state, run, step, all, put);
+  if (step) inStep(state, run, step, all, put);
   else if (!run.steps) for (const recorded of run.lines) if (recorded.file === null) put(recorded.line, recorded);
   const error = run.error;
   if (error && error.file === null && error.line !== null && atEnd(state)) {
@@ -115,18 +115,6 @@ function inStep(state, run, step, all, put) {
     } else if (step.values[line] || (all.notes.has(line) && !step.earlier[line])) {
       all.notes.set(line, { text: format.NONE, title: `not run yet in this step: ${LATER[own]}`, tone: "off" });
     }
-  }
-  afterLastStep(state, run, put, all);
-}
-
-/** Show the values of lines that ran between the last step and an error: they are newer than that step. @param {State} state @param {Run} run @param {Put} put @param {Margin} all */
-function afterLastStep(state, run, put, all) {
-  if (!run.error || !atEnd(state)) return;
-  for (const recorded of run.lines) {
-    if (recorded.file !== null || recorded.step !== null || !state.step?.values[recorded.line]) continue;
-    put(recorded.line, recorded);
-    const shown = all.notes.get(recorded.line);
-    if (shown) all.notes.set(recorded.line, { ...shown, title: `after the last step: ${shown.title}` });
   }
 }
 

@@ -1,6 +1,7 @@
 // Play the recording: move the playhead node by node through a backward pass, phase by phase, or step by step.
 
 import { PHASES } from "../leaves/types.js";
+import { lastStep } from "./instant.js";
 import { ranIn, shownPass } from "./state.js";
 
 /** @import {Phase} from "../leaves/types.js" */
@@ -11,6 +12,7 @@ import { ranIn, shownPass } from "./state.js";
 const PACE = { forward: 520, loss: 420, backward: 760, update: 620 };
 const NODE = 170; // milliseconds for which a node of a backward pass is shown
 const WAVE = 2200; // maximum milliseconds for all nodes of a backward pass
+const START = 300; // milliseconds for which the first instant is shown
 const WHOLE = 110; // milliseconds for which a step is shown when whole steps are played
 const TAPE = 15_000; // maximum milliseconds for a tape of whole steps
 const FASTEST = 33; // minimum milliseconds for which a step is shown
@@ -38,7 +40,7 @@ export function byPhase(state, by) {
   const next = PHASES[index];
   if (next) return { at, phase: next, ran: null };
   const step = at + by;
-  return step >= 0 && step < (run?.steps ?? 0) ? { at: step, phase: by > 0 ? "forward" : "update", ran: null } : null;
+  return step >= 0 && step <= lastStep(run) ? { at: step, phase: by > 0 ? "forward" : "update", ran: null } : null;
 }
 
 /**
@@ -72,7 +74,7 @@ function beside({ stops }, ran, by) {
  * @returns {Instant | null}
  */
 function byStep({ at, phase, run }) {
-  const last = (run?.steps ?? 0) - 1;
+  const last = lastStep(run);
   const stride = Math.max(1, Math.round((FASTEST * last) / TAPE));
   return at >= last ? null : { at: Math.min(last, at + stride), phase, ran: null };
 }
@@ -97,8 +99,9 @@ function stay(state, still) {
  * @param {Store<State>} store
  * @param {(instant: Instant) => void} go
  * @param {() => boolean} still       whether reduced motion is preferred
+ * @param {() => boolean} opened      whether the playhead is where the run was opened
  */
-export function player(store, go, still) {
+export function player(store, go, still, opened) {
   let waiting = 0;
 
   function pause() {
@@ -109,7 +112,7 @@ export function player(store, go, still) {
   function tick() {
     const state = store.get();
     if (!state.playing) return;
-    if (state.step?.index !== state.at || !state.settled) return void (waiting = setTimeout(tick, 16)); // the step is still loading
+    if (state.wanted || !state.settled) return void (waiting = setTimeout(tick, 16)); // the step is still loading
     const next = state.speed === "steps" ? byStep(state) : still() ? byPhase(state, 1) : byNode(state, 1);
     if (!next) {
       if (state.busy?.id === state.run?.id) return void (waiting = setTimeout(tick, 100)); // the run is still recording
@@ -125,13 +128,14 @@ export function player(store, go, still) {
     pause,
     play() {
       const state = store.get();
-      const last = (state.run?.steps ?? 0) - 1;
+      const last = lastStep(state.run);
       if (last < 0) return;
       const over = state.speed === "steps" ? state.at >= last : byNode(state, 1) === null;
-      if (over) go({ at: 0, phase: state.speed === "steps" ? state.phase : "forward", ran: null });
+      const first = opened() && state.speed !== "steps"; // a visitor sees the whole step, not its end
+      if (over || first) go({ at: over ? 0 : state.at, phase: state.speed === "steps" ? state.phase : "forward", ran: null });
       store.set({ playing: true });
       clearTimeout(waiting);
-      waiting = setTimeout(tick, over ? 300 : 0);
+      waiting = setTimeout(tick, over || first ? START : 0);
     },
     /** Change the speed, at once if it is playing. @param {Speed} speed */
     setSpeed(speed) {

@@ -26,8 +26,9 @@ export const reached = (step, at, phase) => {
  * @param {Pick<State, "run" | "step" | "phase" | "ran">} state
  */
 export function atEnd({ run, step, phase, ran }) {
-  if (!run?.steps) return true;
-  if (!step || step.index < run.steps - 1) return false;
+  const last = run ? run.steps - 1 + Number(run.unfinished) : -1;
+  if (last < 0) return true;
+  if (!step || step.index < last) return false;
   return reached(step, phase, "update") && (phase !== "backward" || ran === null);
 }
 

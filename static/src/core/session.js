@@ -2,8 +2,8 @@
 
 import { Problem } from "../leaves/api.js";
 import { curvesOf, withParameter } from "./curves.js";
+import { lastStep, moved, opening, wantedOf, within, withoutInstant } from "./instant.js";
 import { pictures, shows } from "./pictures.js";
-import { lastPhase } from "./playhead.js";
 import { runner, trouble } from "./runner.js";
 import { ended, shownPass } from "./state.js";
 import { stepCache } from "./step-cache.js";
@@ -11,6 +11,7 @@ import { detailOf, nodeOf } from "./graph-queries.js";
 
 /** @import {Client} from "../leaves/api.js" */
 /** @import {Graph, NodeDetail, Pass, Run, Step} from "../leaves/types.js" */
+/** @import {Instant} from "./instant.js" */
 /** @import {State} from "./state.js" */
 /** @import {Store} from "./store.js" */
 
@@ -33,8 +34,9 @@ export function session(store, api, onrun) {
   let inspection = 0; // number of the latest inspection
   let inspectedAt = 0; // time of the latest inspection, in milliseconds
   let drawing = ""; // the run whose curves are being fetched
-  let landing = ""; // the run to open at its last phase
-  let wanted = /** @type {string | null} */ (null); // the node that the next picture reveals
+  let untouched = ""; // the run at which the user has not moved the playhead yet
+  let named = false; // the selected node was named for the graph that is being loaded, not for the shown one
+  let sought = /** @type {string | null} */ (null); // the node that the next picture reveals
 
   /**
    * Fetch an answer, or take it from the cache.
@@ -64,7 +66,7 @@ export function session(store, api, onrun) {
    * @param {string} graph
    * @param {Pass | null} pass
    */
-  const pictureOf = (run, graph, pass) => drawings.get(run, graph, pass, store.get(), wanted);
+  const pictureOf = (run, graph, pass) => drawings.get(run, graph, pass, store.get(), sought);
 
   /** Start with another run: forget the answers about the last one. @param {Run} run */
   function take(run) {
@@ -78,22 +80,22 @@ export function session(store, api, onrun) {
   /** Fetch everything for the current view. */
   async function load() {
     const mine = ++latest;
-    const { run, at, apart } = store.get();
+    const { run } = store.get();
+    const want = wantedOf(store.get());
+    const { at, apart } = want;
     if (!run) return;
     try {
       if (apart) {
         const [graph, shown] = await Promise.all([graphOf(run, apart), pictureOf(run, apart, null)]);
-        if (mine === latest) arrive({ graph, picture: shown, absent: null });
+        if (mine === latest) arrive({ graph, picture: shown, absent: null }, want, mine);
         return;
       }
-      if (!run.steps) return arrive({ step: null, graph: null, picture: null, absent: null });
+      if (lastStep(run) < 0) return arrive({ step: null, graph: null, picture: null, absent: null }, want, mine);
       const own = tape;
       const step = await own.get(at);
-      if (!step || own !== tape || mine < arrived || store.get().apart) return;
-      if (landing === run.id && step.index === run.steps - 1) store.set({ phase: lastPhase(step) });
-      landing = "";
-      const pass = shownPass({ ...store.get(), step });
-      if (!pass) return void ((arrived = mine), arrive({ step, graph: null, picture: null, absent: null }));
+      if (!step || own !== tape || mine < arrived) return;
+      const pass = shownPass({ ...want, step });
+      if (!pass) return void ((arrived = mine), arrive({ step, graph: null, picture: null, absent: null }, within(want, step), mine));
       const [graph, drawn] = await Promise.all([
         graphOf(run, pass.graph),
         pictureOf(run, pass.graph, pass).then(
@@ -101,12 +103,12 @@ export function session(store, api, onrun) {
           (problem) => ({ picture: null, absent: problem instanceof Problem ? problem.message : String(problem) }),
         ),
       ]);
-      if (own !== tape || mine < arrived || store.get().apart) return;
+      if (own !== tape || mine < arrived) return;
       arrived = mine;
-      arrive({ step, graph, ...drawn });
+      arrive({ step, graph, ...drawn }, within(want, step), mine);
       own.stay(at);
     } catch (error) {
-      if (mine === latest) store.set({ trouble: trouble(error), settled: true });
+      if (mine === latest) store.set({ trouble: trouble(error), settled: true, wanted: null });
     }
   }
 
@@ -136,21 +138,37 @@ export function session(store, api, onrun) {
   }
   store.watch(["parameter", "curves"], () => void curveOfParameter());
 
-  /** Show the fetched parts. @param {Partial<State>} found */
-  function arrive(found) {
+  /**
+   * Show the fetched parts, and the instant that they belong to.
+   *
+   * @param {Partial<State>} found
+   * @param {Instant} instant
+   * @param {number} mine  number of the load
+   */
+  function arrive(found, instant, mine) {
     const graph = found.graph ?? null;
     const node = graph && selectedIn(graph);
-    const target = node !== null && node === wanted ? node : null;
+    named = false;
+    const target = node !== null && node === sought ? node : null;
     // a node that was revealed has changed the view of a map
     const view = target && found.picture?.map ? { view: found.picture.view, viewOf: graph?.id ?? null } : {};
-    wanted = null;
-    store.set({ ...found, ...view, node, target, settled: true });
+    sought = null;
+    store.set({ ...found, ...view, ...instant, node, target, settled: true, wanted: mine === latest ? null : store.get().wanted });
     void inspect();
   }
 
-  /** Return the selected node of a graph: the current one, if the graph has it. @param {Graph} graph */
+  /**
+   * Return the selected node of a graph: the current one, if the graph has it. In another graph than the shown one this is the leaf
+   * of the same parameter, since ids do not carry over.
+   *
+   * @param {Graph} graph
+   */
   function selectedIn(graph) {
-    const { node } = store.get();
+    const { node, graph: shown } = store.get();
+    if (shown && shown.id !== graph.id && !named && node !== sought) {
+      const parameter = node !== first(shown) && shown.nodes.find(({ id }) => id === node)?.parameter;
+      return (parameter && graph.nodes.find((each) => each.parameter === parameter)?.id) || first(graph);
+    }
     const left = Boolean(node && graph.omitted?.["nodes"]); // the graph has nodes that were left out
     return nodeOf(graph, node)?.id ?? (left ? node : first(graph));
   }
@@ -205,19 +223,21 @@ export function session(store, api, onrun) {
    * @param {Partial<State>} [view]
    */
   function show(answer, view = {}) {
-    const { at, run: before, node, busy } = store.get();
-    const last = Math.max(0, answer.steps - 1);
+    const { run: before, node, busy } = store.get();
     const over = ended(answer);
-    const failed = over && answer.error !== null && answer.steps > 0 && !("at" in view); // a failed run opens where it stopped
     if (answer.id === before?.id) {
-      const follow = at >= before.steps - 1 && (!over || failed);
-      if (follow && failed) landing = answer.id;
+      const now = wantedOf(store.get());
+      const follow = now.at >= lastStep(before) && (!over || untouched === answer.id);
       onrun(answer);
-      store.set({ run: answer, busy: over ? null : busy, trouble: null, ...(follow ? { at: last } : {}), ...view });
+      store.set({ run: answer, busy: over ? null : busy, trouble: null, ...withoutInstant(view), wanted: follow ? opening(answer) : moved(now, view) });
     } else {
       take(answer);
       onrun(answer);
-      landing = failed ? answer.id : "";
+      untouched = answer.id;
+      named = "node" in view;
+      const again = before?.program === answer.program && lastStep(answer) >= 0; // the same program: the instant stays
+      const { at, phase } = wantedOf(store.get());
+      const start = again ? { ...opening(answer), at: Math.min(at, lastStep(answer)), phase } : opening(answer);
       store.set({
         run: answer,
         edited: false,
@@ -225,28 +245,39 @@ export function session(store, api, onrun) {
         settled: false,
         trouble: null,
         playing: false,
-        at: over && !failed ? Math.min(at, last) : last,
-        ran: null,
-        pass: null,
         view: null,
-        apart: answer.steps ? null : (answer.lines.findLast(({ graph }) => graph)?.graph ?? null),
         curves: null,
-        node: before?.program === answer.program ? node : null,
-        ...(answer.steps ? {} : { step: null, graph: null, picture: null, absent: null, detail: null, origin: null }),
-        ...view,
+        node: again ? node : null,
+        ...(lastStep(answer) < 0 ? { step: null, graph: null, picture: null, absent: null, detail: null, origin: null } : {}),
+        ...withoutInstant(view),
+        wanted: moved(start, view),
       });
     }
     void load();
     void curve();
   }
 
+  /**
+   * Move to an instant: at once if the loaded numbers have it, else when its numbers are loaded.
+   *
+   * @param {Partial<Instant>} move
+   * @param {Partial<State>} [more]  other fields to set
+   * @param {boolean} [reload]  these need another picture
+   */
+  function move(move, more = {}, reload = false) {
+    untouched = "";
+    named ||= "node" in more;
+    const before = store.get();
+    const next = moved(wantedOf(before), move);
+    const loads = reload || before.wanted !== null || next.at !== before.at || next.pass !== before.pass || next.apart !== before.apart;
+    store.set(loads ? { ...more, wanted: next } : { ...more, ...next });
+    if (loads) void load();
+  }
+
   /** Move to the end of the recording: the last phase of its last step. */
   function end() {
-    const { run } = store.get();
-    if (!run?.steps) return;
-    landing = run.id;
-    store.set({ at: run.steps - 1, ran: null, pass: null, apart: null });
-    void load();
+    const last = lastStep(store.get().run);
+    if (last >= 0) move({ at: last, phase: "update", pass: null, apart: null });
   }
 
   return {
@@ -254,17 +285,17 @@ export function session(store, api, onrun) {
     show,
     load,
     end,
+    /** Return whether the playhead is where the run was opened: playback then starts with the forward phase. */
+    opened: () => untouched !== "" && untouched === store.get().run?.id,
     /** Fetch steps around the playhead, because it is about to move. */
     prepare: () => tape.prepare(),
-    /** Change the view. @param {Partial<Pick<State, "at" | "phase" | "ran" | "pass" | "apart" | "direction" | "view" | "layout" | "node">>} view */
+    /** Change the view. @param {Partial<import("./state.js").View>} view */
     go(view) {
       const before = store.get();
       const viewOf = view.view === undefined ? {} : { viewOf: before.graph?.id ?? null };
-      store.set({ ...("phase" in view || "at" in view ? { ran: null } : {}), ...view, ...viewOf });
-      const now = store.get();
-      const fields = /** @type {const} */ (["at", "pass", "apart", "direction", "view", "layout"]);
-      if (fields.some((field) => now[field] !== before[field])) void load();
-      else if (now.node !== before.node) void inspect();
+      const redraws = (view.direction ?? before.direction) !== before.direction || (view.layout ?? before.layout) !== before.layout || (view.view !== undefined && view.view !== before.view);
+      move(view, { ...withoutInstant(view), ...viewOf }, redraws);
+      if (!store.get().wanted && store.get().node !== before.node) void inspect();
     },
     /**
      * Show the graph of a displayed tensor: in its step if a pass reached it, else by itself.
@@ -279,10 +310,7 @@ export function session(store, api, onrun) {
         return [passes[0], steps[0]];
       }).catch(() => []);
       if (store.get().run !== run) return;
-      store.set(
-        step !== undefined && pass !== undefined && step < run.steps ? { at: step, pass, apart: null, view: null } : { apart: graph, view: null },
-      );
-      void load();
+      move(step !== undefined && pass !== undefined && step < run.steps ? { at: step, pass, apart: null } : { apart: graph }, { view: null }, true);
     },
     /** Select a node, and leave the view as it is. @param {string} node */
     select(node) {
@@ -305,9 +333,8 @@ export function session(store, api, onrun) {
         store.set({ node, target: node });
         return void inspect();
       }
-      wanted = node;
-      store.set({ ...("phase" in instant || "at" in instant ? { ran: null } : {}), ...instant, node });
-      void load();
+      sought = node;
+      move(instant, { node }, true);
     },
     /** Open a group of a map, and bring it into view; of a graph that is drawn whole, show a node of the module. @param {string} id */
     openGroup(id) {
@@ -325,6 +352,7 @@ export function session(store, api, onrun) {
      */
     begin({ run: given, step, graph, node, svg }) {
       take(given);
+      untouched = location.search ? "" : given.id;
       const { node: addressed } = store.get();
       if (step) tape.keep(step);
       const part = Boolean(graph?.omitted?.["nodes"]); // the page has only the neighbours of the selected node
@@ -341,8 +369,8 @@ export function session(store, api, onrun) {
       void inspect();
       void curve();
       const { picture } = store.get();
-      if (addressed !== null && picture?.map && !shows(picture, addressed)) wanted = addressed;
-      if (part || wanted) void load();
+      if (addressed !== null && picture?.map && !shows(picture, addressed)) sought = addressed;
+      if (part || sought) void load();
       if (step) tape.stay(step.index);
     },
   };

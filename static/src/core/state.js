@@ -35,6 +35,7 @@
  * @property {boolean} settled                    the run's picture is loaded; until then an earlier one is shown
  * @property {{title: string, detail: string} | null} trouble    why the last request failed
  *
+ * @property {import("./instant.js").Instant | null} wanted    the instant that is loading; null if it is shown
  * @property {number} at                          index of the step at the playhead
  * @property {Phase} phase                        phase at the playhead
  * @property {number | null} ran                  how many nodes the engine has run in a backward phase; null means all
@@ -47,7 +48,7 @@
  * @property {string | null} viewOf               the graph that `view` was chosen for; null if it came with the address
  * @property {"graph" | "models"} pane            whether the graph is shown, or the modules as rows
  *
- * @property {Step | null} step                   the last loaded step; during loading its index differs from `at`
+ * @property {Step | null} step                   the step at the playhead
  * @property {Graph | null} graph
  * @property {Picture | null} picture             a picture of the graph, drawn for some pass of the same form
  * @property {string | null} absent               why there is no picture
@@ -138,6 +139,7 @@ export const EMPTY = {
   busy: null,
   settled: true,
   trouble: null,
+  wanted: null,
   step: null,
   graph: null,
   picture: null,

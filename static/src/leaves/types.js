@@ -72,6 +72,8 @@
  * @property {string[]} findings_omitted  codes of the rules that did not finish
  * @property {Record<string, string>} links
  * @property {Record<string, number>} [omitted]   numbers of lines, parameters and graphs after the first ones
+ * @property {boolean} unfinished                 the program was stopped within a step, which is read as step `steps`
+ * @property {{step: number, phase: Phase} | null} opens_at    the instant at which a page opens the run
  *
  * @typedef {object} RunHeading
  * @property {string} id

@@ -1,13 +1,14 @@
 // The playground and saved runs: connect the editor, graph, inspector, findings and deck to one state.
 
 import { read } from "../core/address.js";
+import { lastStep, wantedOf } from "../core/instant.js";
 import { margin } from "../core/margin.js";
 import { cellsOver } from "../core/playhead.js";
 import { byNode, byPhase, player } from "../core/player.js";
 import { nodesReached, scene } from "../core/scene.js";
 import { picture } from "../core/pictures.js";
 import { first, session } from "../core/session.js";
-import { EMPTY, START, ended, shownPass } from "../core/state.js";
+import { EMPTY, ended, shownPass } from "../core/state.js";
 import { store } from "../core/store.js";
 import { client } from "../leaves/api.js";
 import { fill, find, h, prose } from "../leaves/dom.js";
@@ -18,7 +19,7 @@ import { editor } from "../widgets/editor.js";
 import { findings, summary } from "../widgets/findings.js";
 import { graph } from "../widgets/graph.js";
 import { inspector } from "../widgets/inspector.js";
-import { dark, shell } from "../widgets/shell.js";
+import { dark, flip, shell } from "../widgets/shell.js";
 import { compare } from "./playground/compare.js";
 import { draftKeeper } from "./playground/draft-keeper.js";
 import { files, isNotebook } from "./playground/files.js";
@@ -47,7 +48,7 @@ const work = session(state, api, (shown) => {
   if (!state.get().edited || shown.id !== state.get().run?.id) text.replace(bare(shown.program));
 });
 const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
-const playing = player(state, work.go, () => reducedMotion.matches);
+const playing = player(state, work.go, () => reducedMotion.matches, work.opened);
 
 // -- widgets
 
@@ -91,7 +92,7 @@ const notes = findings({
     run();
   },
   onfinding({ line, step: at, pass, node }) {
-    const there = at !== null && at < (state.get().run?.steps ?? 0);
+    const there = at !== null && at <= lastStep(state.get().run);
     if (there && node) {
       playing.pause();
       work.reveal(node, { at, phase: "backward", pass: pass ?? null, apart: null });
@@ -110,7 +111,7 @@ fill(find("#found"), notes);
 const { step } = deckAndCharts({
   state,
   go,
-  onplay: () => (state.get().playing ? playing.pause() : playing.play()),
+  onplay: () => play(),
   onspeed: playing.setSpeed,
   onpick: (node) => work.reveal(node),
   compare: compare(state, api),
@@ -125,16 +126,24 @@ files({
   onprogram: start,
   ontrouble: (trouble) => state.set({ trouble }),
 });
-keys({
-  onrun: run,
-  onstep: (by) => step(by === "first" ? 0 : by === "last" ? (state.get().run?.steps ?? 1) - 1 : state.get().at + by),
-  onmove(by, what) {
-    const next = (what === "node" ? byNode : byPhase)(state.get(), by);
-    if (next) go(next);
+const play = () => (state.get().playing ? playing.pause() : playing.play());
+/** Go to another instant, if there is one. @param {Partial<import("../core/instant.js").Instant> | null} instant */
+const goIf = (instant) => void (instant && go(instant));
+keys(
+  {
+    run,
+    play,
+    phase: (/** @type {1 | -1} */ by) => goIf(byPhase(state.get(), by)),
+    node: (/** @type {1 | -1} */ by) => goIf(byNode(state.get(), by)),
+    step: (/** @type {number} */ by) => step(wantedOf(state.get()).at + by),
+    end: (/** @type {"first" | "last"} */ which) => step(which === "first" ? 0 : lastStep(state.get().run)),
+    walk: canvas.walk,
+    zoom: (/** @type {1 | 0 | -1} */ by) => (by ? canvas.by(1.25 ** by) : canvas.fit()),
+    search: () => tools?.search(),
+    theme: flip,
   },
-  onplay: () => (state.get().playing ? playing.pause() : playing.play()),
-  onsearch: () => tools?.search(),
-});
+  mac,
+);
 
 // -- actions
 
@@ -143,11 +152,11 @@ function bare(program) {
   return program.replace(/\n+$/, "");
 }
 
-/** Move the playhead for the user, and stop playback. @param {Partial<import("../core/player.js").Instant>} instant */
+/** Move the playhead for the user, and stop playback. @param {Partial<import("../core/instant.js").Instant>} instant */
 function go(instant) {
   playing.pause();
   text.resumeFollowing();
-  const { pass, at } = state.get();
+  const { pass, at } = wantedOf(state.get());
   work.go({ ...instant, apart: null, pass: instant.at === undefined || instant.at === at ? pass : null });
 }
 
@@ -167,7 +176,6 @@ function run() {
 function openNotebook(content, name = null) {
   keeper.flush();
   fileName = name;
-  state.set({ at: START.at, phase: START.phase });
   void work.run(content, "application/x-ipynb+json", name);
 }
 
@@ -177,7 +185,6 @@ function start(program, name = null) {
   fileName = name;
   text.cells([]);
   text.replace(bare(program));
-  state.set({ at: START.at, phase: START.phase, node: START.node });
   run();
 }
 
@@ -282,7 +289,9 @@ state.watch(["picture", "absent", "graph", "run", "busy"], (now) => {
     find("#turns").hidden = drawn.map; // a map is drawn in one direction
     find("#layouts").hidden = !drawn.map;
     for (const button of layouts) button.setAttribute("aria-pressed", String(button.dataset["layoutOfMap"] === drawn.layout));
-  }
+    for (const entry of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-legend]")))
+      entry.hidden = !drawn.map && !drawn.svg.includes(entry.dataset["legend"] ?? "");
+  } // the legend explains what the picture has
   else if (!shown || absent) canvas.showMessage(absence(now, step));
 });
 
@@ -320,7 +329,9 @@ state.watch(["run"], ({ run: recorded, edited }) => {
 });
 
 state.watch(["run", "settled"], ({ run: recorded, settled }) => {
-  if (recorded && settled && recorded.id !== given.run?.id) address.enter(recorded);
+  if (!recorded || !settled || recorded.id === given.run?.id) return;
+  address.enter(recorded);
+  document.querySelector(".tagline")?.remove(); // it is about the program of the first visit
 });
 
 state.watch(["trouble"], ({ trouble }) => {

@@ -13,7 +13,8 @@ import { tape } from "./deck/tape.js";
 /**
  * @typedef {object} Deck
  * @property {number} at
- * @property {number} steps
+ * @property {number} steps                  complete steps
+ * @property {number} last                   the last step that can be shown: it may be incomplete
  * @property {Phase} phase
  * @property {number | null} ran             nodes that have run in the backward phase; null means all
  * @property {number} nodes                  nodes that run in the backward phase
@@ -49,17 +50,17 @@ const SPEEDS = [
  * @param {object} options
  * @param {(step: number, phase?: Phase | null) => void} options.onstep
  * @param {(phase: Phase) => void} options.onphase
- * @param {(by: 1 | -1, what: "phase" | "node") => void} options.onmove
  * @param {() => void} options.onplay           play or pause
  * @param {(speed: Speed) => void} options.onspeed
  * @param {() => void} options.onscale          switch between a linear and a logarithmic scale
  * @param {Child} options.caption               shown above the tape
  */
-export function deck({ onstep, onphase, onmove, onplay, onspeed, onscale, caption }) {
+export function deck({ onstep, onphase, onplay, onspeed, onscale, caption }) {
   /** @type {Deck} */
   let shown = {
     at: 0,
     steps: 0,
+    last: -1,
     phase: "backward",
     ran: null,
     nodes: 0,
@@ -69,8 +70,7 @@ export function deck({ onstep, onphase, onmove, onplay, onspeed, onscale, captio
     speed: 1,
     logarithmic: false,
   };
-  const last = () => Math.max(0, shown.steps - 1);
-  const within = (/** @type {number} */ step) => Math.max(0, Math.min(last(), step));
+  const last = () => Math.max(0, shown.last);
 
   /** Make a button. @param {keyof typeof ICONS} name @param {string} label @param {() => void} onclick */
   const key = (name, label, onclick) =>
@@ -145,31 +145,17 @@ export function deck({ onstep, onphase, onmove, onplay, onspeed, onscale, captio
   /** Return whether the step has no lines in a phase. @param {Phase | undefined} phase */
   const empty = (phase) => phase !== "backward" && !(phase && shown.step?.lines[phase]?.length);
 
-  element.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || !(event.target instanceof Element)) return;
-    const on = event.target === reel.slider;
-    if (!on && event.target.closest("select, input, summary, .sheet, table")) return;
-    const by = { ArrowLeft: -1, ArrowRight: 1, ArrowDown: -1, ArrowUp: 1 }[event.key];
-    if (event.key === "Home") onstep(0);
-    else if (event.key === "End") onstep(last());
-    else if (event.key === " " && on) onplay();
-    else if (event.key === "PageUp" || event.key === "PageDown") onmove(event.key === "PageUp" ? -1 : 1, "phase");
-    else if (by && (on || event.shiftKey)) onstep(within(shown.at + by));
-    else if (by && (event.key === "ArrowLeft" || event.key === "ArrowRight")) onmove(by > 0 ? 1 : -1, "phase");
-    else return;
-    event.preventDefault();
-  });
-
   return widget(element, {
     /** @param {Deck} now */
     show(now) {
       shown = now;
       const { at, steps, step, phase: current, playing, speed } = now;
-      element.dataset.steps = steps > 1 ? "many" : String(steps);
-      text(number, String(steps > 1 ? at : steps));
-      text(unit, steps > 1 ? "step" : "");
-      text(of, steps > 1 ? `of 0–${last()}` : steps === 1 ? "step" : "steps");
-      text(ending, now.ending ? `, then ${now.ending}` : "");
+      const [many, after] = [last() > 0, at >= steps && steps > 0]; // the program was stopped after its last complete step
+      element.dataset.steps = many ? "many" : String(last() + (now.last < 0 ? 0 : 1));
+      text(number, String(many ? (after ? steps - 1 : at) : now.last + 1));
+      text(unit, many ? (after ? "after step" : "step") : "");
+      text(of, many ? (steps > 1 ? `of 0–${steps - 1}` : "") : now.last === 0 ? "step" : "steps");
+      text(ending, now.ending ? `, ${after ? "" : "then "}${now.ending}` : "");
       for (const [button, off] of /** @type {[HTMLButtonElement, boolean][]} */ ([
         [first, at <= 0 && current === "forward"],
         [previous, at <= 0],
@@ -198,7 +184,7 @@ export function deck({ onstep, onphase, onmove, onplay, onspeed, onscale, captio
         at,
         phase: current,
         part: now.ran !== null && now.nodes ? now.ran / now.nodes : null,
-        text: `step ${at}, ${current}${value ? `, loss ${value}` : ""}`,
+        text: `${after ? `after step ${steps - 1}, ${now.ending ?? "stopped"}` : `step ${at}, ${current}`}${value ? `, loss ${value}` : ""}`,
       });
     },
     /** Show the loss in the caption. @param {...Child} children */

@@ -162,6 +162,9 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
     onview(view);
   }
 
+  /** Return the picture's tab stop. */
+  const stopOf = () => /** @type {SVGElement | null} */ (frame.querySelector("[tabindex='0']"));
+
   /** Return the address of the map with one more group opened. @param {string} id */
   const beside = (id) => [svg()?.dataset["view"], id].filter(Boolean).join(",");
 
@@ -223,6 +226,21 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
     mark();
   }
 
+  /** Focus the node or box that an arrow key leads to from a node or box. Return false if there is none. @param {SVGElement} from @param {Arrow} key */
+  function follow(from, key) {
+    const id = /** @type {SVGElement | null} */ (from.closest("[data-node]"))?.dataset["node"];
+    const next = id ? onwalk(id, key) : null;
+    const box = next === null && drawn?.map ? walk(from, key) : null;
+    if (next !== null) {
+      onreveal(next);
+      group(next)?.focus({ preventScroll: true });
+    } else if (box) {
+      box.focus({ preventScroll: true });
+      port.show(box);
+    }
+    return Boolean(id || box);
+  }
+
   element.addEventListener("click", (event) => {
     if (turn(event)) return;
     const hit = /** @type {Element} */ (event.target).closest("[data-node]");
@@ -239,21 +257,8 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
     if (number(event)) return void (event.preventDefault(), event.stopPropagation());
     if ((event.key === "Enter" || event.key === " ") && turn(event)) return void (event.preventDefault(), event.stopPropagation());
     const arrow = /^Arrow(Up|Down|Left|Right)$/.test(event.key) && !event.shiftKey ? /** @type {Arrow} */ (event.key) : null;
-    if (event.key === "+" || event.key === "=") port.by(1.25);
-    else if (event.key === "-") port.by(0.8);
-    else if (event.key === "0") port.fit(true);
-    else if (id && (event.key === "Enter" || (event.key === " " && id !== selected))) onpick(id);
-    else if (arrow) {
-      const next = id ? onwalk(id, arrow) : null;
-      const box = next === null && drawn?.map && event.target instanceof SVGElement ? walk(event.target, arrow) : null;
-      if (next !== null) {
-        onreveal(next);
-        group(next)?.focus({ preventScroll: true });
-      } else if (box) {
-        box.focus({ preventScroll: true });
-        port.show(box);
-      } else if (!id) return;
-    } else return;
+    if (id && (event.key === "Enter" || (event.key === " " && id !== selected))) onpick(id);
+    else if (!arrow || !(event.target instanceof SVGElement) || !follow(event.target, arrow)) return;
     event.preventDefault();
     event.stopPropagation();
   });
@@ -310,9 +315,13 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
       written = time;
       pen?.write(scene, haste ? port.seen() : null);
       element.dataset.step = String(scene.step); // tests read the step of the shown numbers here
-      if (!names?.show(scene.moves, milliseconds) || !names.layer.lastElementChild) return;
-      port.resettle(true);
-      port.show(names.layer.lastElementChild);
+      if (names?.show(scene.moves, milliseconds)) {
+        port.resettle(true); // the picture has another size now
+        if (names.layer.lastElementChild) port.show(names.layer.lastElementChild);
+      }
+      const running = [...scene.cards].find(([, { now }]) => now)?.[0];
+      const shown = running === undefined ? null : group(running);
+      if (shown) port.show(shown); // the node that the engine has just run never leaves the view
     },
     /**
      * Show on a map how far the pass has come.
@@ -377,9 +386,11 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
       if (shown) flag(shown, hits);
     },
     /** Move the focus into the picture. */
-    enter() {
-      const stop = /** @type {SVGElement | null} */ (frame.querySelector("[tabindex='0']"));
-      stop?.focus({ preventScroll: true });
+    enter: () => stopOf()?.focus({ preventScroll: true }),
+    /** Go where an arrow key leads from the selected node. @param {Arrow} key */
+    walk(key) {
+      const stop = stopOf();
+      if (stop && !follow(stop, key)) stop.focus({ preventScroll: true });
     },
     place: port.transform,
     /** Close a group from outside of the picture, which stays where it is. @param {string} id @param {string} view */

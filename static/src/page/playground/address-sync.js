@@ -57,18 +57,15 @@ export function addressSync(state, work, given, program) {
     const shown = state.get().run?.id;
     if (id && id !== shown) void work.open(id, view);
     else if (!id && given.run && given.run.id !== shown) work.show(given.run, view);
-    else {
-      state.set(view);
-      void work.load();
-    }
+    else work.go(view);
   });
 
   let waiting = 0;
   let [left, since] = [CHANGES, 0];
   let begun = false; // the address does not change before the first move
-  state.watch([.../** @type {(keyof View)[]} */ (Object.keys(START)), "other", "playing"], (now) => {
-    const { run, edited, busy, settled, playing } = now;
-    if (!begun || !run || edited || busy || !settled || playing) return;
+  state.watch([.../** @type {(keyof View)[]} */ (Object.keys(START)), "other", "playing", "busy", "settled", "wanted"], (now) => {
+    const { run, edited, busy, settled, playing, wanted } = now;
+    if (!begun || !run || edited || busy || !settled || playing || wanted) return;
     if (query() === location.search) return;
     const put = () => history.replaceState(history.state, "", location.pathname + query() + location.hash);
     const time = performance.now();

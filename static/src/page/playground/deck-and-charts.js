@@ -1,7 +1,8 @@
 // Connect the deck, the charts, the loss pane and the optimizer's table, all below the panes, to the state.
 
 import { isNorm, keysOf, losses, at as numberAt } from "../../core/curves.js";
-import { byNode, byPhase, nodesRun } from "../../core/player.js";
+import { lastStep } from "../../core/instant.js";
+import { nodesRun } from "../../core/player.js";
 import { fill, find, h } from "../../leaves/dom.js";
 import * as format from "../../leaves/format.js";
 import { PHASES } from "../../leaves/types.js";
@@ -35,16 +36,12 @@ const TIGHT = 3; // maximum characters of a name above the curves of several ele
 export function deckAndCharts({ state, go, onplay, onspeed, onpick, compare, api }) {
   /** Go to a step, if it exists. @param {number} to @param {Phase | null} [phase] */
   function step(to, phase) {
-    if (to >= 0 && to < (state.get().run?.steps ?? 0)) go(phase ? { at: to, phase } : { at: to });
+    if (to >= 0 && to <= lastStep(state.get().run)) go(phase ? { at: to, phase } : { at: to });
   }
 
   const transport = deck({
     onstep: step,
     onphase: (phase) => go({ phase }),
-    onmove(by, what) {
-      const next = (what === "node" ? byNode : byPhase)(state.get(), by);
-      if (next) go(next);
-    },
     onplay,
     onspeed,
     onscale: () => state.set({ logarithmic: !state.get().logarithmic }),
@@ -155,6 +152,7 @@ export function deckAndCharts({ state, go, onplay, onspeed, onpick, compare, api
       ran,
       nodes: nodesRun(now),
       steps: run?.steps ?? 0,
+      last: lastStep(run),
       step: here,
       ending: !run || !stopped(run) ? null : run.status === "failed" ? "an error" : "stopped",
       playing,
@@ -181,6 +179,7 @@ export function deckAndCharts({ state, go, onplay, onspeed, onpick, compare, api
     taped = now;
     transport.showTape({
       steps: run?.steps ?? 0,
+      last: lastStep(run),
       span,
       stopped: stopped(run),
       logarithmic,

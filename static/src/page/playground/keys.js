@@ -1,52 +1,54 @@
-// Handle the keyboard shortcuts of the page, the graph and the deck, and show their list.
+// Handle the keyboard shortcuts from anywhere on the page but a field, and list them in the help.
 
-import { find } from "../../leaves/dom.js";
-import { flip } from "../../widgets/shell.js";
+import { SHORTCUTS, cap, shortcutOf } from "../../core/shortcuts.js";
+import { fill, find, h } from "../../leaves/dom.js";
+
+/** @import {Action} from "../../core/shortcuts.js" */
+
+const FIELDS = "input, select, textarea, [contenteditable]"; // every key may be text
+const SCROLLED = "pre[tabindex], table, .scroll, .sheet"; // what scrolls has the keys that scroll
+const PRESSED = "button, a, summary, [role=button]"; // what is pressed has the space bar and Enter
+const SCROLLS = new Set([" ", "PageUp", "PageDown", "Home", "End", "ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight"]);
 
 /**
  * Set up the keyboard shortcuts and the dialog that lists them.
  *
- * @param {object} options
- * @param {() => void} options.onrun
- * @param {(by: number | "first" | "last") => void} options.onstep
- * @param {(by: 1 | -1, what: "phase" | "node") => void} options.onmove
- * @param {() => void} options.onplay
- * @param {() => void} options.onsearch
+ * @param {Record<Exclude<Action, "help">, (argument: any) => void>} actions
+ * @param {boolean} mac
  */
-export function keys({ onrun, onstep, onmove, onplay, onsearch }) {
+export function keys(actions, mac) {
   const help = /** @type {HTMLDialogElement} */ (find("#help"));
   const letters = /** @type {HTMLInputElement} */ (find("#letters"));
-  find("#ask").addEventListener("click", () => help.showModal());
+  const open = () => help.showModal();
+  fill(
+    find("#help dl"),
+    SHORTCUTS.map(({ keys: each, does }) => [h("dt", null, each.map((key) => [h("kbd", { "data-key": key }, cap(key, mac)), " "])), h("dd", null, does)]),
+  );
+  find("#ask").addEventListener("click", open);
   letters.checked = recall("letters") !== "off";
   letters.addEventListener("change", () => remember("letters", letters.checked ? "on" : "off"));
 
   addEventListener("keydown", (event) => {
-    if (event.defaultPrevented || help.open) return;
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
-      event.preventDefault();
-      return onrun();
-    }
-    const within = event.target instanceof Element && event.target.closest("#canvas, #deck, #charts") !== null;
-    const writing = event.target instanceof Element && event.target.closest("input, select, textarea, [contenteditable]") !== null;
-    if (event.key === "/" && !writing && letters.checked && !event.ctrlKey && !event.metaKey && !event.altKey) {
-      event.preventDefault();
-      return onsearch();
-    }
-    if (event.ctrlKey || event.metaKey || event.altKey || !within) return;
-    if (event.shiftKey && event.key === "ArrowRight") onstep(1);
-    else if (event.shiftKey && event.key === "ArrowLeft") onstep(-1);
-    else if (event.key === "Home") onstep("first");
-    else if (event.key === "End") onstep("last");
-    else if (event.key === "PageDown") onmove(1, "phase");
-    else if (event.key === "PageUp") onmove(-1, "phase");
-    else if (event.key === " " && event.target instanceof SVGElement) onplay();
-    else if (letters.checked && event.key === ".") onmove(1, "node");
-    else if (letters.checked && event.key === ",") onmove(-1, "node");
-    else if (letters.checked && event.key.toLowerCase() === "t") flip();
-    else if (letters.checked && event.key === "?") help.showModal();
-    else return;
+    if (event.defaultPrevented || document.querySelector("dialog[open]")) return;
+    const found = shortcutOf(event);
+    if (!found) return;
+    const { shortcut, argument } = found;
+    if (shortcut.action !== "run" && !free(event)) return;
+    if (shortcut.letter && !letters.checked) return;
     event.preventDefault();
+    if (shortcut.action === "help") open();
+    else actions[shortcut.action](argument);
   });
+}
+
+/** Return whether the focused element leaves a key to the page. @param {KeyboardEvent} event */
+function free({ target, key }) {
+  const at = target instanceof Element ? target : document.body;
+  if (at.closest(FIELDS)) return false;
+  if ((key === " " || key === "Enter") && at.closest(PRESSED) && !at.matches("[aria-pressed=true][data-node]")) return false;
+  if (!SCROLLS.has(key)) return true;
+  const { scrollHeight, clientHeight } = document.documentElement;
+  return !at.closest(SCROLLED) && (at !== document.body || scrollHeight <= clientHeight); // a page that scrolls needs these keys itself
 }
 
 /** @param {string} key */

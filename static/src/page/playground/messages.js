@@ -1,5 +1,6 @@
 // Write the messages about a run: how it ended, why there is no graph, which graphs there are, what its cells printed.
 
+import { lastStep } from "../../core/instant.js";
 import { ended } from "../../core/state.js";
 import { h, prose } from "../../leaves/dom.js";
 import * as format from "../../leaves/format.js";
@@ -29,7 +30,7 @@ export function outcome({ run, busy, edited }, mode, toEnd) {
   if (edited) return "edited, not run yet";
   const took = run.duration_ms === null ? "" : format.duration(run.duration_ms);
   if (run.status === "failed")
-    return run.steps
+    return lastStep(run) >= 0
       ? h("button", { type: "button", class: "to bad", title: "Go to the error", onclick: toEnd }, run.outcome)
       : h("span", { class: "bad" }, run.outcome);
   if (run.status !== "done")
@@ -55,6 +56,12 @@ export function absence(state, go) {
       !busy && h("p", null, "Paste PyTorch code and press Run. The graph appears after the first backward()."),
     ];
   if (absent) return [h("h3", null, "This graph is not drawn"), h("p", null, absent)];
+  if (step && at >= run.steps)
+    return [
+      h("h3", null, run.steps ? `Stopped after step ${at - 1}` : "Stopped before the first backward()"),
+      h("p", null, h("span", { class: "bad" }, run.outcome), run.error && [": ", prose(run.error.message)]),
+      at > 0 && h("button", { type: "button", class: "btn", onclick: () => go(at - 1) }, `Go to step ${at - 1}`),
+    ];
   if (run.steps && step)
     return [
       h("h3", null, `No backward graph in step ${at}`),

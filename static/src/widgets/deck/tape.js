@@ -14,6 +14,7 @@ import { nonFinite, summary } from "./nonfinite.js";
  *
  * @typedef {object} Tape
  * @property {number} steps
+ * @property {number} last               the last step at which the playhead can stop: it may be incomplete
  * @property {number} span               number of steps that the tape has room for, while a run is in progress
  * @property {boolean} stopped           the program stopped after the last step
  * @property {boolean} logarithmic
@@ -64,7 +65,7 @@ export function tape({ onseek }) {
   const root = h("div", { class: "tape-place" }, element, tooltip);
 
   /** @type {Tape} */
-  let shown = { steps: 0, span: 0, stopped: false, logarithmic: false, curves: [], others: [] };
+  let shown = { steps: 0, last: -1, span: 0, stopped: false, logarithmic: false, curves: [], others: [] };
   /** @type {TapePlayhead} */
   let playhead = { at: 0, phase: "backward", part: null, text: "" };
   let [left, width, height] = [0, 0, 0];
@@ -81,7 +82,7 @@ export function tape({ onseek }) {
   /** Return the step under the pointer, and its phase if cells are wide enough. @param {number} clientX @returns {[number, Phase | null]} */
   function under(clientX) {
     const exact = (clientX - left - EDGE) / cell();
-    const step = Math.max(0, Math.min(shown.steps - 1, Math.floor(exact)));
+    const step = Math.max(0, Math.min(shown.last, Math.floor(exact)));
     const part = Math.max(0, Math.min(3, Math.floor((exact - step) * 4)));
     return [step, cell() >= WIDE ? (PHASES[part] ?? null) : null];
   }
@@ -107,15 +108,15 @@ export function tape({ onseek }) {
       const value = at(curve, step);
       return value === null ? [] : [h("span", { class: other }, `${curve.name} `, h("b", null, format.number(value)))];
     });
-    tooltip.hidden = shown.steps < 2;
-    fill(tooltip, h("span", null, `step ${step}`), found);
+    tooltip.hidden = shown.last < 1;
+    fill(tooltip, h("span", null, step < shown.steps ? `step ${step}` : "stopped here"), found);
     tooltip.style.left = `${Math.max(60, Math.min(width - 60, x(step, 0.5)))}px`;
   }
 
   /** Draw the parts that do not depend on the playhead. */
   function draw() {
     ({ width, height } = element.getBoundingClientRect());
-    if (!width || shown.steps < 2) return;
+    if (!width || shown.last < 1) return;
     const { steps, stopped, logarithmic, curves, others } = shown;
     const fits = (/** @type {number | null} */ value) => value !== null && Number.isFinite(value) && (!logarithmic || value > 0);
     const scaled = (/** @type {number} */ value) => (logarithmic ? Math.log10(value) : value);
@@ -258,7 +259,7 @@ export function tape({ onseek }) {
 
   /** Draw the parts that follow the playhead. */
   function move() {
-    if (!width || shown.steps < 2) return;
+    if (!width || shown.last < 1) return;
     const { at: step, phase, part } = playhead;
     const k = PHASES.indexOf(phase);
     const now = x(step, (k + (part === null ? 0.5 : part * 0.5)) / 4);
@@ -296,7 +297,7 @@ export function tape({ onseek }) {
     /** @param {Tape} now */
     show(now) {
       shown = now;
-      element.setAttribute("aria-valuemax", String(Math.max(0, now.steps - 1)));
+      element.setAttribute("aria-valuemax", String(Math.max(0, now.last)));
       draw();
     },
     /** @param {TapePlayhead} now */

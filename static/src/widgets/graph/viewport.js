@@ -3,7 +3,7 @@
 import { select } from "d3-selection";
 import { zoom, zoomIdentity, zoomTransform } from "d3-zoom";
 
-const WHOLE = 0.9; // minimum scale for the whole picture when it opens: below it, text of 11 px is hard to read
+const WHOLE = 0.8; // minimum scale for the whole picture when it opens: below it, text of 11 px is hard to read
 const FIT = 0.75; // minimum scale of a fitted picture: text of 12 px is then 9 px high
 const PART = 1; // scale for a part of the picture; smaller if one side of the picture then fits
 const LARGEST = 1.12; // largest initial scale
@@ -144,6 +144,17 @@ export function viewport({ element, frame, fades, svg, more, focus, onmove }) {
     return { x: (own.x + own.width / 2 - whole.x) / k, y: (own.y + own.height / 2 - whole.y) / k };
   }
 
+  /** Return where an element will be in the view once animations have ended. @param {Element} shown */
+  function placeOf(shown) {
+    const picture = svg();
+    const own = shown.getBoundingClientRect();
+    const whole = (picture ?? element).getBoundingClientRect();
+    const { x, y, k } = zoomTransform(element);
+    const scale = picture ? (k * (picture.width.baseVal.value || 1)) / (whole.width || 1) : 1;
+    const [left, top] = [x + (own.left - whole.left) * scale, y + (own.top - whole.top) * scale];
+    return { left, top, right: left + own.width * scale, bottom: top + own.height * scale };
+  }
+
   return {
     move,
     moveBy,
@@ -173,8 +184,7 @@ export function viewport({ element, frame, fades, svg, more, focus, onmove }) {
      * @param {boolean} [amid]  move it to the middle of the view, if it has to move and the picture continues
      */
     show(shown, amid = false) {
-      const own = shown.getBoundingClientRect();
-      const whole = element.getBoundingClientRect();
+      const own = placeOf(shown);
       const margin = amid ? AMID : MARGIN;
       if (amid) moved = true; // keep this position when the size of the view changes
       /** @param {number} start @param {number} end @param {number} first @param {number} last  of the view */
@@ -182,23 +192,23 @@ export function viewport({ element, frame, fades, svg, more, focus, onmove }) {
         const least = Math.max(first + margin - start, 0) || Math.min(last - margin - end, 0);
         return least && amid ? (first + last - start - end) / 2 : least;
       };
-      const dx = by(own.left, own.right, whole.left, whole.right);
-      const dy = by(own.top, own.bottom, whole.top, whole.bottom);
+      const dx = by(own.left, own.right, 0, element.clientWidth);
+      const dy = by(own.top, own.bottom, 0, element.clientHeight);
       if (!dx && !dy) return;
       glide();
       moveBy(dx, dy);
     },
     /** Move an element to the middle of the view if it is not in view as a whole, or to its top if it is too large. @param {Element} shown */
     showWhole(shown) {
-      const own = shown.getBoundingClientRect();
-      const whole = element.getBoundingClientRect();
-      const inside = own.top >= whole.top && own.bottom <= whole.bottom && own.left >= whole.left && own.right <= whole.right;
+      const own = placeOf(shown);
+      const [across, down] = [element.clientWidth, element.clientHeight];
+      const inside = own.top >= 0 && own.bottom <= down && own.left >= 0 && own.right <= across;
       moved = true;
       if (inside) return;
-      /** @param {number} start @param {number} size @param {number} first @param {number} room */
-      const by = (start, size, first, room) => first + (size <= room - 2 * AMID ? (room - size) / 2 : AMID) - start;
+      /** @param {number} start @param {number} end @param {number} room */
+      const by = (start, end, room) => (end - start <= room - 2 * AMID ? (room - end + start) / 2 : AMID) - start;
       glide();
-      moveBy(by(own.left, own.width, whole.left, whole.width), by(own.top, own.height, whole.top, whole.height));
+      moveBy(by(own.left, own.right, across), by(own.top, own.bottom, down));
     },
     /** Return the part of the picture in view and near it, in pixels of the picture. */
     seen() {

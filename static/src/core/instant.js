@@ -1,0 +1,71 @@
+// The instant that the whole page shows: one step and phase of one pass. Deck, values in the editor, graph, inspector, findings and
+// address read it from the state, where it changes only together with the numbers that belong to it. Until these are loaded, the
+// instant that was asked for waits in `wanted`.
+
+import { lastPhase } from "./playhead.js";
+
+/** @import {Phase, Run, Step} from "../leaves/types.js" */
+/** @import {State} from "./state.js" */
+
+/**
+ * @typedef {object} Instant
+ * @property {number} at            index of the step
+ * @property {Phase} phase
+ * @property {number | null} ran    how many nodes the engine has run in a backward phase; null means all
+ * @property {number | null} pass   a pass other than the step's main one
+ * @property {string | null} apart  the graph of a displayed tensor, shown instead of a pass
+ */
+
+/** Return the fields of a view that do not belong to its instant. @param {Partial<State>} view @returns {Partial<State>} */
+export function withoutInstant({ at: _at, phase: _phase, ran: _ran, pass: _pass, apart: _apart, ...more }) {
+  return more;
+}
+
+/** Return the index of the last step at which the playhead can stop, the unfinished one included; -1 if there is none. @param {Run | null} run */
+export const lastStep = (run) => (run ? run.steps - 1 + Number(run.unfinished) : -1);
+
+/** Return the instant that the page will show once its numbers are loaded. @param {State} state @returns {Instant} */
+export function wantedOf(state) {
+  const { at, phase, ran, pass, apart } = state.wanted ?? state;
+  return { at, phase, ran, pass, apart };
+}
+
+/**
+ * Return the instant after a move. Nodes of a pass are counted from its end again, unless the move says how many have run.
+ *
+ * @param {Instant} before
+ * @param {Partial<Instant>} move
+ * @returns {Instant}
+ */
+export function moved(before, move) {
+  const [{ at, phase, ran, pass, apart }, again] = [before, "phase" in move || "at" in move];
+  return {
+    at: move.at ?? at,
+    phase: move.phase ?? phase,
+    ran: move.ran !== undefined ? move.ran : again ? null : ran,
+    pass: move.pass !== undefined ? move.pass : pass,
+    apart: move.apart !== undefined ? move.apart : apart,
+  };
+}
+
+/** Return the instant with a phase that the step has: a step without an update ends in backward. @param {Instant} instant @param {Step} step @returns {Instant} */
+export const within = (instant, step) => (instant.phase === "update" ? { ...instant, phase: lastPhase(step) } : instant);
+
+/**
+ * Return the instant at which a run opens. While it is in progress, this is the last step.
+ *
+ * @param {Run} run
+ * @returns {Instant}
+ */
+export function opening(run) {
+  const { opens_at: opens } = run;
+  const live = run.status === "queued" || run.status === "running";
+  const graph = run.lines.findLast(({ graph: own }) => own)?.graph ?? null;
+  return {
+    at: live ? Math.max(0, lastStep(run)) : (opens?.step ?? 0),
+    phase: live ? "backward" : (opens?.phase ?? "backward"),
+    ran: null,
+    pass: null,
+    apart: lastStep(run) < 0 ? graph : null, // without a step, the graph of the value that was displayed last
+  };
+}
