@@ -501,7 +501,11 @@ class Saved(Struct, frozen=True):
 
 
 class Flow(Struct, frozen=True):
-    """An edge of a node. ``node`` and ``title`` are the id and the title of the node at its other end."""
+    """An edge of a node. ``node`` and ``title`` are the id and the title of the node at its other end.
+
+    ``factor`` is the local derivative by which the gradient was multiplied, as the program writes it, such as ``× x``. It is
+    ``null`` where the program's text does not show it with certainty.
+    """
 
     edge: str
     node: str
@@ -509,6 +513,7 @@ class Flow(Struct, frozen=True):
     slot: int
     input: int
     gradient: TensorSummary | None
+    factor: str | None = None
 
 
 class NodeDetail(Struct, frozen=True):

@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 
 from ..model import Edge, TensorSummary
-from ..recording import EdgeFactors
+from ..recording import edge_factor
 from . import card, footer, labels, numerals
 from .graph_layout import GraphLayout, PlacedBox, Route
 from .pen import escape, pen
@@ -44,7 +44,7 @@ class _SvgWriter:
         self.program = labels.ProgramText(sheet.program)
         self.titles = {node.id: self.program.title(node) for node in self.graph.nodes}
         self.sums = sums(self.graph.edges)
-        self.factors = EdgeFactors(sheet.program, self.graph)
+        self.lines = sheet.program.splitlines()
         self.ran: set[int] = set()
         if self.numbers is not None:
             self.ran.update(np.frombuffer(self.numbers.event.order, "<i4").tolist())
@@ -161,7 +161,9 @@ class _SvgWriter:
         """Return the local derivative of an edge, as the program writes it."""
         assert self.numbers is not None
         edge = self.graph.edges[route.link.edge]
-        found = self.factors.of(edge, summary, self.numbers.used(int(edge.source[1:])))
+        source, target = int(edge.source[1:]), int(edge.target[1:])
+        ends = self.graph.nodes[source], self.graph.nodes[target]
+        found = edge_factor(self.lines, ends, summary, self.numbers.used(source))
         return found.text if found else None
 
     def content(self, index: int) -> tuple[card.CardContent, str, str]:

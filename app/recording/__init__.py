@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .default_graph import GraphChoice, default_graph
-from .factors import EdgeFactors
+from .factors import edge_factor
 from .line_history import LineHistory
 from .log import Log, MemoryLog
 from .overview import MAX_LINE_EVENTS, NonfiniteIndices, Overview
@@ -18,8 +18,8 @@ from .tensors import Tensors, json_number, json_values
 from .unfinished import is_unfinished, unfinished_step
 
 __all__ = [
-    "MAX_LINE_EVENTS", "EdgeFactors", "GraphChoice", "LineHistory", "Log", "MemoryLog", "NonfiniteIndices", "Overview", "PassNumbers",
-    "Recording", "StepGroup", "StepSeries", "TableStack", "Tensors", "default_graph", "first", "is_unfinished", "json_number",
-    "json_values", "line_text", "omitted", "phase", "read_each", "read_graph", "size", "split_options", "table_layout", "title",
-    "unfinished_step", "usual_keys",
+    "MAX_LINE_EVENTS", "GraphChoice", "LineHistory", "Log", "MemoryLog", "NonfiniteIndices", "Overview", "PassNumbers",
+    "Recording", "StepGroup", "StepSeries", "TableStack", "Tensors", "default_graph", "edge_factor", "first", "is_unfinished",
+    "json_number", "json_values", "line_text", "omitted", "phase", "read_each", "read_graph", "size", "split_options",
+    "table_layout", "title", "unfinished_step", "usual_keys",
 ]  # fmt: skip

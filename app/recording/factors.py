@@ -9,13 +9,13 @@ from __future__ import annotations
 import ast
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
 
-from ..model import Edge, Graph, Node, TensorSummary
+from ..model import Node, TensorSummary
 
 LONGEST: Final = 22
 """Largest number of characters of a factor."""
@@ -23,14 +23,14 @@ _OPERATORS: Final[dict[type[ast.operator], str]] = {
     ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.Pow: "pow", ast.MatMult: "matmul",
 }  # fmt: skip
 _SAME: Final = {
-    "multiply": "mul", "subtract": "sub", "divide": "div", "true_divide": "div", "mm": "matmul", "mv": "matmul", "dot": "matmul",
+    "multiply": "mul", "subtract": "sub", "divide": "div", "true_divide": "div", "mm": "matmul",
     "square": "pow", "negative": "neg",
 }  # fmt: skip
 """Other names of an operation in PyTorch."""
 
 
-class Factor(Struct, frozen=True):
-    """The local derivative of an edge. ``grad`` in ``code`` is the gradient that arrived at the node; names are the program's."""
+class EdgeFactor(Struct, frozen=True):
+    """The local derivative of an edge. ``grad`` in ``code`` is the gradient that arrived."""
 
     code: str
     """Python expression of the gradient that is sent, without the sum after a broadcast."""
@@ -70,11 +70,17 @@ def operation(expression: str) -> Operation | None:
             return None
 
 
-def factor(node: Node, expression: str | None, operand: str | None, sent: int, arrived: int) -> Factor | None:
+Shape = Sequence[int]
+_Derived = tuple[str, str] | None
+_Derive = Callable[[tuple[str, ...], int, Shape, Shape], _Derived]
+"""Returns the code and the text of a derivative, given the operands, the target's place among them, and both shapes."""
+
+
+def factor(node: Node, expression: str | None, operand: str | None, sent: Shape, arrived: Shape) -> EdgeFactor | None:
     """Return the local derivative of an edge, or ``None`` if it is not certain.
 
     ``expression`` is the text that made the node, ``operand`` that of the edge's target: its name or expression. ``sent`` and
-    ``arrived`` are the numbers of elements of the gradient on the edge and of the one that arrived at the node.
+    ``arrived`` are the shapes of the gradient on the edge and of the one that arrived at the node.
     """
     made = operation(expression) if expression else None
     formula = _FORMULAS.get(re.sub(r"Backward\d+$", "", node.op))
@@ -88,9 +94,9 @@ def factor(node: Node, expression: str | None, operand: str | None, sent: int, a
     if found is None:
         return None
     code, text = found
-    if arrived > sent and formula.name in ("mul", "add", "sub", "div"):
+    if math.prod(arrived) > math.prod(sent) and formula.name in ("mul", "add", "sub", "div"):
         text += ", then Σ"
-    return Factor(code, text) if len(text) <= LONGEST else None
+    return EdgeFactor(code, text) if len(text) <= LONGEST else None
 
 
 def _plain(text: str) -> str:
@@ -115,21 +121,20 @@ def _typeset(text: str) -> str:
 
 
 _FRACTIONS: Final = {2: "½", 3: "⅓", 4: "¼", 5: "⅕", 6: "⅙", 7: "⅐", 8: "⅛", 9: "⅑", 10: "⅒"}
-_Derived = tuple[str, str] | None
 
 
-class _Formula(Struct, frozen=True):
-    """The derivative of an operation: by its operands, the place of the target among them, and the sizes of both gradients."""
+class _Derivative(Struct, frozen=True):
+    """The derivative of an operation. ``places`` is the number of operands that a gradient is sent to."""
 
     name: str
-    derive: Callable[[tuple[str, ...], int, int, int], _Derived]
+    derive: _Derive
     places: int = 1
 
 
-def _by(code: str, text: str) -> Callable[[tuple[str, ...], int, int, int], _Derived]:
+def _by(code: str, text: str) -> _Derive:
     """Return a derivative of an operand ``a``."""
 
-    def derive(operands: tuple[str, ...], _place: int, _sent: int, _arrived: int) -> _Derived:
+    def derive(operands: tuple[str, ...], _place: int, _sent: Shape, _arrived: Shape) -> _Derived:
         if len(operands) != 1:
             return None
         return code.replace("{a}", _atom(operands[0])), text.replace("{a}", _typeset(operands[0]))
@@ -137,28 +142,28 @@ def _by(code: str, text: str) -> Callable[[tuple[str, ...], int, int, int], _Der
     return derive
 
 
-def _sum(signs: tuple[str, str]) -> Callable[[tuple[str, ...], int, int, int], _Derived]:
-    def derive(operands: tuple[str, ...], place: int, _sent: int, _arrived: int) -> _Derived:
+def _sum(signs: tuple[str, str]) -> _Derive:
+    def derive(operands: tuple[str, ...], place: int, _sent: Shape, _arrived: Shape) -> _Derived:
         return (f"{signs[place]}grad", f"× {signs[place]}1".replace("-", "−")) if len(operands) == 2 else None
 
     return derive
 
 
-def _product(operands: tuple[str, ...], place: int, _sent: int, _arrived: int) -> _Derived:
+def _product(operands: tuple[str, ...], place: int, _sent: Shape, _arrived: Shape) -> _Derived:
     if len(operands) != 2:
         return None
     other = operands[1 - place]
     return f"grad * {_atom(other)}", f"× {_typeset(_atom(other))}"
 
 
-def _matrix_product(operands: tuple[str, ...], place: int, sent: int, arrived: int) -> _Derived:
-    if len(operands) != 2:
+def _matrix_product(operands: tuple[str, ...], place: int, sent: Shape, arrived: Shape) -> _Derived:
+    if len(operands) != 2 or len(sent) != 2 or len(arrived) != 2:
         return None
     other = _atom(operands[1 - place])
     return (f"grad @ {other}.mT", f"@ {_typeset(other)}ᵀ") if place == 0 else (f"{other}.mT @ grad", f"{_typeset(other)}ᵀ @")
 
 
-def _quotient(operands: tuple[str, ...], place: int, _sent: int, _arrived: int) -> _Derived:
+def _quotient(operands: tuple[str, ...], place: int, _sent: Shape, _arrived: Shape) -> _Derived:
     if len(operands) != 2:
         return None
     above, below = map(_atom, operands)
@@ -167,7 +172,7 @@ def _quotient(operands: tuple[str, ...], place: int, _sent: int, _arrived: int) 
     return f"-grad * {above} / {below} ** 2", f"× −{_typeset(above)} ÷ {_typeset(below)}²"
 
 
-def _power(operands: tuple[str, ...], _place: int, _sent: int, _arrived: int) -> _Derived:
+def _power(operands: tuple[str, ...], _place: int, _sent: Shape, _arrived: Shape) -> _Derived:
     if len(operands) != 2 or not re.fullmatch(r"\d+(\.0)?", operands[1]):
         return None
     exponent, base = int(float(operands[1])), _atom(operands[0])
@@ -181,61 +186,61 @@ def _power(operands: tuple[str, ...], _place: int, _sent: int, _arrived: int) ->
 _SUPERSCRIPTS: Final = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def _average(_operands: tuple[str, ...], _place: int, sent: int, arrived: int) -> _Derived:
-    count = sent // max(1, arrived)
+def _average(_operands: tuple[str, ...], _place: int, sent: Shape, arrived: Shape) -> _Derived:
+    count = math.prod(sent) // max(1, math.prod(arrived))
     return f"grad / {count}", f"× {_FRACTIONS.get(count) or f'1/{count:,}'}" if count > 1 else "× 1"
 
 
-def _copies(_operands: tuple[str, ...], _place: int, _sent: int, _arrived: int) -> _Derived:
+def _copies(_operands: tuple[str, ...], _place: int, _sent: Shape, _arrived: Shape) -> _Derived:
     return "grad", "× 1"
 
 
-_FORMULAS: Final[dict[str, _Formula]] = {
-    "Add": _Formula("add", _sum(("", "")), 2),
-    "Sub": _Formula("sub", _sum(("", "-")), 2),
-    "Rsub": _Formula("sub", _sum(("", "-")), 2),
-    "Mul": _Formula("mul", _product, 2),
-    "Div": _Formula("div", _quotient, 2),
-    "Pow": _Formula("pow", _power),
-    "Mm": _Formula("matmul", _matrix_product, 2),
-    "Mean": _Formula("mean", _average),
-    "Sum": _Formula("sum", _copies),
-    "Neg": _Formula("neg", _by("-grad", "× −1")),
-    "Exp": _Formula("exp", _by("grad * torch.exp({a})", "× exp({a})")),
-    "Log": _Formula("log", _by("grad / {a}", "÷ {a}")),
-    "Sqrt": _Formula("sqrt", _by("grad / (2 * torch.sqrt({a}))", "÷ 2√{a}")),
-    "Sin": _Formula("sin", _by("grad * torch.cos({a})", "× cos({a})")),
-    "Cos": _Formula("cos", _by("-grad * torch.sin({a})", "× −sin({a})")),
-    "Tanh": _Formula("tanh", _by("grad * (1 - torch.tanh({a}) ** 2)", "× (1 − tanh²)")),
-    "Sigmoid": _Formula("sigmoid", _by("grad * torch.sigmoid({a}) * (1 - torch.sigmoid({a}))", "× σ (1 − σ)")),
-    "Relu": _Formula("relu", _by("grad * ({a} > 0)", "× 1 if {a} > 0, else 0")),
-    "Abs": _Formula("abs", _by("grad * torch.sign({a})", "× sign({a})")),
+_FORMULAS: Final[dict[str, _Derivative]] = {
+    "Add": _Derivative("add", _sum(("", "")), 2),
+    "Sub": _Derivative("sub", _sum(("", "-")), 2),
+    "Rsub": _Derivative("sub", _sum(("", "-")), 2),
+    "Mul": _Derivative("mul", _product, 2),
+    "Div": _Derivative("div", _quotient, 2),
+    "Pow": _Derivative("pow", _power),
+    "Mm": _Derivative("matmul", _matrix_product, 2),
+    "Mean": _Derivative("mean", _average),
+    "Sum": _Derivative("sum", _copies),
+    "Neg": _Derivative("neg", _by("-grad", "× −1")),
+    "Exp": _Derivative("exp", _by("grad * torch.exp({a})", "× exp({a})")),
+    "Log": _Derivative("log", _by("grad / {a}", "÷ {a}")),
+    "Sqrt": _Derivative("sqrt", _by("grad / (2 * torch.sqrt({a}))", "÷ 2√{a}")),
+    "Sin": _Derivative("sin", _by("grad * torch.cos({a})", "× cos({a})")),
+    "Cos": _Derivative("cos", _by("-grad * torch.sin({a})", "× −sin({a})")),
+    "Tanh": _Derivative("tanh", _by("grad * (1 - torch.tanh({a}) ** 2)", "× (1 − tanh²)")),
+    "Sigmoid": _Derivative("sigmoid", _by("grad * torch.sigmoid({a}) * (1 - torch.sigmoid({a}))", "× σ (1 − σ)")),
+    "Relu": _Derivative("relu", _by("grad * ({a} > 0)", "× 1 if {a} > 0, else 0")),
+    "Abs": _Derivative("abs", _by("grad * torch.sign({a})", "× sign({a})")),
 }
 """By the class of a node without ``Backward`` and its number."""
 
 
-class EdgeFactors:
-    """The local derivatives of a graph's edges, from the text of its program."""
+def edge_factor(
+    lines: Sequence[str], ends: tuple[Node, Node], sent: TensorSummary | None, arrived: TensorSummary | None
+) -> EdgeFactor | None:
+    """Return the local derivative of an edge of a program with these lines, or ``None`` if it is not certain.
 
-    def __init__(self, program: str, graph: Graph) -> None:
-        self._lines = program.splitlines()
-        self._graph = graph
-        self._nodes = {node.id: node for node in graph.nodes}
+    ``ends`` are the edge's source and target, ``sent`` is the gradient on the edge, ``arrived`` the one that the source used.
+    """
+    source, target = ends
+    if sent is None or arrived is None or "complex" in f"{sent.dtype}{arrived.dtype}":
+        return None
+    expression = _expression(lines, source)
+    if expression is None or source.outputs != 1 or source.backward_of is not None:
+        return None
+    texts = [text for text in (target.name, _expression(lines, target)) if text]
+    return next(
+        (found for text in texts if (found := factor(source, expression, text, sent.shape, arrived.shape)) is not None), None
+    )
 
-    def of(self, edge: Edge, sent: TensorSummary | None, arrived: TensorSummary | None) -> Factor | None:
-        """Return the local derivative of an edge, given the gradient on it and the one that arrived at its source."""
-        if sent is None or arrived is None or "complex" in f"{sent.dtype}{arrived.dtype}":
-            return None
-        source, target = self._nodes[edge.source], self._nodes[edge.target]
-        expression = self._expression(source)
-        if expression is None or source.outputs != 1 or source.backward_of is not None:
-            return None
-        sizes = math.prod(sent.shape), math.prod(arrived.shape)
-        texts = [text for text in (target.name, self._expression(target)) if text]
-        return next((found for text in texts if (found := factor(source, expression, text, *sizes)) is not None), None)
 
-    def _expression(self, node: Node) -> str | None:
-        if node.kind != "op" or node.file is not None or node.line is None or node.columns is None:
-            return None
-        start, end = node.columns
-        return self._lines[node.line - 1][start:end] or None if node.line <= len(self._lines) and end > start else None
+def _expression(lines: Sequence[str], node: Node) -> str | None:
+    """Return the text that made an operation."""
+    if node.kind != "op" or node.file is not None or node.line is None or node.columns is None or node.line > len(lines):
+        return None
+    start, end = node.columns
+    return lines[node.line - 1][start:end] or None

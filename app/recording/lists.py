@@ -11,9 +11,10 @@ from msgspec import structs
 
 from .. import model, wire
 from ..errors import NotFound
+from .factors import edge_factor
 from .recording import Recording, omitted
 from .structure import read_edges, read_formulas, read_nodes, title
-from .tensors import Tensors
+from .tensors import Tensors, starts
 
 MOST_FLOWS: Final = 1_000
 """Largest number of edges to a node, and from it, that are read with the node."""
@@ -141,6 +142,9 @@ def node(recording: Recording, index: int, node: str) -> model.NodeDetail:
     saved = wire.int32(event.saved, "saved")[saved_before : saved_before + len(shown.saved)].tolist()
     source, target = _ends(graph_event)
     gradients = wire.int32(event.edge, "edge")
+    used = wire.int32(event.used, "used")
+    first_output = starts(wire.int32(graph_event.outputs, "outputs"))
+    lines = recording.program.splitlines()
     ranks = np.flatnonzero(wire.int32(event.order, "order") == own)
 
     def flows(mine: np.ndarray[Any, Any], others: np.ndarray[Any, Any]) -> Iterator[model.Flow]:
@@ -149,7 +153,12 @@ def node(recording: Recording, index: int, node: str) -> model.NodeDetail:
             other = int(others[each])
             (other_node,) = read_nodes(graph_event, other, other + 1)
             gradient = tensors.summary(int(gradients[each]))
-            yield model.Flow(edge.id, f"n{other}", title(other_node), edge.slot, edge.input, gradient)
+            ends = (other_node, shown) if others is source else (shown, other_node)
+            arrived = tensors.summary(int(used[first_output[int(source[each])]]))
+            factor = edge_factor(lines, ends, gradient, arrived)
+            yield model.Flow(
+                edge.id, f"n{other}", title(other_node), edge.slot, edge.input, gradient, factor.text if factor else None
+            )
 
     return model.NodeDetail(
         node=shown,

@@ -90,9 +90,18 @@ def fitted(page: Page, server: str) -> Page:
 def test_the_keys_of_the_help_work_on_a_fresh_page(fitted: Page) -> None:
     page = fitted
     step, phase = page.locator(".count b"), page.locator("[data-phase][aria-pressed=true]")
-    at = {"ArrowRight": ("0", "update"), "ArrowLeft": ("0", "backward"), "PageDown": ("0", "update"), "PageUp": ("0", "backward"),
-          "Shift+ArrowRight": ("1", "backward"), "Shift+ArrowLeft": ("0", "backward"), "End": ("3", "backward"),
-          "Home": ("0", "backward"), ",": ("0", "backward"), ".": ("0", "backward")}  # fmt: skip
+    at = {
+        "ArrowRight": ("0", "update"),
+        "ArrowLeft": ("0", "backward"),
+        "PageDown": ("0", "update"),
+        "PageUp": ("0", "backward"),
+        "Shift+ArrowRight": ("1", "backward"),
+        "Shift+ArrowLeft": ("0", "backward"),
+        "End": ("3", "backward"),
+        "Home": ("0", "backward"),
+        ",": ("0", "backward"),
+        ".": ("0", "backward"),
+    }
     for key, (index, name) in at.items():
         page.keyboard.press(key)
         expect(step).to_have_text(index)

@@ -26,7 +26,18 @@ def test_a_pasted_program_runs_and_the_inspector_explains_the_gradient_of_m(page
     expect(inspector.locator(".worked .total")).to_contain_text("−9.3333")
     expect(inspector.locator(".worked tbody tr").first).to_contain_text("−0.6667×1.0000=−0.6667")
     expect(node(page, "m")).to_contain_text("−9.3333")
-    expect(page.locator("#canvas .edge", has_text="y_pred = m * x → m").locator("text")).to_have_text("−9.3333")
+    edge = page.locator("#canvas .edge", has_text="y_pred = m * x → m")
+    expect(edge.locator("[data-field=grad]")).to_have_text("−9.3333")
+    expect(edge.locator(".factor")).to_have_text("× x, then Σ")
+    expect(inspector.locator(".flows .factor")).to_have_text("× x, then Σ")
+    bars = inspector.locator(".route i").evaluate_all("all => all.map(each => parseFloat(each.style.width))")
+    assert bars[1] > 30, "0.58 of 9.33 is a short bar on a linear scale"
+    inspector.get_by_role("button", name="Check against the numeric slope").click()
+    expect(inspector.locator(".check .verdict")).to_contain_text("✓ differs by")
+    node(page, "(y_pred - y) ** 2").click()
+    expect(inspector.locator(".flows", has_text="to y_pred - y").locator(".factor")).to_have_text("× 2 (y_pred − y)")
+    inspector.get_by_role("button", name="Check by calling it again").click()
+    expect(inspector.locator(".check")).to_contain_text("✓ PowBackward0, called again with the arrived gradient")
 
 
 def test_the_first_visit_opens_a_recording_with_its_gradient_explained(page: Page) -> None:

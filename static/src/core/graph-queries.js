@@ -59,7 +59,7 @@ export const norm = (tensor) => (typeof tensor?.norm === "number" ? tensor.norm 
  * @param {Graph} graph
  * @param {Pass} pass
  * @param {string} id
- * @returns {{node: GraphNode, norm: number | null}[]}  root first; the norm of the gradient at each node
+ * @returns {{node: GraphNode, norm: number | null}[]}  root first; the norm of the gradient at each node, which may be NaN
  */
 export function path(graph, pass, id) {
   const steps = [];
@@ -68,7 +68,8 @@ export function path(graph, pass, id) {
     visited.add(at);
     const node = nodeOf(graph, at);
     if (!node) break;
-    steps.unshift({ node, norm: norm(pass.nodes?.[at]?.grads[0]?.arrived) });
+    const arrived = pass.nodes?.[at]?.grads[0]?.arrived;
+    steps.unshift({ node, norm: arrived?.norm === null || !arrived ? null : Number(arrived.norm) });
     const arriving = graph.edges.filter(({ target, gradient }) => gradient && target === at);
     arriving.sort((a, b) => (norm(pass.edges?.[b.id]) ?? -1) - (norm(pass.edges?.[a.id]) ?? -1));
     at = arriving[0]?.source;

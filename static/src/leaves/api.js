@@ -63,35 +63,44 @@ export function client(base) {
     /** @param {string} id @param {AbortSignal} [signal] @returns {Promise<Run>} */
     run: async (id, signal) => (await request(run(id), with_(signal))).json(),
     /**
-     * Replay a program to compute the loss as a function of one or two elements of its parameters. Aborting the signal cancels
-     * the replay, unless another client has requested it too.
+     * Replay a program for numbers that were not recorded. Aborting the signal cancels the replay, unless another client has
+     * requested it too.
+     *
+     * @param {string} id
+     * @param {object} body
+     * @param {AbortSignal} [signal]
+     */
+    async replay(id, body, signal) {
+      const replays = `${run(id)}/replays`;
+      let answer = await request(replays, {
+        method: "POST",
+        body: JSON.stringify(body),
+        headers: { "Content-Type": "application/json", Prefer: "wait=0" },
+      });
+      let replay = await answer.json();
+      const own = `${replays}/${replay.id}`;
+      try {
+        while (answer.status === ACCEPTED) {
+          answer = await request(own, { headers: { Prefer: `wait=${WAIT}` }, ...with_(signal) });
+          replay = await answer.json();
+          if (answer.status === ACCEPTED) await retryDelay(answer);
+        }
+      } catch (error) {
+        if (signal?.aborted) await request(`${own}/cancel`, { method: "POST" }).catch(() => {});
+        throw error;
+      }
+      return replay;
+    },
+    /**
+     * Compute the loss as a function of one or two elements of its parameters.
      *
      * @param {string} id
      * @param {{step: number, parameters: string[]}} options
      * @param {AbortSignal} signal
      * @returns {Promise<Surface>}
      */
-    async surface(id, options, signal) {
-      const replays = `${run(id)}/replays`;
-      let answer = await request(replays, {
-        method: "POST",
-        body: JSON.stringify({ what: "surface", ...options }),
-        headers: { "Content-Type": "application/json", Prefer: "wait=0" },
-      });
-      /** @type {Surface} */
-      let surface = await answer.json();
-      const own = `${replays}/${surface.id}`;
-      try {
-        while (answer.status === ACCEPTED) {
-          answer = await request(own, { headers: { Prefer: `wait=${WAIT}` }, signal });
-          surface = await answer.json();
-          if (answer.status === ACCEPTED) await retryDelay(answer);
-        }
-      } catch (error) {
-        if (signal.aborted) await request(`${own}/cancel`, { method: "POST" }).catch(() => {});
-        throw error;
-      }
-      return surface;
+    surface(id, options, signal) {
+      return this.replay(id, { what: "surface", ...options }, signal);
     },
     /** Return the caller's runs, newest first. @returns {Promise<{runs: RunHeading[]}>} */
     runs: async () => (await request("/runs?count=20")).json(),

@@ -231,7 +231,7 @@
  * @property {Record<string, (Scalar | null)[]>} [path]          the trajectory: `step`, the values by key, `loss`
  * @property {Record<string, string>} links
  *
- * @typedef {{edge: string, node: string, title: string, slot: number, input: number, gradient: Tensor | null}} Flow
+ * @typedef {{edge: string, node: string, title: string, slot: number, input: number, gradient: Tensor | null, factor?: string | null}} Flow    factor: the local derivative, as the program writes it
  * @typedef {{name: string, tensor: Tensor | null}} Saved
  *
  * @typedef {object} NodeDetail
@@ -242,6 +242,24 @@
  * @property {Flow[]} outgoing
  * @property {number | null} rank
  * @property {string | null} source
+ */
+
+/**
+ * @typedef {object} CheckedElement                    a gradient, and the slope by central differences
+ * @property {number[]} element
+ * @property {Scalar} recorded
+ * @property {Scalar} computed
+ * @property {Scalar} tolerance
+ * @property {"right" | "kink" | "defined" | "wrong" | "unknown"} verdict
+ *
+ * @typedef {object} Checked                           answer of a replay of kind `check` or `factors`
+ * @property {string} id
+ * @property {boolean | null} repeatable
+ * @property {{sentence: string} | null} difference
+ * @property {string | null} reason
+ * @property {string} [precision]
+ * @property {{id: string, verdict: CheckedElement["verdict"], checked: number, of: number, elements: CheckedElement[]}[]} [leaves]
+ * @property {{edge: string, target: string, equal: boolean, product: Tensor | null, gradient: Tensor | null}[]} [edges]
  */
 
 /**

@@ -20,6 +20,7 @@ import { findings, summary } from "../widgets/findings.js";
 import { graph } from "../widgets/graph.js";
 import { inspector } from "../widgets/inspector.js";
 import { dark, flip, shell } from "../widgets/shell.js";
+import { check } from "./playground/check.js";
 import { compare } from "./playground/compare.js";
 import { draftKeeper } from "./playground/draft-keeper.js";
 import { files, isNotebook } from "./playground/files.js";
@@ -310,10 +311,11 @@ state.watch(["picture", "graph", "step", "pass", "apart", "phase", "ran", "playi
 });
 tools = lazyExplore(state, work, api, canvas);
 panes(state, work, api, edgeStyle(given.legend));
+const checked = check(state, api);
 
 state.watch(["detail", "asking", "origin", "phase", "ran", "step", "run"], (now) => {
   if (now.run && !now.graph && !now.picture) details.show(null, "There is no graph to inspect.");
-  else details.show(inspectorContent(now));
+  else details.show(inspectorContent(now, checked));
 });
 
 state.watch(["run", "edited", "busy", "settled"], (now) => {

@@ -30,6 +30,7 @@ import { amber, fact, part, product, remark, route, row, sum, table } from "./in
  * @property {boolean} updated                     the playhead has reached the update
  * @property {{node: GraphNode, norm: number | null}[]} path    from the root to the node
  * @property {Products | null} products            the arithmetic behind one gradient
+ * @property {Element | null} check                the check of its gradient
  */
 
 const FLOWS = 24; // rows of gradients from other nodes; a leaf that is used everywhere has thousands
@@ -79,8 +80,9 @@ export function inspector({ onpick, online }) {
     if (!reached) return part("Gradient", null, gradBefore(parameter), remark(before));
     return [
       detail.node.kind === "leaf" ? origin(shown) : [arrived(shown), sent(shown)],
+      shown.check,
       parameter && history(shown, parameter),
-      path.length > 2 && part("Path from the loss", "‖gradient‖", route(path, link)),
+      path.length > 2 && part("Path from the loss", "‖gradient‖, log scale", route(path, link, nameOf)),
     ];
   }
 
@@ -115,8 +117,10 @@ export function inspector({ onpick, online }) {
     ];
   }
 
+  /** Write the local derivative of an edge. @param {string} factor */
+  const times = (factor) => h("small", { class: "factor", title: "local derivative: the gradient is multiplied by this" }, ` ${factor}`);
   /** Return a row for each gradient that arrives along an edge. @param {NodeDetail["incoming"]} flows */
-  const from = (flows) => flows.slice(0, FLOWS).map(({ node, gradient }) => ({ label: ["from ", link(node, 28)], gradient }));
+  const from = (flows) => flows.slice(0, FLOWS).map(({ node, gradient, factor }) => ({ label: ["from ", link(node, 28), factor && times(factor)], gradient }));
   /** Return a remark with the number of gradients that have no row. @param {NodeDetail["incoming"]} flows */
   const further = ({ length }) => length > FLOWS && remark(`${(length - FLOWS).toLocaleString("en")} more are not listed.`);
 
@@ -134,9 +138,9 @@ export function inspector({ onpick, online }) {
   /** Show the gradients that an operation sent on. @param {Inspected} shown */
   function sent({ detail: { outgoing }, products, stopped }) {
     if (!outgoing.length) return null;
-    const rows = outgoing.slice(0, FLOWS).map(({ node, gradient }) => {
+    const rows = outgoing.slice(0, FLOWS).map(({ node, gradient, factor }) => {
       const nothing = h("small", null, `nothing: ${stopped ?? "it needs no gradient"}`);
-      return row(["to ", link(node, 28)], gradient ? amber(gradient) : nothing);
+      return row(["to ", link(node, 28), factor && times(factor)], gradient ? amber(gradient) : nothing);
     });
     return part("Gradient sent on", null, table("flows", rows), further(outgoing), products && product(products));
   }

@@ -11,8 +11,8 @@ import { PHASES } from "../../leaves/types.js";
 /** @import {GraphNode, Pass} from "../../leaves/types.js" */
 /** @import {Inspected} from "../../widgets/inspector.js" */
 
-/** Return the inspector's content, or null if no node is selected. @param {State} state @returns {Inspected | null} */
-export function inspectorContent(state) {
+/** Return the inspector's content, or null if no node is selected. @param {State} state @param {Element} check @returns {Inspected | null} */
+export function inspectorContent(state, check) {
   const { detail, graph, asking, phase, ran, step, run } = state;
   if (!detail || !graph || !run) return null;
   const pass = shownPass(state);
@@ -47,6 +47,7 @@ export function inspectorContent(state) {
     rebinds: step?.rebinds.filter((rebind) => rebind.from === node.parameter) ?? [],
     path: pass?.nodes ? path(graph, pass, node.id) : [], // a large graph comes without numbers
     products: products(state, source),
+    check,
   };
 }
 

@@ -117,7 +117,7 @@ export function rebindCards(svg) {
 /** Make the card of the tensor that took a name. @param {Rebind} rebind */
 function card({ name, line, to }) {
   const leaf = to?.is_leaf ?? true;
-  const second = leaf ? "a new leaf" : `${to?.grad_fn ?? "made by an operation"} · not a leaf`;
+  const second = leaf ? (to?.requires_grad ? "a new leaf" : "needs no gradient · not trained") : `${to?.grad_fn ?? "made by an operation"} · not a leaf`;
   return s(
     "g",
     { class: "taker", role: "img", "aria-label": `${name} now refers to another tensor: ${format.all(to)}, ${second}` },

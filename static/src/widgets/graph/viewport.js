@@ -8,7 +8,8 @@ const FIT = 0.75; // minimum scale of a fitted picture: text of 12 px is then 9 
 const PART = 1; // scale for a part of the picture; smaller if one side of the picture then fits
 const LARGEST = 1.12; // largest initial scale
 const CARD = { wide: 125, high: 40 }; // half the size of a node, in pixels of the picture
-const MARGIN = 8; // free pixels around the picture
+const MARGIN = 8; // free pixels around a part of the picture
+const BESIDE = 2; // free pixels around the whole picture, which has a border of its own
 const AMID = 32; // pixels that a revealed node stays away from the border of the view, which is faded there
 const NEAR = 80; // pixels around the view in which numbers are written at once, because they may grow into the view
 const EDGE = 16; // border of the server's pictures, in pixels of the picture
@@ -104,7 +105,7 @@ export function viewport({ element, frame, fades, svg, more, focus, onmove }) {
   function fit(smooth = false) {
     const { x, y, width, height } = bounds();
     const [across, down] = [element.clientWidth, element.clientHeight];
-    const [wide, high] = [(across - 2 * MARGIN) / width, (down - 2 * MARGIN) / height];
+    const [wide, high] = [(across - 2 * BESIDE) / width, (down - 2 * BESIDE) / height];
     const whole = Math.min(LARGEST, wide, high);
     const k = whole >= FIT ? whole : Math.max(FIT, Math.min(LARGEST, wide));
     if (!Number.isFinite(k) || k <= 0) return;
@@ -117,7 +118,7 @@ export function viewport({ element, frame, fades, svg, more, focus, onmove }) {
   function settle(smooth = false) {
     const { x, y, width, height } = bounds();
     const [across, down] = [element.clientWidth, element.clientHeight];
-    const fits = [(across - 2 * MARGIN) / width, (down - 2 * MARGIN) / height];
+    const fits = [(across - 2 * BESIDE) / width, (down - 2 * BESIDE) / height];
     if (Math.min(LARGEST, ...fits) >= WHOLE || !width) return fit(smooth);
     const most = Math.max(...fits); // the largest scale at which one of its sides fits
     const k = most < WHOLE ? PART : Math.min(PART, most);
@@ -229,7 +230,7 @@ export function viewport({ element, frame, fades, svg, more, focus, onmove }) {
  * @param {number} room   of the view
  */
 function along(k, point, size, room) {
-  if (size * k <= room - 2 * MARGIN + 0.5) return (room - size * k) / 2;
+  if (size * k <= room - 2 * BESIDE + 0.5) return (room - size * k) / 2;
   return Math.min(MARGIN, Math.max(room - MARGIN - size * k, room / 2 - point * k));
 }
 

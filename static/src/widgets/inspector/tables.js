@@ -14,6 +14,7 @@ import * as format from "../../leaves/format.js";
  * @property {number | null | undefined} sum    null: nothing is summed; undefined: loading
  */
 
+const NAME = 18; // maximum characters of a name in a path
 const LONGEST = 30; // a path of at most this many nodes is shown whole
 const ENDS = { first: 8, last: 12 }; // nodes of a longer path that are shown
 
@@ -87,27 +88,39 @@ export function product({ rows, sum: total, factor, heading }) {
 }
 
 /**
- * Make a table of the path from the loss to a node, with a bar for each gradient.
+ * Make a table of the path from the loss to a node, with a bar for each gradient on a logarithmic scale.
  *
  * @param {{node: GraphNode, norm: number | null}[]} path
  * @param {(node: string, room: number) => Child} link
+ * @param {(node: string, room: number) => string} nameOf
  */
-export function route(path, link) {
-  const most = Math.max(...path.map(({ norm }) => norm ?? 0)) || 1;
+export function route(path, link, nameOf) {
+  const names = path.map(({ node }) => nameOf(node.id, NAME));
   const skipped = path.length > LONGEST ? path.length - ENDS.first - ENDS.last : 0;
+  const width = lengths(path.map(({ norm }) => norm ?? 0));
   const rows = path.map(({ node, norm }, i) => {
     if (skipped && i === ENDS.first)
       return h("tr", null, h("th", { scope: "row", colspan: "3" }, `… ${format.counted(skipped, "more node")} …`));
     if (skipped && i > ENDS.first && i < path.length - ENDS.last) return null;
-    const bar = h("i");
-    bar.style.width = `${Math.max(0.6, ((norm ?? 0) / most) * 100)}%`;
+    const wrong = norm !== null && !Number.isFinite(norm);
+    const bar = h("i", { class: wrong ? "wrong" : null });
+    bar.style.width = wrong ? "100%" : `${width(norm ?? 0)}%`;
+    const alike = names.filter((name) => name === names[i]).length > 1; // a name that is assigned again and again
+    const operation = alike && h("small", null, ` ${node.op.replace(/Backward\d+$/, "")}`);
     return h(
       "tr",
       { "aria-current": i === path.length - 1 ? "true" : null },
-      h("th", { scope: "row" }, link(node.id, 18)),
+      h("th", { scope: "row" }, link(node.id, alike ? NAME - 6 : NAME), operation),
       h("td", null, bar),
-      h("td", { class: "grad" }, format.number(norm)),
+      h("td", { class: wrong ? "bad" : "grad" }, format.number(norm)),
     );
   });
   return table("route", rows);
+}
+
+/** Return a function from a norm to the length of its bar, in percent: zero has none, and the smallest norm a short one. @param {number[]} norms */
+function lengths(norms) {
+  const sizes = norms.filter((norm) => norm > 0 && Number.isFinite(norm)).map(Math.log10);
+  const [low, high] = [Math.floor(Math.min(...sizes)), Math.max(...sizes)];
+  return (/** @type {number} */ norm) => (norm > 0 ? 4 + (96 * (Math.log10(norm) - low)) / (high - low || 1) : 0);
 }
