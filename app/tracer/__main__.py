@@ -18,7 +18,7 @@ from .environment import own_streams
 def main() -> None:
     """Read the job, then run it."""
     ending: list[int] = []
-    atexit.register(_end_by_signal, ending)  # the first one, so that it runs last
+    atexit.register(_end_by_signal, ending)  # registered first, so it runs last
     job_fd, events_fd = int(sys.argv[1]), int(sys.argv[2])
     with os.fdopen(job_fd, "rb") as pipe:
         job = wire.decode_job(pipe.read())

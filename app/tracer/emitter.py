@@ -26,7 +26,7 @@ WAITING_BYTES = 4 << 20
 INTERVAL = 0.04
 """Seconds after which pending events are sent when another event is emitted."""
 FIRST_INTERVAL = 0.0005
-"""The first interval of an early emitter. Each one is a quarter longer than the one before, up to :data:`INTERVAL`."""
+"""The first interval of an early emitter. Each interval is a quarter longer than the one before, up to :data:`INTERVAL`."""
 
 _INDEPENDENT = (
     wire.OutputEvent, wire.CellEvent, wire.EndEvent, wire.RecorderFailed, wire.StdoutTruncated, wire.Caught,
@@ -126,7 +126,7 @@ class Emitter:
     def close(self) -> None:
         """Drop the pending events and all that follow."""
         self.closed = True
-        self._lock = threading.RLock()  # in a forked child, a thread that the child does not have may hold it
+        self._lock = threading.RLock()  # in a forked child, a thread that does not exist there may hold the lock
         self._forget()
 
     def _forget(self) -> None:
@@ -150,7 +150,7 @@ class Emitter:
             signals.append(wire.NumbersLeftOut())
         read = iter(packed)
         events = [item[1](next(read)) if isinstance(item, tuple) else item for item in waiting]
-        events[-1:-1] = [each for each in signals if self._is_first(each)]  # the last event stays last: it may be the end
+        events[-1:-1] = [each for each in signals if self._is_first(each)]  # the last event, which may be the end, stays last
         return events
 
     def emit_once(self, signal: wire.Signal) -> None:

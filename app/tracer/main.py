@@ -44,7 +44,7 @@ def preload() -> None:
     from .forward.functions import build_name_table
 
     torch.set_num_threads(1)
-    build_name_table()  # otherwise each child would build it
+    build_name_table()  # once here, not again in each child
     torch.manual_seed(0)
     np.random.default_rng(0)
     with torch.no_grad():

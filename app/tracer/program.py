@@ -128,11 +128,11 @@ class RunningProgram:
         if self._finished or self._forked:
             return
         self._finished = True
-        if process_ends:  # the finalizers run now, before the recording ends; Python would call them next
+        if process_ends:  # the finalizers run now, before the recording ends; Python would otherwise call them later
             weakref.finalize._exitfunc()  # type: ignore[attr-defined]
         self._open.close()
         try:
-            with contextlib.suppress(ReplayFinished):  # the step of the replay was the last
+            with contextlib.suppress(ReplayFinished):  # the step of the replay was the last step
                 if self._failure is None and not self._recorder.stopped and not self._recorder.passes.called:
                     _run_implicit_pass(self._recorder, self._emitter)
                 self._printer.flush()

@@ -221,7 +221,7 @@ class Recorder:
     def __exit__(self, *failure: Any) -> None:
         self._active = self._observes = False
         if self.stopped:
-            self._mode.stop()  # another thread may have stopped the recording, which does not change this thread's modes
+            self._mode.stop()  # if another thread stopped the recording, this thread still has its modes
         else:
             with self._mode.reporting:
                 self._optimizers.close_abandoned()
@@ -359,7 +359,9 @@ class Recorder:
         return value
 
     def _record_number(self, statement: Statement, value: float) -> bool:
-        """Record a number that a statement binds or a loop yields, if no tensor has to be looked at; return whether it was."""
+        """Record a number that a statement binds or a loop yields, unless tensors must be checked. Return whether it is
+        recorded.
+        """
         if self._shared or self._mode.paused or not self._parameter_names.isdisjoint(statement.names):
             return False
         if monotonic() >= self._emitter.next_due:

@@ -151,7 +151,7 @@ class PassRecorder:
             return self._engine(outputs, *args, **kwargs)
         begun = self._try_to_begin(outputs, args, kwargs)
         if begun is None or not self._attach(begun):
-            begun = None  # it keeps many objects alive, and memory may be short
+            begun = None  # the pass keeps many objects alive, and memory may be short
             return () if self._implicit else self._run_engine(outputs, args, kwargs)
         first = next_sequence_nr()
         failure: BaseException | None = None
@@ -187,7 +187,7 @@ class PassRecorder:
                     self._open.emit(begun.facts.index, table, build)
                 if failure is None:
                     self._observer.after_pass(begun, result)
-                del failure  # it references this frame
+                del failure  # the exception references this frame
         return result
 
     def _failed_for_good(self, error: Exception) -> None:
@@ -210,7 +210,7 @@ class PassRecorder:
             try:
                 first = next_sequence_nr()
                 roots = [grad_node(output) if isinstance(output, Tensor) else output.node for output in outputs]
-                self._add_engine_call(first, ())  # reading grad_fn makes a view's node anew if its base was written to
+                self._add_engine_call(first, ())  # reading grad_fn makes a new node for a view whose base was written to
                 walk = Walk(roots, self._calls, self._graphs.limit)
                 if walk.nodes:
                     return self._begin(walk, outputs, args, kwargs)

@@ -99,7 +99,7 @@ def _modified(node: Any) -> Iterator[tuple[str, Tensor]]:
         try:
             saved = getattr(node, name)
             if getattr(saved, "unpack_hook", None) is not None:
-                continue  # torch unpacks it with the program's own code and checks no version
+                continue  # the program's own code unpacks the tensor, and torch checks no version
             getattr(node, f"_saved_{slot}")
             continue
         except AttributeError:  # a custom function has one list of saved tensors

@@ -127,7 +127,7 @@ class Graphs:
             if not self._names_are_known(template, walk):
                 self._names.refresh(self._scopes())
             self._emitter.emit(describe(walk, template, self._source, self._names, self._frames))
-            self._templates[signature] = template  # last: it has been emitted
+            self._templates[signature] = template  # last, once the graph has been emitted
         return template
 
     def _names_are_known(self, template: Template, walk: Walk) -> bool:

@@ -48,7 +48,7 @@ class GradientCapture:
     def attach(self, *, numbered: bool) -> None:
         """Add a hook to each node. If that fails, remove the hooks and raise. With ``numbered``, record :attr:`numbers`."""
         order, on_edges, at_outputs, numbers, attached = self.order, self.on_edges, self.at_outputs, self.numbers, self._hooks
-        reference = weakref.ref(self)  # a capture references the nodes
+        reference = weakref.ref(self)  # weak, because the capture references the nodes, which would reference it
 
         def fired(index: int, gradients: Sequence[Tensor | None], outputs: Sequence[Tensor | None]) -> None:
             capture = reference()
@@ -73,9 +73,9 @@ class GradientCapture:
         def register(hooks: dict[Any, Any] | None, hook: Any) -> tuple[dict[Any, Any], None]:
             """Add a hook after the program's own, in place of ``Function._register_hook``."""
             if hooks is None:
-                hooks = OrderedDict()  # the type that torch uses: the program may add hooks later
+                hooks = OrderedDict()  # the type that torch uses, because the program may add hooks later
             elif hooks:
-                first = {computed: partial(computed, hook.args[0]), **hooks}  # it runs before the program's hooks
+                first = {computed: partial(computed, hook.args[0]), **hooks}  # ours runs before the program's hooks
                 hooks.clear()
                 hooks.update(first)
                 attached.append((hooks, computed))

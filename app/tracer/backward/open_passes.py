@@ -30,7 +30,7 @@ class OpenPasses:
         """The lines for which a write to a gradient was reported."""
         self._open: list[OpenPass] = []
         self.running = False
-        """True if there are any."""
+        """True if any pass is running."""
         self._finished: list[tuple[int, TableBuilder, Build]] = []
         """The passes that have ended while others run."""
 

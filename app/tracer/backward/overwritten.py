@@ -78,7 +78,7 @@ class Overwritten:
         self._fresh = {node: leaf for parameter, (node, leaf) in leaves if parameter in fresh}
         self._suspects: list[tuple[Tensor, Callable[[], None]]] = []
         self._watched: list[tuple[Tensor, Tensor, Callable[[], None]]] = []
-        """The gradients that NumPy may write to until the node has run, with their elements from before."""
+        """The gradients that NumPy may write to until the node has run, each with a copy of its elements."""
         for index, gradient in enumerate(given):
             if gradient is not None:
                 self._add(("given", index, 0), gradient)
@@ -173,7 +173,7 @@ class Overwritten:
             return
         leaf = self._fresh.get(node)
         if leaf is not None:
-            if leaf.grad is not None:  # it may be the gradient itself
+            if leaf.grad is not None:  # .grad may be the gradient itself
                 yield 0, leaf.grad
         elif (frame := _formula_frame()) is not None:
             given = frame.f_locals.get("args", ())

@@ -122,7 +122,7 @@ class Template:
         return call.constant(at) if call is not None else None
 
     def find_origins(self, walk: Walk, saved: Sequence[Any]) -> None:
-        """Find, the first time, which saved tensors are arguments or results of their node's call.
+        """Find which saved tensors are arguments or results of their node's call. Later calls of this method do nothing.
 
         Such tensors need not be read from the node in later passes: the node then saves the same argument again.
         """

@@ -22,7 +22,7 @@ def call_in_forked_children(leave: Callable[[], None]) -> Iterator[None]:
 
 def _leave_all() -> None:
     while _leaving:
-        with contextlib.suppress(Exception):  # Python would print it
+        with contextlib.suppress(Exception):  # Python would print the exception
             _leaving.pop()()
 
 

@@ -2,8 +2,8 @@
 
 The program runs in a greenlet: on the same thread, but in a stack of frames that begins with the program. Without it, a program
 that follows ``f_back`` or calls ``sys._getframe`` would reach the frames of the recorder. The limit of recursion counts those
-frames too; it is raised by their number, and the functions that read and set it hide that. The depth that a program reaches may
-still differ by a call or two.
+frames too. The limit is therefore raised by their number, and the functions that read and set it hide the difference. The depth
+that a program reaches may still differ by a call or two.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ def run_outermost(code: CodeType, namespace: dict[str, Any]) -> None:
     limit, probed = sys.getrecursionlimit(), dict[str, Any]()
     low = min(limit, 2 * _frames_outside() + _ROOM)  # calls of C functions count too, at most one for each frame
     collects = gc.isenabled()
-    gc.disable()  # a finalizer that runs where no call is left raises, and Python prints that
+    gc.disable()  # a finalizer without room for a call raises, and Python prints the exception
     sys.setrecursionlimit(low)
     try:
-        _run(compile(_PROBE, "<depth>", "exec"), probed)  # from here, since every call counts
-    except RecursionError:  # the program has set a limit that is nearly reached here
+        _run(compile(_PROBE, "<depth>", "exec"), probed)  # called here directly, since every call counts
+    except RecursionError:  # the program has set a low limit, which is nearly reached here
         probed["depth"] = low
     finally:
         sys.setrecursionlimit(limit)

@@ -82,7 +82,7 @@ class Printer:
         if self._waiting and self._waiting[-1][0] == stream:
             return self._waiting[-1][1]
         if self._alternations >= ALTERNATIONS:
-            for waiting, texts in reversed(self._waiting):  # the first ones keep their order
+            for waiting, texts in reversed(self._waiting):  # only the first texts keep their order
                 if waiting == stream:
                     return texts
         self._alternations += 1

@@ -108,7 +108,7 @@ class CallFrames:
                 return
         found.turn += 1
         if current is not None and current.parent is found and current.start == next_sequence_nr():
-            current.turn = found.turn  # the turn before made no node, so that nothing refers to its frame
+            current.turn = found.turn  # the turn before made no node, so nothing refers to its frame
             return
         turn = CallFrame(found, wire.TURN, line=found.line, turn=found.turn)
         turn.loop = found.loop

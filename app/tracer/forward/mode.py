@@ -124,7 +124,7 @@ class ForwardMode(TorchFunctionMode):
         if last == first and not types and not self._trail.followed and func is not _AS_SUBCLASS:
             return out
         try:
-            if types or func is _AS_SUBCLASS:  # inspecting a tensor with its own ``__torch_function__`` would call the latter
+            if types or func is _AS_SUBCLASS:  # inspecting a tensor with its own ``__torch_function__`` would call that method
                 with torch._C.DisableTorchFunction():
                     self._record(first, last, func, out, args, kwargs)
             elif last != first:

@@ -43,7 +43,7 @@ class Turns:
         self.ended = False
         """True once a second thread has started a pass."""
         self._settled = False
-        """True once a thread has started a pass: no other is recorded from then on."""
+        """True once a thread has started a pass. No other thread is recorded from then on."""
         self.lock = threading.RLock()
         self._threads = {self.owner}
         """The threads of the program. They don't include the engine's threads, which work for the recorded thread."""

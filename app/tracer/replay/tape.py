@@ -69,7 +69,7 @@ class Tape(TorchFunctionMode):
                 before = None if self.paused else self._before(function, args, kwargs, writes=False)
             if before is None:
                 return function(*args, **kwargs)
-            self.paused = True  # inner calls belong to this one
+            self.paused = True  # inner calls belong to this call
             try:
                 out = function(*args, **kwargs)
             finally:

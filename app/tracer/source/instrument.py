@@ -136,7 +136,7 @@ class ProgramSource:
                 elif context.loops:
                     found = LineContext(found.line, found.heads, found.loops + context.loops)
                 if code.co_name == "<module>":
-                    break  # nothing of the program called it
+                    break  # no code of the program called the module
             frame = frame.f_back
         return found if origin is None else LineContext(found.line, found.heads, found.loops, origin)
 

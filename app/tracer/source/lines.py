@@ -94,7 +94,7 @@ class LineValues:
         self._lines_of: dict[int, set[int]] = {}
         """By the id of a tensor, the lines whose values may contain it."""
         self._by_storage: dict[int, set[int]] = {}
-        """The same by the address of its storage, except for the ``_unsorted`` lines."""
+        """By the address of a storage, the lines whose values may use it, except for the ``_unsorted`` lines."""
         self._unsorted: set[int] = set()
         self._sweep_at = _SWEEP
         self.moment = 0
@@ -113,7 +113,7 @@ class LineValues:
                 return
         line = statement.line
         taken = self._unassigned.get(line)
-        if taken is None:  # else reuse it: it is in no step yet, so nothing else needs it
+        if taken is None:  # a value that belongs to no step yet is reused
             taken = self._latest[line] = self._unassigned[line] = StatementValue()
         taken.statement = statement
         taken.content = content

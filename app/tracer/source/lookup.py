@@ -26,7 +26,7 @@ _LONGEST = 300
 ITEMS = 1_000
 """Maximum number of members of a container that are inspected."""
 _MISSING: Any = object()
-_classes: Any = vars(type)["__mro__"].__get__  # a metaclass of the program may override these
+_classes: Any = vars(type)["__mro__"].__get__  # a metaclass of the program may override __mro__
 _namespace: Any = vars(type)["__dict__"].__get__
 _READS = frozenset(vars(kind)["__getattribute__"] for kind in (object, type, ModuleType, SimpleNamespace))
 _WRITES = frozenset(vars(kind)["__setattr__"] for kind in (object, type, Module, SimpleNamespace))

@@ -98,7 +98,7 @@ class Names:
         if name is not None:
             entry = self._of_modules.get(id(value))
             if entry is not None and entry.name == name and entry.tensor.get() is value:
-                return name, entry.line  # another module may have been bound to that name since
+                return name, entry.line  # another module may have that name by now
             return name, self._lines.get(name.split(".")[0].split("[")[0], self._line_made(value))
         for names in (self._of_modules, self._transient):
             entry = names.get(id(value))
@@ -189,7 +189,7 @@ def parts(name: str, module: torch.nn.Module) -> Iterator[tuple[str, Any]]:
 
 def _parts_of(module: torch.nn.Module, kind: str) -> Iterable[tuple[str, Any]]:
     """Return the submodules, parameters or buffers of a module; empty while its ``__init__`` has not run."""
-    scripted = isinstance(module, torch.jit.ScriptModule)  # a scripted module stores them elsewhere
+    scripted = isinstance(module, torch.jit.ScriptModule)  # a scripted module stores its parts elsewhere
     items: dict[str, Any] = getattr(module, kind) if scripted else vars(module).get(kind, {})
     return items.items()
 

@@ -251,7 +251,7 @@ class _Corners:
             return f"{self._kind} of shape {list(self._shape)}"
         with np.printoptions(threshold=0, edgeitems=_EDGE):
             text = repr(self._items).replace("array(", f"{self._kind.removeprefix('nd')}(", 1)
-        return text.replace(f"shape={self._items.shape}", f"shape={self._shape}")  # which NumPy adds from 2.2 on
+        return text.replace(f"shape={self._items.shape}", f"shape={self._shape}")  # NumPy adds the shape from 2.2 on
 
 
 def _printed(value: Any, most: int) -> str:

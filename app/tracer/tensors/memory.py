@@ -40,7 +40,7 @@ class Write:
             try:
                 handle = target.untyped_storage()
                 key = handle.data_ptr()
-                alone = _uses(handle._cdata) == _OWN_USES and handle.resizable()  # otherwise NumPy may share it
+                alone = _uses(handle._cdata) == _OWN_USES and handle.resizable()  # otherwise NumPy may share the memory
             except (NotImplementedError, RuntimeError):  # no storage, or none on this device
                 key, alone = 0, False
             self.storages.add(key)

@@ -117,7 +117,7 @@ def pack(tables: Sequence[TableBuilder]) -> list[wire.TensorTable]:
                 table_rows = tables[index].rows
                 pool.extend([table_rows[row] for row in rows])
     read: dict[tuple[int, int], _Read] = {}
-    # the program may be inside a transform, or use tensor subclasses: neither may observe this
+    # no transform and no tensor subclass of the program may observe the computation
     with torch.no_grad(), torch._C.DisableTorchFunction(), torch._C._DisableFuncTorch(), torch._C._DisableTorchDispatch():
         for key, pool in pools.items():
             try:

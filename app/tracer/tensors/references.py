@@ -65,7 +65,7 @@ class _OthersOnly:
 def hidden_references(function: Any) -> Iterator[None]:
     """Hide the recorder's references from a function of PyTorch that lists weak references, inside the ``with`` block.
 
-    The references stay valid: a swap exchanges what two tensors contain, and each remains the object that it is.
+    The references stay valid: a swap exchanges the contents of two tensors, and each remains the same object.
     """
     scope = function.__globals__
     original = scope["weakref"]

@@ -60,7 +60,7 @@ class Parameters:
         return id(value) in self._indexes
 
     def index(self, leaf: Tensor) -> int:
-        """Return the index of a leaf's parameter; raise ``KeyError`` for a leaf that has taken part in no pass."""
+        """Return the index of a leaf's parameter. Raises ``KeyError`` for a leaf that has taken part in no pass."""
         return self._indexes[id(leaf)]
 
     def add(self, leaf: Tensor) -> int:

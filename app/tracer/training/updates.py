@@ -188,7 +188,7 @@ class Updates(ForwardObserver):
             if not parameters.have_memory(target, key):
                 continue
             if target in parameters:
-                parameters.moved(parameters.index(target), key)  # set_ gives it other memory
+                parameters.moved(parameters.index(target), key)  # set_ gives the tensor other memory
             changed = parameters.written(target, key)
             for parameter in changed:
                 steps.updated(parameter, self._here())

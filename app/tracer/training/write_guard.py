@@ -27,7 +27,7 @@ class RunningPasses(WriteListener, Protocol):
     """The passes that run, as :class:`~..backward.open_passes.OpenPasses` keeps them."""
 
     running: bool
-    """True if there are any."""
+    """True if any pass is running."""
 
     def written(self, write: Write) -> None:
         """Called before a write while a pass runs. The write may change a gradient that other nodes still have to receive."""
