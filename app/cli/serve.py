@@ -60,7 +60,7 @@ def serve(settings: Settings, host: str, port: int) -> bool:
     made.router.lifespan_context = lifespan
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("uvicorn.error").addFilter(lambda record: not failed)  # the error is reported in one line
+    logging.getLogger("uvicorn.error").addFilter(lambda record: not failed)  # the error is reported on one line instead
     server = DrainingServer(made, settings)
     with contextlib.suppress(SystemExit, KeyboardInterrupt):  # uvicorn raises Ctrl+C again once it has stopped
         server.run(sockets=[listening])

@@ -32,7 +32,7 @@ LAST_COVERED: Final = "\u2fff"
 
 
 class Converter(Protocol):
-    """Converts pictures, without keeping the event loop from other work."""
+    """Converts pictures, without blocking the event loop."""
 
     async def close(self) -> None: ...
 

@@ -23,7 +23,7 @@ from .plan import LayoutPlan
 from .program import SECONDS, TooSlow
 
 QUICK_SECONDS: Final = 1.0
-"""Time limit for the first attempt. A layout that takes longer starts again among the slow ones, which never delay others."""
+"""Time limit for the first attempt. A layout that takes longer starts again as a slow one, which never delays the others."""
 NESTED_SECONDS: Final = 0.5
 """Time limit for the layout of a map, which is drawn as rows if it takes longer."""
 CACHED: Final = 512

@@ -15,9 +15,9 @@ from .style import width
 WIDE: Final = 230
 """Width of a box."""
 MOST_LINKS: Final = 220
-"""Number of edges above which the layout program would take too long. The longest ones then run in lanes beside the boxes."""
+"""Number of edges above which the layout program would take too long. The longest edges then run in lanes beside the boxes."""
 SPANS: Final = (8, 4)
-"""Largest spans, in boxes, of an edge that Graphviz routes. The first that leaves few enough edges is used, else the last."""
+"""Largest spans, in boxes, of an edge that Graphviz routes. The first span with few enough edges is used, else the last one."""
 NEIGHBOURS: Final = 8
 """Weight of an edge between neighbours in the forward order, which keeps it straight."""
 OTHERS: Final = 2

@@ -196,7 +196,7 @@ class MapParts:
     # ------------------------------------------------------------------ edges
 
     def edge(self, edge: MapEdge, path: str, more: str, thickest: float = math.inf) -> str:
-        """Return an edge along a path, with ``more`` at it."""
+        """Return the SVG of an edge along a path, followed by the SVG ``more``."""
         norm = norm_of(edge.norm)
         if edge.gradient and self.map.pass_ is not None:
             name = level(norm)
@@ -236,7 +236,7 @@ class LeafSight:
 
 
 def leaf_sights(shown: GraphMap) -> dict[str, LeafSight]:
-    """Return the leaf that is drawn at each box, if there is one. Of several, it is the one with most boxes."""
+    """Return the leaf that is drawn at each box, if there is one. Of several leaves, the one that most boxes use is drawn."""
     found: dict[str, LeafSight] = {}
     for leaf in sorted(shown.leaves, key=lambda leaf: -len(leaf.boxes)):
         last = leaf.boxes[-1]

@@ -166,7 +166,7 @@ async def render(
 ) -> bytes:
     """Return the picture of a pass, converted in this process. The recording must be the caller's own.
 
-    Raises as :func:`sheet_of_pass` and :func:`draw` do.
+    Raises the errors of :func:`sheet_of_pass` and :func:`draw`.
     """
     sheet = sheet_of_pass(recording, pass_index, form, view=view, reveal=reveal, **look)
     return (await draw(sheet, form, _own_tools(engine))).body
@@ -184,7 +184,7 @@ async def render_graph(
 ) -> bytes:
     """Return the picture of a structure, converted in this process. The recording must be the caller's own.
 
-    Raises as :func:`sheet_of_graph` and :func:`draw` do.
+    Raises the errors of :func:`sheet_of_graph` and :func:`draw`.
     """
     sheet = sheet_of_graph(recording, graph_index, form, view=view, reveal=reveal, **look)
     return (await draw(sheet, form, _own_tools(engine))).body

@@ -28,7 +28,7 @@ class SortedEdges:
         self.between: Longs = between[np.lexsort((source[between], self.tensor[between]))]
         """The edges between operations."""
         self.source: Ints = source[self.between]
-        """For each of them, the position of its source in the forward order."""
+        """For each edge in :attr:`between`, the position of its source in the forward order."""
         self.target: Ints = target[self.between]
         to_inputs = np.flatnonzero((source >= 0) & (graph.kind[graph.target] != wire.OP))
         self.to_inputs: Longs = to_inputs[np.lexsort((source[to_inputs], graph.target[to_inputs]))]

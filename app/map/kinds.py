@@ -14,13 +14,13 @@ from .order import ForwardOrder
 Words = np.ndarray[Any, np.dtype[np.uint64]]
 
 _OUTSIDE: Final = 0
-"""Distance of an edge that leaves its turn. Those inside have a distance of at least 1."""
+"""Distance of an edge that leaves its turn. Edges inside a turn have a distance of at least 1."""
 
 
 def kinds_of_turns(
     graph: StructureColumns, order: ForwardOrder, edges: SortedEdges, keys: Longs, turns: Ints, end: int
 ) -> list[int]:
-    """Return the kind of each turn: 0 for the structure of the first turn, 1 for the next other one, and so on.
+    """Return the kind of each turn: 0 for the structure of the first turn, 1 for the next different one, and so on.
 
     ``turns`` are the first positions of the turns, and ``end`` is the position after the last one. ``keys`` are equal for equal
     operations. Two turns are of one kind if they have equal operations in the same order, with equal outputs. Their

@@ -1,4 +1,4 @@
-"""Choose the leaves that a view shows: those that several boxes share. A leaf of one box is inside it."""
+"""Choose the leaves that a view shows: those that several boxes share. A leaf that only one box uses is inside that box."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MOST_LEAVES: Final = 40
 class ShownLeaf:
     """A leaf, by its node, and the indices of the boxes that use it, in forward order.
 
-    ``stubs`` is true if it is drawn at each of them, else it is drawn at the first one.
+    ``stubs`` is true if the leaf is drawn at each of these boxes. Otherwise it is drawn at the first box.
     """
 
     node: int
@@ -38,7 +38,7 @@ def shown_leaves(tree: GroupTree, boxes: Sequence[ShownBox]) -> list[ShownLeaf]:
     graph, position = tree.graph, tree.order.position
     if not boxes:
         return []
-    box: Ints = np.full(len(tree.order) + 1, -1, np.int32)  # the last entry is for nodes that are no operations
+    box: Ints = np.full(len(tree.order) + 1, -1, np.int32)  # the last entry is for nodes that are not operations
     for index, each in enumerate(boxes):
         box[each.start : each.end] = index
     edges = np.flatnonzero(graph.kind[graph.target] == wire.LEAF)

@@ -177,7 +177,7 @@ class _Rows:
         outputs = int(graph.output_start[-1]) or 1
         pairs = []
         for level in self._modules.levels:
-            padded = np.append(level, -1)  # the module of a node that is no operation is -1
+            padded = np.append(level, -1)  # a node that is not an operation has the module -1
             entering = graph.gradient & (padded[target] >= 0) & (padded[target] != padded[source])
             pairs.append(padded[target][entering].astype(np.int64) * outputs + tensor[entering])
             started = padded[root_at] >= 0

@@ -100,7 +100,7 @@ class PassSums:
         return Norm(None if norm == -1.0 else norm)
 
     def first_nonfinite(self) -> int | None:
-        """Return the node of the first operation, in the order of the backward pass, at which a gradient arrived not finite."""
+        """Return the node of the first operation, in backward order, at which a gradient arrived that is not finite."""
         positions = self._edges.owner[~np.isfinite(self._arrived)]
         return int(self._order.nodes[positions.max()]) if len(positions) and positions.max() >= 0 else None
 
@@ -203,7 +203,7 @@ class PassSums:
 
 @dataclass(frozen=True, slots=True)
 class _Flows:
-    """What boxes give to tensors in other boxes: one entry for each box and each tensor that its edges go to.
+    """The gradients that boxes give to tensors in other boxes: one entry for each box and each tensor that its edges go to.
 
     ``source`` and ``target`` are the boxes, ``counts`` the numbers of edges, and ``squares`` the squares of the norms.
     """

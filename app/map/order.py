@@ -13,7 +13,8 @@ from .columns import Ints, Longs, StructureColumns
 class ForwardOrder:
     """The operations of a graph in forward order. An operation comes after the operations that it passes gradients to.
 
-    ``nodes`` has the index of the node at each position. ``position`` has the position of each node, -1 if it is no operation.
+    ``nodes`` has the index of the node at each position. ``position`` has the position of each node, -1 if the node is not an
+    operation.
     """
 
     def __init__(self, nodes: Ints, count: int) -> None:
@@ -28,9 +29,9 @@ class ForwardOrder:
 def forward_order(graph: StructureColumns) -> ForwardOrder:
     """Return the forward order of a graph's operations.
 
-    The order in which nodes were made is a topological one, except where PyTorch makes a node anew for a view that was
-    written to, and where several threads made nodes. Graphs with such nodes are sorted: of the operations that may come next,
-    the one that was made first is taken. In recordings without ``made``, a node with a larger index counts as made earlier.
+    The order in which nodes were made is a topological one, except where PyTorch makes a new node for a view that was written
+    to, and where several threads made nodes. Graphs with such nodes are sorted: of the operations that may come next, the one
+    that was made first is taken. In recordings without ``made``, a node with a larger index counts as made earlier.
     """
     operations = np.flatnonzero(graph.kind == wire.OP).astype(np.int32)
     made: Longs = graph.made.astype(np.int64)

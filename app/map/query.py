@@ -72,7 +72,7 @@ Term = Text | LineNumber | Compared | Marked
 
 
 def read_query(query: str) -> list[Term]:
-    """Return the terms of a query. Raises :class:`InvalidInput`, which names the remedy, for a query that has none or is wrong.
+    """Return the terms of a query. Raises :class:`InvalidInput`, which names the remedy, for a query without valid terms.
 
     >>> read_query('attn grad > 1e3 line 12')
     [Text(text='attn'), Compared(sign='>', limit=1000.0), LineNumber(number=12)]

@@ -40,7 +40,7 @@ class Group:
     end: int
     parent: Group | None
     depth: int
-    """The number of frames around the operations, those of the group itself included."""
+    """The number of frames around the operations, including those of the group itself."""
     path: str = ""
     line: int | None = None
     turns: Ints | None = None

@@ -34,7 +34,7 @@ _dead = deque[int]()
 
 
 def _drop_dead() -> None:
-    """Drop the graphs of freed readers. Freeing a reader does not, because it can happen even while a cache changes."""
+    """Drop the graphs of freed readers. This waits until here, because a reader can be freed even while a cache changes."""
     if _dead:
         keys = {_dead.popleft() for _ in range(len(_dead))}
         for cache in (_structures, _graphs):

@@ -64,7 +64,7 @@ def nodes(recording: Recording, graph: int, start: int, stop: int) -> list[model
 
 
 def excerpt(recording: Recording, index: int, selected: str | None) -> model.Graph:
-    """Return a node of a graph with its neighbours and the edges between them; by default the first root.
+    """Return a node of a graph, by default the first root, with its neighbours and the edges between them.
 
     Raises :class:`NotFound` for a node that the graph does not have.
     """

@@ -154,7 +154,8 @@ def thinned(series: StepSeries, points: int) -> StepSeries:
 
 
 def usual_keys(shapes: Sequence[Sequence[int]]) -> list[str]:
-    """Return the keys that are read most: the default ones, and those of the page's charts for parameters of these shapes.
+    """Return the keys that are read most often: the default ones, and those of the page's charts for parameters of these
+    shapes.
 
     >>> usual_keys([[], [2]])[4:9]
     ['p0.value', 'p0.grad', 'p0.update', 'p1.value[0]', 'p1.value[1]']

@@ -40,7 +40,7 @@ class LiveReplay:
         self.result: Replay | None = None
         self.failure: Exception | None = None
         self.wanted: dict[str, bool] = {}
-        """The callers that requested it, and whether each still wants it."""
+        """The callers that requested the replay, and whether each still wants it."""
         self.cancelled = asyncio.Event()
         self.running = False
         self.ticket: Ticket | None = None

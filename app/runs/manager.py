@@ -195,7 +195,7 @@ class Runs:
             flush.cancel()
             self._live.pop(recorded.id, None)
             if key is not None and self._by_key.get(key) is recorded:
-                del self._by_key[key]  # from now on, it is found in the store
+                del self._by_key[key]  # from now on, the run is found in the store
             recorded.wake()
 
     async def _execute(self, recorded: LiveRun) -> None:
@@ -218,7 +218,7 @@ class Runs:
                 async for batch in batches:
                     recorded.append(_displaced(batch) if recorded.displaced else batch)
                     await self._make_room(recorded)  # meanwhile, the program waits at its pipe
-            if recorded.end is not None:  # in the slot, so that clients share the time for findings as they share slots
+            if recorded.end is not None:  # the run still has its slot, so that clients share this time too
                 found = await self._finder.find(recorded)
                 recorded.findings, recorded.findings_omitted = found.findings, found.omitted
         finally:

@@ -93,7 +93,7 @@ def keep_only(job_pipe: int, events_pipe: int, rules: int | None, *, files: bool
     The pipes are moved to :data:`JOB_FD` and :data:`EVENTS_FD`. Descriptors 0 to 2 become ``/dev/null``. With ``files``,
     1 and 2 become files in memory instead, from which the tracer reads the text that bypasses ``sys.stdout``.
     """
-    # Move all of them up first: one of them may have a number that another one needs.
+    # Move all descriptors up first, because one may have the number that another one needs.
     job_pipe, events_pipe = (fcntl.fcntl(pipe, fcntl.F_DUPFD, _HIGH_FD) for pipe in (job_pipe, events_pipe))
     moved = None if rules is None else fcntl.fcntl(rules, fcntl.F_DUPFD, _HIGH_FD)
     null = os.open(os.devnull, os.O_RDWR)

@@ -71,7 +71,8 @@ def drop_capabilities() -> None:
 class OomScore:
     """How readily the kernel kills this process when memory runs out: from 0 (default) to 1000 (first).
 
-    The file stays open, because a process that has changed its user cannot open it again. Without ``/proc``, the score stays.
+    The file stays open, because a process that has changed its user cannot open it again. Without ``/proc``, the score does not
+    change.
     """
 
     def __init__(self) -> None:

@@ -74,7 +74,7 @@ class MemoryWatch:
         while used and total > self.budget:
             heaviest = _heaviest(used)
             amount = used.pop(heaviest)
-            del self._inherited[heaviest]  # it is ending, and its memory is freed soon
+            del self._inherited[heaviest]  # the program is ending, and its memory is freed soon
             heaviest.end(
                 f"The server's memory for all running programs is used up ({self.budget >> 20:,} MB), and this program used "
                 f"{amount >> 20:,} MB of it. Run it again in a moment, or with smaller tensors."

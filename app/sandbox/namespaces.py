@@ -39,8 +39,8 @@ def enter(readable: Iterable[str], empty: Iterable[str] = ()) -> str | None:
 
     The folders ``empty`` exist too, without their content.
 
-    After a failure, nothing has changed: a forked process tries it first, because it cannot be undone. This process must have
-    one thread and be dumpable. From then on, ``/proc`` does not exist, and ``/dev`` contains only ``/dev/null``.
+    After a failure, nothing has changed: a forked process tries the move first, because it cannot be undone. This process must
+    have one thread and be dumpable. From then on, ``/proc`` does not exist, and ``/dev`` contains only ``/dev/null``.
     """
     paths = [path for path in readable if os.path.exists(path)]
     folders = list(empty)

@@ -202,7 +202,7 @@ class Pool:
             zygote.ping()
 
     async def _passes_again(self, zygote: ZygoteClient) -> bool:
-        """Repeat the self-test, a second time if it fails. Return whether it passed, or could not be made."""
+        """Repeat the self-test, a second time if it fails. Return whether it passed or could not be run."""
         try:
             return await self._passes_selftest(zygote) or await self._passes_selftest(zygote) or zygote.exited.is_set()
         except (OSError, SandboxError) as error:
@@ -240,7 +240,7 @@ class Pool:
             await zygote.close()
 
     def _drop_stopped(self) -> None:
-        """Replace the idle children that a signal has stopped: a job that one of them got would not begin."""
+        """Replace the idle children that a signal has stopped, because a job in such a child would not begin."""
         for child in [child for child in self._idle if kernel.is_stopped(child.pid)]:
             log.warning("An idle child was stopped by a signal. It is replaced.")
             self._idle.remove(child)

@@ -32,7 +32,7 @@ class Check(NamedTuple):
 
 def attempt(mode: Mode, *, isolated: bool = False) -> bytes:
     """Make every attempt, and return the report. If it is ``isolated`` in namespaces, forbidden files must not exist."""
-    # In namespaces, the files of other processes do not exist; /etc/passwd exists, but is empty.
+    # In namespaces, the files of other processes do not exist. /etc/passwd exists there, but is empty.
     checks = [_denied(name, action, absent=isolated and "process" in name) for name, action in _FORBIDDEN.items()]
     if isolated:
         checks.append(_absent("finding other files", "/proc/self", "/etc/hosts", __file__))

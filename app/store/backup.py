@@ -62,8 +62,8 @@ def back_up(folder: Path, target: Path) -> int:
 def restore(source: Path, folder: Path, *, overwrite: bool = False) -> int:
     """Restore the store in a folder from a backup, and return the number of its runs.
 
-    The store is replaced at the end, in one step. Raises :class:`BadRequest` if the file is no intact backup, if the folder has
-    recordings and ``overwrite`` is false, or if a server uses it.
+    The store is replaced at the end, in one step. Raises :class:`BadRequest` if the file is not an intact backup, if the folder
+    has recordings and ``overwrite`` is false, or if a server uses it.
     """
     try:
         if not source.is_file():
@@ -108,7 +108,7 @@ def _unpack(source: Path, part: Path) -> tuple[str | None, int]:
         with _connected(part) as copy:
             tables = [name for (name,) in copy.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
             if _TABLE not in tables:
-                raise BadRequest(f"{source} is no backup: pass a file that `tapedeck backup` wrote.")
+                raise BadRequest(f"{source} is not a backup: pass a file that `tapedeck backup` wrote.")
             problem: str = copy.execute("PRAGMA quick_check(1)").fetchone()[0]
             if problem != "ok":
                 raise BadRequest(f"{source} is damaged: pass another backup.")
@@ -117,7 +117,7 @@ def _unpack(source: Path, part: Path) -> tuple[str | None, int]:
             copy.execute(f"DROP TABLE {_TABLE}")
             copy.commit()
     except sqlite3.Error as error:
-        raise BadRequest(f"{source} is no backup, or it is damaged: pass a file that `tapedeck backup` wrote.") from error
+        raise BadRequest(f"{source} is not a backup, or it is damaged: pass a file that `tapedeck backup` wrote.") from error
     return secret, count
 
 

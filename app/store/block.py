@@ -190,7 +190,7 @@ class EventBlock:
             table,
         )
         skeleton = self._skeletons[index]
-        assert skeleton is not None  # `positions` leaves these out
+        assert skeleton is not None  # `positions` leaves out events without a skeleton
         return join(skeleton, parts)
 
     def step_groups(self, start: int, stop: int) -> Iterator[StepGroup]:

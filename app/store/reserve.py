@@ -43,6 +43,6 @@ class DiskReserve:
             with open(self._path, "wb") as file:
                 os.fchmod(file.fileno(), 0o600)
                 os.posix_fallocate(file.fileno(), 0, size)
-        except OSError as error:  # it is filled again when the next run is deleted
+        except OSError as error:  # the reserve is filled again when the next run is deleted
             log.warning("No space is kept on the disk for deleting runs: %s.", error.strerror)
             self._path.unlink(missing_ok=True)

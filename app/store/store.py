@@ -231,7 +231,7 @@ class Store:
             payload = connection.execute(query).scalar_one_or_none()
         try:
             return None if payload is None else zlib.decompress(payload)
-        except zlib.error:  # it can be computed again
+        except zlib.error:  # the value can be computed again
             return None
 
     def keep_replay(self, run: str, id: str, answer: bytes) -> bool:

@@ -17,8 +17,8 @@ so it may parse a stranger's program but must never run it. Use ``sandbox`` to r
 
 Calls wait in the order in which they came. To share the processes fairly between clients, enter a :class:`FairGate` first.
 
-The processes import ``modules`` when they start, and never torch. An idle one needs about 40 MB. A call costs about half a
-millisecond plus its data.
+The processes import ``modules`` when they start, and never torch. An idle one needs about 40 MB. A call takes about half a
+millisecond, plus the time to send its data.
 """
 
 from .gate import FairGate

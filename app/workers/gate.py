@@ -14,7 +14,7 @@ RETRY_SECONDS = 5.0
 
 
 class FairGate:
-    """Lets ``at_once`` callers in, and the others wait: each client in turn, however many of its requests wait.
+    """Lets ``at_once`` callers in at a time. The others wait, and the clients take turns, however many requests each has.
 
     Up to ``queue`` requests of one client wait; further ones raise :class:`Busy`.
     """

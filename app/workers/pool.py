@@ -113,7 +113,7 @@ class Workers:
     async def stream(
         self, work: Callable[..., Iterable[T]], *arguments: Any, budget: Budget = DEFAULT
     ) -> AsyncGenerator[T, None]:
-        """Yield what ``work(*arguments)`` yields, as it is made. Raises as :meth:`run` does, after the values made so far."""
+        """Yield what ``work(*arguments)`` yields, as it is made. Raises the errors of :meth:`run`, after the earlier values."""
         answers = self._answers(Work(work, arguments, True, budget.cpu_seconds, budget.answer_bytes), budget)
         async with contextlib.aclosing(answers):
             async for value in answers:

@@ -155,7 +155,7 @@ class LineValues:
         self._unsorted.clear()
 
     def _sweep(self) -> None:
-        """Forget the tensors that are no line's value any more."""
+        """Forget the tensors that are not the value of any line any more."""
         self._lines_of.clear()
         self._by_storage.clear()
         for value in self._values(list(self._latest)):

@@ -110,7 +110,7 @@ export function pictures(api, once) {
 /** Return whether a picture has the card of a node. @param {Picture} picture @param {string} node */
 export const shows = ({ svg }, node) => svg.includes(`data-node="${node}"`);
 
-/** Return the address of the view that a map shows; null if the picture is no map. @param {string} svg */
+/** Return the address of the view that a map shows; null if the picture is not a map. @param {string} svg */
 function viewOf(svg) {
   const address = /^<svg[^>]* data-view="([^"]*)"/.exec(svg)?.[1];
   if (address === undefined) return null;
