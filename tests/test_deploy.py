@@ -53,7 +53,7 @@ def test_the_container_s_memory_suffices_for_the_server_and_two_large_programs()
 def test_the_ports_and_volumes_are_those_of_the_image() -> None:
     (exposed,) = re.findall(r"^EXPOSE (\d+)", DOCKERFILE, re.M)
     (folder,) = re.findall(r"^VOLUME (\S+)", DOCKERFILE, re.M)
-    assert SERVICE["ports"] == [f"127.0.0.1:{exposed}:{exposed}"]  # a proxy is in front: not reachable from other machines
+    assert SERVICE["ports"] == [f"127.0.0.1:{exposed}:{exposed}"]  # only a proxy on this machine can reach the port
     ((name, mounted),) = [each.split(":") for each in SERVICE["volumes"]]
     assert (mounted, name in COMPOSE["volumes"]) == (folder, True)
 
@@ -63,7 +63,7 @@ def test_the_build_arguments_are_those_of_the_dockerfile() -> None:
     declared = dict(re.findall(r"^ARG (\w+)(?:=(\S+))?", DOCKERFILE, re.M))
     assert arguments.keys() <= declared.keys()
     assert arguments["PYTHON_IMAGE"] == f"${{PYTHON_IMAGE:-{declared['PYTHON_IMAGE']}}}"
-    assert re.findall(r"^FROM (\S+)", DOCKERFILE, re.M) == ["${PYTHON_IMAGE}"] * 2  # both stages, so that one digest is enough
+    assert re.findall(r"^FROM (\S+)", DOCKERFILE, re.M) == ["${PYTHON_IMAGE}"] * 2  # one digest for both stages
 
 
 def test_a_stop_waits_for_the_programs_that_run() -> None:

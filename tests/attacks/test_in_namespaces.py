@@ -102,7 +102,7 @@ def test_a_child_is_killed_before_the_zygote_when_memory_runs_out(isolated: Any)
     deadline = time.monotonic() + 30
     while (score := oom_score(isolated.executor.zygote)) != 500 or len(
         isolated.children()
-    ) < 2:  # it is 1000 while the zygote forks
+    ) < 2:  # the score is 1000 while the zygote forks
         assert time.monotonic() < deadline, score
         time.sleep(0.02)
     assert {oom_score(pid) for pid in isolated.children()} == {1000}

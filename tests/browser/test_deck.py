@@ -127,7 +127,7 @@ def test_the_numbers_written_by_the_page_equal_those_of_the_server_s_picture(pag
     base = page.url.partition("?")[0].replace("/r/", "/api/v1/runs/")
     steps = page.request.get(base).json()["steps"]
     for step in sorted({0, min(1, steps - 1), steps // 2, steps - 1}):
-        page.goto(page.url.partition("?")[0])  # opens at the first step; the other steps' numbers are written into its picture
+        page.goto(page.url.partition("?")[0])  # the first step; the numbers of the other steps are written into its picture
         if step:
             step_to(page, step)
         page.wait_for_timeout(400)  # tooltips are written once the playhead rests
@@ -505,7 +505,7 @@ def test_a_recording_can_be_played_from_the_keyboard(page: Page) -> None:
 def test_whole_steps_are_played_fast(page: Page) -> None:
     page.goto("/")
     run(page, (EXAMPLES / "fit-by-hand.py").read_text())
-    for name, step in (("Last step", 19), ("First step", 0)):  # loads the one stretch that has all steps
+    for name, step in (("Last step", 19), ("First step", 0)):  # one stretch has all steps, and is loaded now
         page.get_by_role("button", name=name).click()
         expect(page.locator("#canvas")).to_have_attribute("data-step", str(step))
     page.get_by_role("button", name="Whole steps").click()
@@ -829,7 +829,7 @@ def test_a_long_replay_can_be_stopped_and_requested_again(page: Page) -> None:
     replay = first.removesuffix("/cancel")
     assert page.request.get(replay).json()["reason"] == "The replay was cancelled."
     node(page, "w * x").click()
-    expect(remark).to_have_text(stopped)  # it is not requested again by itself
+    expect(remark).to_have_text(stopped)  # the replay is not requested again by itself
     page.get_by_role("button", name="Run again").click()
     expect(remark).to_contain_text("Running the program again")
     for elements in ("p0 p1", "p0"):  # the replaced request is cancelled before the same surface is requested again
@@ -866,7 +866,7 @@ def test_on_a_logarithmic_scale_the_tangent_is_the_transformed_line(page: Page) 
         loss = 10 ** ((py - foot) / decade)
         across = abs(pixels(at["p0"] + (loss - at["loss"]) / slope, loss)[0] - px)
         height = at["loss"] + slope * ((px - left[0]) / scale + low - at["p0"])
-        assert min(across, abs(pixels(0, height)[1] - py) if height > 0 else across) < 0.5  # flat here, steep there
+        assert min(across, abs(pixels(0, height)[1] - py) if height > 0 else across) < 0.5  # flat or steep curves
     (x1, y1), *_, (x2, y2) = plane["tangent"]
     x, y = plane["here"]
     assert abs(y1 + (y2 - y1) * (x - x1) / (x2 - x1) - y) > 5, "the tangent must be bent"

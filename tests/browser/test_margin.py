@@ -77,7 +77,7 @@ def test_a_line_that_did_not_run_in_the_step_shows_an_earlier_value_in_a_pale_co
     expect(value(page, 6)).to_have_class(re.compile("before"))
     expect(value(page, 6)).to_have_attribute("title", re.compile("^from step 0: "))
     expect(value(page, 4)).to_have_text("0.5")
-    expect(value(page, 4)).not_to_have_class(re.compile("before"))  # it ran once, before the loop
+    expect(value(page, 4)).not_to_have_class(re.compile("before"))  # the line ran once, before the loop
     expect(value(page, 10)).to_have_text("6.2500")
     expect(value(page, 15)).to_have_text("·")
     page.get_by_role("button", name="Next step").click()

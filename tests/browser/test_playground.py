@@ -100,7 +100,7 @@ def test_an_opened_notebook_runs_and_shows_outputs_under_its_cells(page: Page) -
     graphs = page.get_by_label("Graph", exact=True)
     graphs.select_option(label="4 * y / 3, line 15")
     expect(node(page, "4 * y / 3")).to_contain_text("DivBackward0")
-    graphs.select_option(label="loss, line 34")  # a pass of a later step reaches it
+    graphs.select_option(label="loss, line 34")  # a pass of a later step reaches this graph
     expect(page.locator(".count b")).to_have_text("1")
 
 

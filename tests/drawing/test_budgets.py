@@ -62,7 +62,7 @@ async def test_a_cancelled_request_frees_its_turn() -> None:
         waiting[0].cancel()
         waiting[3].cancel()
         await asyncio.sleep(0)
-    waiting[1].cancel()  # its turn has come, but it has not run yet
+    waiting[1].cancel()  # the turn of this request has come, but it has not run yet
     await asyncio.gather(*waiting, return_exceptions=True)
     await _pass(gate, "c")
     assert (gate._free, gate._waiting) == (1, {})
@@ -154,7 +154,7 @@ async def test_a_program_that_cannot_be_started_is_tried_again(tmp_path: Path) -
 
 
 async def test_the_layout_program_has_limits(tmp_path: Path) -> None:
-    process = await program.start(script(tmp_path, "exec cat"))  # it waits for its input
+    process = await program.start(script(tmp_path, "exec cat"))  # the program waits for its input
     try:
         assert resource.prlimit(process.pid, resource.RLIMIT_AS) == (program.MEMORY_BYTES,) * 2
         assert resource.prlimit(process.pid, resource.RLIMIT_CPU)[0] <= program.SECONDS + 2

@@ -71,7 +71,7 @@ def test_norms_of_modules_equal_those_of_torch(step: int) -> None:
     assert (found.step, found.graph, found.outside, found.omitted) == (step, "g0", [], 0)
     rows = {row.path: row for row in found.rows}
     assert {"model", "model.embed", "model.h.0", "model.h.13.mlp.2"} <= rows.keys()
-    assert "model.head" not in rows  # its only parameter is that of the embedding
+    assert "model.head" not in rows  # the only parameter of the head is that of the embedding
     for path, row in rows.items():
         gradients = inside(names["gradients"][step], path)
         values, after = inside(names["before"][step], path), inside(names["before"][step + 1], path)

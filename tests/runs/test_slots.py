@@ -185,7 +185,7 @@ async def test_retry_after_is_the_time_until_the_queue_has_room(takes: float) ->
     simulation = Simulation(count=2, queue=64, per_session=32)
     for _ in range(34):
         simulation.admit("anna", takes=takes)
-    for _ in range(10):  # so that the time of such programs is known
+    for _ in range(10):  # so that the slots know how long such programs take
         simulation.advance()
         simulation.admit("anna", takes=takes)
     with pytest.raises(TooMany) as refused:

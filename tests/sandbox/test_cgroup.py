@@ -46,7 +46,7 @@ def test_the_server_and_the_programs_get_separate_groups_and_only_the_programs_a
     own = group(tmp_path, [os.getpid(), 70001])
     parents(tmp_path, {70001: os.getpid()})  # a worker of the server
     made = create(LIMITS, tmp_path / "proc")
-    assert (own / "server" / "cgroup.procs").read_text() == "70001"  # the last one that was written
+    assert (own / "server" / "cgroup.procs").read_text() == "70001"  # the last process id that was written
     assert (own / "cgroup.subtree_control").read_text() == "+memory +pids +cpu"
     limits = {file: (own / "programs" / file).read_text() for file in ("memory.max", "pids.max", "cpu.max", "cpu.weight")}
     assert limits == {"memory.max": str(1512 << 20), "pids.max": "70", "cpu.max": "150000 100000", "cpu.weight": "50"}

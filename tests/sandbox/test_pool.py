@@ -162,13 +162,13 @@ async def test_a_zygote_that_is_killed_is_replaced_and_programs_run_again() -> N
         assert (end.status, text) == ("interrupted", "before\n")
         assert (await run(executor, "print(6 * 7)"))[1] == "42\n"
         assert executor.zygote != first
-        await until(lambda: not [pid for pid in forked if Path(f"/proc/{pid}").exists()])  # init reaps them
+        await until(lambda: not [pid for pid in forked if Path(f"/proc/{pid}").exists()])  # the init process reaps the children
 
 
 async def test_a_program_whose_child_died_before_it_started_runs_in_another_child() -> None:
     async with started() as executor:
         assert executor.zygote
-        os.kill(executor.zygote, signal.SIGKILL)  # its idle children die with it, before the pool detects their death
+        os.kill(executor.zygote, signal.SIGKILL)  # the idle children die with the zygote, before the pool detects their death
         time.sleep(0.1)
         assert (await run(executor, "print(6 * 7)"))[1] == "42\n"
 

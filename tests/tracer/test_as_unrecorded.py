@@ -122,7 +122,7 @@ def test_the_forward_traceback_of_anomaly_detection_has_the_programs_lines_only(
 
 
 def test_an_exception_in_a_thread_is_printed_without_the_recorder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)  # pytest installs another one
+    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)  # pytest installs another hook
     program = (
         f"{START}class M(torch.nn.Module):\n    def forward(self, x):\n        return x.nothing\n"
         "thread = threading.Thread(target=lambda: M()(w))\nthread.start()\nthread.join()\n"

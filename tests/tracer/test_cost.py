@@ -44,7 +44,7 @@ def test_the_work_for_a_line_does_not_grow_with_the_number_of_objects(
 ) -> None:
     monkeypatch.setattr(emitter, "INTERVAL", 1e9)  # pending lines are sent at the end only
     few, many = (_work_of_line(objects, line, alive) for alive in (5, 300))
-    assert many <= few + 60, (few, many)  # 295 more objects: one more line for each would be 295
+    assert many <= few + 60, (few, many)  # one more line for each of 295 more objects would be 295
 
 
 def _work_of_line(objects: str, line: str, alive: int) -> float:
@@ -81,7 +81,7 @@ def executed_lines(program: str) -> int:
 
         return greenlet(run_traced)
 
-    gc.collect()  # what earlier tests left is freed by functions that would be counted
+    gc.collect()  # freeing objects of earlier tests later would run functions that are counted
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(outermost, "greenlet", traced)
         gc.disable()

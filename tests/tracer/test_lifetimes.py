@@ -42,7 +42,7 @@ LEAVES = {
 
 @pytest.mark.parametrize("kind", LEAVES)
 def test_a_leaf_is_freed_at_the_latest_after_the_next_step(kind: str, seen: list[weakref.ref[Any]]) -> None:
-    # before it sleeps, the program sends everything that waits
+    # everything that waits is sent before the program sleeps
     events, recording = record(f"import time, torch\nw = torch.ones(3, requires_grad=True)\n{LEAVES[kind]}")
     assert len(seen) == 6
     assert not [event for event in events if isinstance(event, wire.RecorderFailed)]

@@ -47,7 +47,7 @@ def check(program: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         expected = alone(program)
-        with watching() as passes, torch.autograd.detect_anomaly(check_nan=False):  # it records where each node was made
+        with watching() as passes, torch.autograd.detect_anomaly(check_nan=False):  # records where each node was made
             alone(program)
         got, events, recording = recorded(program, values=1000)
     assert not failures(events)

@@ -163,7 +163,7 @@ async def test_another_site_cannot_send_a_program_without_asking_first(client: h
         answer = await client.post(RUNS, content=FIT.encode(), headers=EVIL | {"Content-Type": kind})
         assert answer.status_code == 403
     assert ran(client) == 0
-    assert (await client.post(RUNS, json={"program": FIT}, headers=EVIL)).status_code == 201  # browsers ask before this
+    assert (await client.post(RUNS, json={"program": FIT}, headers=EVIL)).status_code == 201  # browsers ask first
     assert (await client.post(RUNS, content=FIT.encode(), headers=PLAIN)).status_code == 201  # not a browser
 
 

@@ -200,7 +200,7 @@ async def test_a_waiting_run_whose_client_leaves_is_removed_from_the_queue_and_n
         await until(lambda: len(runs_of(client)._live) == 1)
         assert [run["status"] for run in (await client.get(RUNS)).json()["runs"]].count("cancelled") == 0
         await first.leave()
-        if with_cookie:  # it has started, and its owner finds it in the list of its runs
+        if with_cookie:  # the run has started, and its owner finds it in the list of runs
             await asyncio.sleep(0)
             assert runs_of(client).running
         else:

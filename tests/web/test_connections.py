@@ -51,7 +51,7 @@ async def test_headers_that_arrive_slowly_are_answered_408() -> None:
         assert len(server.table) == 1
         server.advance(2)
         assert b"408 Request Timeout" in await slow.rest()
-        server.advance(6)  # a refused client that does not close its connection does not stay
+        server.advance(6)  # a refused client that does not close its connection is disconnected
         await until(lambda: not len(server.table))
         await ping(server)
 
@@ -262,7 +262,7 @@ async def test_far_too_many_connections_are_closed_at_once() -> None:
         clients = [await server.connect() for _ in range(8 + REFUSALS + 3)]
         assert await clients[-1].rest() == b""
         await until(lambda: len(server.table) == 8 + REFUSALS)
-        server.advance(6)  # a refused client that sends nothing does not stay
+        server.advance(6)  # a refused client that sends nothing is disconnected
         await until(lambda: len(server.table) == 8)
 
 
@@ -341,6 +341,6 @@ async def test_bodies_in_flight_are_limited_by_address_and_in_total(serve: Serve
         assert (await post("192.0.2.3", 600)).status_code == 503
         more.set()
         assert {(await first).status_code, (await second).status_code} == {201}
-        async with client_of(app) as later:  # nothing is left of them
+        async with client_of(app) as later:  # the bodies no longer count
             program = "#" * 1_900
             assert (await later.post(RUNS, content=json.dumps({"program": program}))).status_code in (201, 415)

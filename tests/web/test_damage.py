@@ -79,7 +79,7 @@ async def test_damaged_parts_are_computed_again_if_possible(serve: Serve, tmp_pa
     async with serve(folder=tmp_path) as client:
         before = [(await client.get(address + path)).json() for path in ("", "/series?key=loss")]
     change(tmp_path, "UPDATE derived SET payload = x'00' WHERE run = NUMBER", address)
-    for _ in range(2):  # the second time, they are read from the store again
+    for _ in range(2):  # the second time, the parts are read from the store again
         async with serve(folder=tmp_path) as client:
             after = [(await client.get(address + path)).json() for path in ("", "/series?key=loss")]
         assert after == before

@@ -131,7 +131,7 @@ async def test_events_arrive_while_the_run_is_in_progress(tmp_path: Path) -> Non
             seen = [await anext(lines)]
             while not seen[-1].startswith("data:"):
                 seen.append(await anext(lines))
-            assert "event: started" in seen  # nginx passed it on although the response has not ended
+            assert "event: started" in seen  # nginx passed the event on although the response has not ended
             go_on.set()
             rest = [line async for line in lines]
         assert "event: end" in rest

@@ -649,7 +649,7 @@ async def test_cancelling_a_replay_kills_its_process(serve: Serve) -> None:
         links = await in_progress(client, run, 3)
         await began.wait()
         assert (await client.post(f"{links['self']}/cancel")).json()["reason"] == "The replay was cancelled."
-        await until(lambda: not before & children(executor.zygote))  # without the kill it would sleep for longer
+        await until(lambda: not before & children(executor.zygote))  # without the kill, the process would sleep for longer
 
 
 def children(process: int | None) -> set[str]:

@@ -109,7 +109,7 @@ async def test_series_are_packed_if_msgpack_is_accepted(serve: Serve) -> None:
         assert np.isnan(np.frombuffer(loss["data"], loss["dtype"])).tolist() == [False, True, False]
         assert loss["gaps"] == [1]
         assert np.isnan(np.frombuffer(m["data"], m["dtype"])).tolist() == [False, False, True]
-        assert m["gaps"] == []  # this NaN is a value of the program
+        assert m["gaps"] == []  # the NaN of m is a value of the program, not a gap
 
 
 def test_each_name_of_a_loss_is_a_series() -> None:

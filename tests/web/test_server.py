@@ -66,7 +66,7 @@ async def test_readiness_lists_the_sandbox_its_self_test_and_the_store(serve: Se
         with archive._store._writing:  # the store is stuck
             assert await failing() == ["store"]
             assert await failing() == ["store"]
-            assert archive._writer._work_queue.qsize() == 0  # the second request waited for the first one's check
+            assert archive._writer._work_queue.qsize() == 0  # the second request waited for the check of the first
 
 
 async def test_a_disk_without_room_for_a_recording_is_not_ready(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

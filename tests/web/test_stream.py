@@ -181,7 +181,7 @@ async def test_the_stream_of_a_long_run_can_be_resumed_anywhere(tmp_path: Path, 
     async with long_run(tmp_path, monkeypatch) as (archive, recorded, event):
         listeners = [asyncio.create_task(received_events(archive, recorded)) for _ in range(2)]
         stopped = Feeds(archive).follow(recorded, -1, "")
-        await anext(stopped)  # this listener stops reading
+        await anext(stopped)  # this listener now stops reading
         await until(lambda: recorded.forgotten > 200)
         late = [asyncio.create_task(received_events(archive, recorded, after)) for after in range(-1, 300, 37)]
         await asyncio.sleep(0.02)

@@ -141,7 +141,7 @@ def test_a_forged_length_is_refused_before_memory_is_allocated_for_it(message: b
 
 
 def test_an_event_of_too_many_rows_ends_the_recording_before_it_is_decoded() -> None:
-    step = bare_step(parameters=[parameter_row(state={"a": -1})] * 350_000)  # decoded, it would take more than 100 MB
+    step = bare_step(parameters=[parameter_row(state={"a": -1})] * 350_000)  # the decoded step would take more than 100 MB
     data = wire.frames(wire.pack([step]))
     assert bounds.STRUCTURE_BYTES < len(data) < 5 << 20
     made = wire.Reader(LIMITS, program=PROGRAM)

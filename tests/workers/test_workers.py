@@ -128,7 +128,7 @@ async def test_a_caller_that_stops_reading_a_stream_kills_the_process(workers: W
 
 
 async def test_more_waiting_calls_than_the_queue_holds_are_rejected(workers: Workers) -> None:
-    calls = [asyncio.ensure_future(workers.run(time.sleep, 0.2)) for _ in range(2)]  # one runs, one waits
+    calls = [asyncio.ensure_future(workers.run(time.sleep, 0.2)) for _ in range(2)]  # one call runs, the other waits
     await asyncio.sleep(0)
     with pytest.raises(Busy, match="try again"):
         await workers.run(os.getpid)

@@ -23,7 +23,7 @@ EXAMPLES = [pytest.param(each.program, id=each.slug) for each in gallery()]
 OTHERS = [
     pytest.param(path.read_text(), id=path.stem, marks=pytest.mark.ops if index % 3 else pytest.mark.slow)
     for index, path in enumerate(PROGRAMS)
-    if path.stem not in ("deep_chain", "gpt", "style_transfer", "anomaly_and_checks")  # these take long to run
+    if path.stem not in ("deep_chain", "gpt", "style_transfer", "anomaly_and_checks")  # these programs take long
 ]
 FEATURES = (
     "inplace_views",

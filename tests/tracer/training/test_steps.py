@@ -80,7 +80,7 @@ def test_each_line_value_has_the_phase_in_which_the_line_ran() -> None:
     phases = {int(line): value.phase for line, value in step.values.items()}
     assert [phases[line] for line in (2, 5, 7)] == ["forward"] * 3
     assert phases[6] == "loss"
-    assert [phases[line] for line in (9, 10)] == ["backward"] * 2  # they ran after it
+    assert [phases[line] for line in (9, 10)] == ["backward"] * 2  # these lines ran after the pass
     assert [phases[line] for line in (11, 12)] == ["update"] * 2
     assert {line.step for line in recording.lines()} == {0}
 
