@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 START = "import atexit, os, signal, sys, threading, time\nimport torch\nw = torch.ones(2, requires_grad=True)\n"
 
 
-def alone(python: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def unrecorded(python: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([python, *arguments], cwd=folder, capture_output=True, text=True, timeout=120)
 
 
@@ -109,7 +109,7 @@ print(w.grad)
 )
 def test_a_forked_child_is_not_recorded_and_its_parent_is(python: str, program: Path, text: str, passes: int) -> None:
     program.write_text(START + text)
-    expected = alone(python, program.parent, "program.py")
+    expected = unrecorded(python, program.parent, "program.py")
     files = {path.name: path.read_text() for path in program.parent.glob("*.txt")}
     run, ended = under_tapedeck(python, program.parent, "program.py")
     assert (ended.returncode, run["stderr"], ended.stderr) == (expected.returncode, expected.stderr, "")
@@ -159,7 +159,7 @@ def test_a_program_ends_as_it_does_unrecorded(python: str, program: Path, ending
     if ending in ("", "raise KeyboardInterrupt"):  # the interpreter ends the process itself
         python = sys.executable
     program.write_text(START + LATE + ending + "\n")
-    expected = alone(python, program.parent, "-u", "program.py")
+    expected = unrecorded(python, program.parent, "-u", "program.py")
     files = {path.name for path in program.parent.glob("*.txt")}
     for name in files:
         (program.parent / name).unlink()
@@ -356,7 +356,7 @@ def test_a_module_runs_as_python_runs_it(python: str, tmp_path: Path, name: str)
     (tmp_path / "package" / "neighbour.py").write_text("VALUE = 3\n")
     for file in ("module.py", "__main__.py"):
         (tmp_path / "package" / file).write_text(SHOW)
-    expected = alone(python, tmp_path, "-m", name, "--epochs", "2")
+    expected = unrecorded(python, tmp_path, "-m", name, "--epochs", "2")
     run, ended = under_tapedeck(python, tmp_path, "-m", name, "--epochs", "2")
     assert (ended.returncode, run["stdout"]) == (0, expected.stdout), expected.stderr
     assert run["passes"] == 1
@@ -386,4 +386,4 @@ def test_the_random_state_of_a_program_is_its_own_unless_a_seed_is_given(python:
         "import random\nimport numpy as np, torch\nrandom.seed(1), np.random.seed(1), torch.manual_seed(1)\n" + RANDOM
     )
     run, _ = under_tapedeck(python, program.parent, "program.py")
-    assert run["stdout"] == alone(python, program.parent, "program.py").stdout
+    assert run["stdout"] == unrecorded(python, program.parent, "program.py").stdout

@@ -11,7 +11,7 @@ from tapedeck.explain.findings import find
 from tapedeck.explain.fixes import apply
 from tapedeck.recording import Recording
 
-from ..tracer.run_twice import alone, record, tensors
+from ..tracer.run_twice import record, tensors, unrecorded
 
 SEVERITIES = ("good", "note", "warning", "error")
 
@@ -55,7 +55,7 @@ def _losses(recording: Recording) -> list[float]:
 
 
 def _same(fixed: str, twin: str) -> None:
-    one, other = alone(fixed), alone(twin)
+    one, other = unrecorded(fixed), unrecorded(twin)
     assert one.error == other.error, fixed
     mine, theirs = tensors(one.variables), tensors(other.variables)
     shared = set(mine) & set(theirs)

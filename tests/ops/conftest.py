@@ -33,7 +33,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     found = config.stash.get(_TALLY, None)
     if found is None:
         return
-    terminalreporter.section("PyTorch's operators, recorded and alone")
+    terminalreporter.section("PyTorch's operators, recorded and unrecorded")
     terminalreporter.line(
         f"{found.operators} operators, {found.calls} calls: {found.nodes} nodes matched to PyTorch's own, "
         f"{found.gradients} gradients equal to those of an independent observer"

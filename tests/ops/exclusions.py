@@ -15,7 +15,7 @@ REFUSED = {
 }
 """Calls that PyTorch refuses.
 
-Recorded and alone, they must raise the same exception. A listed call that works fails the test.
+Recorded and unrecorded, they must raise the same exception. A listed call that works fails the test.
 """
 
 UNREPEATABLE = {

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..tracer.graph_truth import Gradients, failures, paired, untied
 from ..tracer.independent_observer import Bits, bits
-from ..tracer.run_twice import Outcome, alone, recorded
+from ..tracer.run_twice import Outcome, recorded, unrecorded
 from .operator_samples import CALL, MODULE, PREPARATION, TOTAL, Sampled, leaves
 
 VALUES = 1024
@@ -68,7 +68,7 @@ def compare(call: Sampled, *, loosely: bool = False) -> Comparison:
     outcome, events, recording = recorded(call.program, values=VALUES)
     found.wrong += failures(events)
     if outcome.error != plain.error:
-        found.wrong.append(f"alone {plain.error}, recorded {outcome.error}")
+        found.wrong.append(f"unrecorded {plain.error}, recorded {outcome.error}")
     if plain.error is not None:
         found.refused = f"{plain.error[0]}: {plain.error[1]}"
     if plain.error is not None or outcome.error is not None:
@@ -104,7 +104,7 @@ def compare(call: Sampled, *, loosely: bool = False) -> Comparison:
 
 def _alone(call: Sampled, hook: Any = None) -> tuple[Outcome, list[Bits]]:
     operands = call.install(hook)
-    run = alone(call.program)
+    run = unrecorded(call.program)
     return run, _results(run, operands)
 
 

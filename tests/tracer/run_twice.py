@@ -50,7 +50,7 @@ class Outcome:
     stderr: str = ""
 
 
-def alone(program: str, seed: int = 0) -> Outcome:
+def unrecorded(program: str, seed: int = 0) -> Outcome:
     """Run a program without the recorder, with the same seeds."""
     random.seed(seed)
     np.random.seed(seed)
@@ -74,8 +74,8 @@ def alone(program: str, seed: int = 0) -> Outcome:
 def watched(program: str) -> list[Watched]:
     """Run a program without the recorder, and return its passes as the independent observer sees them."""
     with watching() as passes:
-        outcome = alone(program)
-    assert outcome.error == alone(program).error  # the observer did not fail
+        outcome = unrecorded(program)
+    assert outcome.error == unrecorded(program).error  # the observer did not fail
     return passes
 
 

@@ -11,14 +11,14 @@ import pytest
 import torch
 from tapedeck import wire
 
-from .run_twice import alone, record, recorded
+from .run_twice import record, recorded, unrecorded
 
 START = "import torch, traceback, warnings, threading, inspect, sys\nw = torch.ones(2, requires_grad=True)\n"
 
 
 def assert_as_unrecorded(program: str) -> str:
     """Run a program recorded and unrecorded, and check that output and end are equal. Return the output."""
-    expected = alone(program)
+    expected = unrecorded(program)
     got, events, _ = recorded(program)
     failures = [event.message for event in events if isinstance(event, wire.RecorderFailed)]
     assert (got.stdout, got.error, failures) == (expected.stdout, expected.error, [])
@@ -89,7 +89,9 @@ PLACES = {
 }
 
 
-OF_THE_TEST = re.compile(r'  File "(?!<alone>)(?:(?!File "<alone>").)*?run_twice\.py", line \d+, in alone\n.*?\n', re.DOTALL)
+OF_THE_TEST = re.compile(
+    r'  File "(?!<alone>)(?:(?!File "<alone>").)*?run_twice\.py", line \d+, in unrecorded\n.*?\n', re.DOTALL
+)
 """The frames of the test that call a program run without the recorder."""
 
 
@@ -97,7 +99,7 @@ OF_THE_TEST = re.compile(r'  File "(?!<alone>)(?:(?!File "<alone>").)*?run_twice
 @pytest.mark.parametrize("look", STACKS)
 def test_a_program_that_looks_at_the_stack_does_not_see_the_recorder(look: str, place: str) -> None:
     program = START + PLACES[place].format(STACKS[look]) + "\n"
-    got, expected = recorded(program)[0].stdout, alone(program).stdout
+    got, expected = recorded(program)[0].stdout, unrecorded(program).stdout
     assert got
     if "(" not in got.splitlines()[0][:3]:
         expected = OF_THE_TEST.sub("", expected.replace("\\n", "\n"))
@@ -163,7 +165,7 @@ def test_warnings_are_shown_as_often_and_where_python_shows_them(kind: str) -> N
     before = torch.is_warn_always_enabled()
     torch.set_warn_always(True)  # otherwise torch's own warnings are shown once per process
     shown = []
-    for run in (alone, record):
+    for run in (unrecorded, record):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("default")
             run(program)
@@ -334,7 +336,7 @@ def test_a_program_that_pytorch_traces_runs_as_unrecorded_and_gets_a_note(kind: 
     program = f"{START}{TRACED[kind]}\n"
     with warnings.catch_warnings(record=True) as expected:
         warnings.simplefilter("always")
-        outcome = alone(program)
+        outcome = unrecorded(program)
     with warnings.catch_warnings(record=True) as shown:
         warnings.simplefilter("always")
         got, events, recording = recorded(program)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from tapedeck import wire
 
-from .run_twice import alone, record, recorded
+from .run_twice import record, recorded, unrecorded
 
 PROGRAMS = sorted((Path(__file__).parent.parent / "programs" / "lifetimes").glob("*.py"))
 
@@ -65,7 +65,7 @@ def test_a_parameter_of_a_freed_leaf_keeps_its_name_and_its_numbers() -> None:
 @pytest.mark.parametrize("file", PROGRAMS, ids=lambda file: file.stem)
 def test_a_program_sees_its_objects_freed_when_they_are_freed_alone(file: Path) -> None:
     program = file.read_text()
-    expected = alone(program)
+    expected = unrecorded(program)
     got, events, _ = recorded(program)
     assert not [event for event in events if isinstance(event, wire.RecorderFailed)]
     assert (got.stdout, got.error) == (expected.stdout, None)

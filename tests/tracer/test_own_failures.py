@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 from tapedeck import wire
 
-from .run_twice import Outcome, alone, recorded
+from .run_twice import Outcome, recorded, unrecorded
 
 PROGRAM = """\
 import torch, numpy as np, time
@@ -92,7 +92,7 @@ BREAKABLE = """
 
 @cache
 def expected() -> Outcome:
-    return alone(PROGRAM)
+    return unrecorded(PROGRAM)
 
 
 @pytest.mark.filterwarnings("ignore")

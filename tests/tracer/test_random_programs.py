@@ -16,7 +16,7 @@ from tapedeck.recording import Recording
 from .graph_truth import Gradients, failures, paired, untied
 from .independent_observer import Watched, watching
 from .random_programs import programs
-from .run_twice import all_bits, alone, recorded
+from .run_twice import all_bits, recorded, unrecorded
 
 QUICK = settings(
     max_examples=100,
@@ -46,9 +46,9 @@ def check(program: str) -> None:
     """Compare the recording of a program with runs of it without the recorder."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        expected = alone(program)
+        expected = unrecorded(program)
         with watching() as passes, torch.autograd.detect_anomaly(check_nan=False):  # records where each node was made
-            alone(program)
+            unrecorded(program)
         got, events, recording = recorded(program, values=1000)
     assert not failures(events)
     assert _without_node_names(str(got.error)) == _without_node_names(str(expected.error))

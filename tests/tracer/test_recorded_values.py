@@ -9,7 +9,7 @@ import torch
 from tapedeck import model, wire
 from tapedeck.recording import Recording
 
-from .run_twice import alone, record, recorded
+from .run_twice import record, recorded, unrecorded
 
 PRINTS = {
     "a leaf that gets another size": """\
@@ -150,7 +150,7 @@ print(traced(torch.ones(2, 3)).shape)
 @pytest.mark.parametrize("program", PRINTS.values(), ids=PRINTS)
 @pytest.mark.filterwarnings("ignore")
 def test_a_program_runs_as_in_an_unrecorded_run(program: str) -> None:
-    expected = alone(program)
+    expected = unrecorded(program)
     got, events, _ = recorded(program)
     assert not [event for event in events if isinstance(event, wire.RecorderFailed)]
     assert (got.stdout, got.error) == (expected.stdout, expected.error)
@@ -491,7 +491,7 @@ torch.set_default_device(None)
 optimizer.step()
 print(torch.ones(2).device, w)
 """
-    expected = alone(program)
+    expected = unrecorded(program)
     got, _, recording = recorded(program)
     assert (got.stdout, got.error) == (expected.stdout, None)
     assert recording.log.counts()[2] == 2
@@ -540,7 +540,7 @@ y.backward()
 print(gc.isenabled())
 gc.enable()
 """
-    assert recorded(program)[0].stdout == alone(program).stdout == "True\nFalse\n"
+    assert recorded(program)[0].stdout == unrecorded(program).stdout == "True\nFalse\n"
 
 
 def test_grad_used_has_the_change_that_numpy_made_before_the_update() -> None:
@@ -613,7 +613,7 @@ net.zero_grad()
 """
     got, events, _ = recorded(program)
     assert not [event for event in events if isinstance(event, wire.RecorderFailed)]
-    assert got.stdout == alone(program).stdout
+    assert got.stdout == unrecorded(program).stdout
 
 
 def test_a_node_is_named_as_its_grad_fn_is_printed() -> None:

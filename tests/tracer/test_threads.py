@@ -11,7 +11,7 @@ from tapedeck import model, wire
 from tapedeck.explain.findings import find
 from tapedeck.recording import MemoryLog, Recording
 
-from .run_twice import all_bits, alone, record, recorded
+from .run_twice import all_bits, record, recorded, unrecorded
 
 TRAIN = """
 def train(seed, steps=4):
@@ -40,7 +40,7 @@ def signals(events: list[wire.AnyEvent]) -> list[wire.SeveralThreads]:
 def as_unrecorded(program: str) -> tuple[list[wire.AnyEvent], tuple[int, int, int]]:
     """Record a program, check that its result is that of an unrecorded run, and return its events and counts."""
     outcome, events, recording = recorded(program)
-    expected = alone(program)
+    expected = unrecorded(program)
     assert sorted(outcome.stdout.splitlines()) == sorted(expected.stdout.splitlines())
     assert outcome.error == expected.error
     assert {name: _values(value) for name, value in outcome.variables["trained"].items()} == {

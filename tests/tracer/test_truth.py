@@ -35,8 +35,8 @@ def program(request: pytest.FixtureRequest) -> Path:
 
 
 @lru_cache(maxsize=2)  # the tests of one program run in sequence
-def alone(program: Path) -> Outcome:
-    return runs.alone(program.read_text())
+def unrecorded(program: Path) -> Outcome:
+    return runs.unrecorded(program.read_text())
 
 
 @lru_cache(maxsize=2)
@@ -46,7 +46,7 @@ def watched(program: Path) -> list[Watched]:
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_recorded_program_computes_the_same_bit_for_bit(program: Path) -> None:
-    expected = alone(program)
+    expected = unrecorded(program)
     got, events, _ = recorded(program)
     assert not [event for event in events if isinstance(event, wire.RecorderFailed)]
     assert got.error == expected.error
@@ -131,7 +131,7 @@ def test_the_value_after_a_step_is_the_value_at_the_next_pass_or_at_the_end(prog
     if program.stem in CHANGED_BETWEEN:
         pytest.skip("writes to a leaf between steps")
     _, _, recording = recorded(program)
-    left = all_bits(alone(program).variables)
+    left = all_bits(unrecorded(program).variables)
     after: dict[int, tuple[str | None, Bits]] = {}
     for step in map(recording.log.step, range(recording.log.counts()[2])):
         tensors = Tensors(step.tensors)
@@ -181,7 +181,7 @@ def test_tensors_without_a_data_pointer_are_not_confused() -> None:
         "import torch\na = torch.eye(3).to_sparse_csr().requires_grad_()\nb = torch.rand(3, 3, requires_grad=True)\n"
         "out = torch.sparse.sampled_addmm(a, b, b)\nloss = out.to_dense().sum()\nloss.backward()\n"
     )
-    expected = runs.alone(program)
+    expected = runs.unrecorded(program)
     got, events, recording = runs.recorded(program)
     assert not failures(events)
     assert torch.equal(got.variables["b"].grad, expected.variables["b"].grad)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tapedeck import model
 
-from ...tracer.run_twice import alone
+from ...tracer.run_twice import unrecorded
 from ..test_findings import findings, run_fixed, without_good_signs
 
 BEGIN = """\
@@ -75,9 +75,9 @@ def test_a_column_combined_with_a_row_is_found_and_the_fix_makes_the_shapes_equa
     fixed, recording = run_fixed(text, finding.fix)
     assert without_good_signs(recording, model.Program(fixed)) == []
     if at == "pred - y" and "abs" not in body:
-        left = alone(fixed).variables
+        left = unrecorded(fixed).variables
         assert torch.allclose(
-            left["net"].weight.grad, alone(text.replace("pred - y", "pred[:, 0] - y")).variables["net"].weight.grad
+            left["net"].weight.grad, unrecorded(text.replace("pred - y", "pred[:, 0] - y")).variables["net"].weight.grad
         )
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tapedeck import model
 
-from ...tracer.run_twice import alone
+from ...tracer.run_twice import unrecorded
 from ..test_findings import findings, run_fixed, without_good_signs
 
 BEGIN = "import torch\nw = torch.tensor([3., 4.], requires_grad=True)\nb = torch.tensor(0., requires_grad=True)\n"
@@ -46,7 +46,7 @@ def test_an_update_through_data_is_noted_and_the_fix_has_the_same_effect(case: s
     assert [each.text for each in finding.fix.edits] == [edit]
     fixed, recording = run_fixed(text, finding.fix)
     assert without_good_signs(recording, model.Program(fixed)) == []
-    before, after = alone(text).variables, alone(fixed).variables
+    before, after = unrecorded(text).variables, unrecorded(fixed).variables
     assert torch.equal(before["w"], after["w"])
     assert torch.equal(before["b"], after["b"])
 

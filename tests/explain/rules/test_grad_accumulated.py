@@ -7,7 +7,7 @@ from tapedeck import model
 from tapedeck.examples import example
 from tapedeck.explain.fixes import apply
 
-from ...tracer.run_twice import alone, record
+from ...tracer.run_twice import record, unrecorded
 from ..test_findings import findings, run_fixed, without_good_signs
 
 BY_HAND = "w = torch.tensor(3., requires_grad=True)"
@@ -70,7 +70,7 @@ def test_a_gradient_that_is_never_cleared_is_found_and_the_fix_clears_it(case: s
     fixed, recording = run_fixed(text, finding.fix)
     assert "grad-accumulated" not in [each.code for each in without_good_signs(recording, model.Program(fixed))]
     assert recording.log.counts()[2] == 8
-    assert alone(fixed).error is None
+    assert unrecorded(fixed).error is None
 
 
 def test_the_finding_of_the_gallery_example_gives_its_numbers() -> None:
@@ -89,7 +89,7 @@ def test_the_finding_of_the_gallery_example_gives_its_numbers() -> None:
     assert finding.fix is not None
     fixed = apply(shown.program, finding.fix)
     assert without_good_signs(record(fixed)[1], model.Program(fixed)) == []
-    assert round(alone(fixed).variables["m"].item(), 2) == 2.0
+    assert round(unrecorded(fixed).variables["m"].item(), 2) == 2.0
 
 
 def test_several_gradients_are_reported_in_one_finding() -> None:

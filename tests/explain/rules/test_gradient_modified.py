@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ...tracer.run_twice import alone
+from ...tracer.run_twice import unrecorded
 from ..test_findings import findings
 
 BEGIN = """import torch
@@ -161,7 +161,7 @@ RIGHT = {
 def test_a_write_to_a_gradient_of_a_running_pass_is_reported_at_its_line(case: str) -> None:
     code, marker = WRONG[case]
     text = BEGIN + code
-    assert alone(text).error is None
+    assert unrecorded(text).error is None
     found = [finding for finding in findings(text) if finding.code == "gradient-modified"]
     lines = [number for number, line in enumerate(text.split("\n"), 1) if marker in line]
     assert [(finding.severity, finding.line, finding.pass_) for finding in found] == [("warning", lines[-1], 0)]
@@ -171,7 +171,7 @@ def test_a_write_to_a_gradient_of_a_running_pass_is_reported_at_its_line(case: s
 
 @pytest.mark.parametrize("case", RIGHT)
 def test_a_correct_hook_is_not_reported(case: str) -> None:
-    assert alone(BEGIN + RIGHT[case]).error is None
+    assert unrecorded(BEGIN + RIGHT[case]).error is None
     assert [finding for finding in findings(BEGIN + RIGHT[case]) if finding.severity in ("warning", "error")] == []
 
 
@@ -179,8 +179,8 @@ def test_the_branch_that_changes_too_is_named() -> None:
     text = BEGIN + "b.register_hook(lambda g: g.clamp_(-1, 1))" + END
     (finding,) = findings(text)
     assert "gradient of `a`" in (finding.why or "")
-    right = alone(text.replace("clamp_", "clamp")).variables["w"].grad
-    assert not torch.equal(alone(text).variables["w"].grad, right)
+    right = unrecorded(text.replace("clamp_", "clamp")).variables["w"].grad
+    assert not torch.equal(unrecorded(text).variables["w"].grad, right)
 
 
 def test_a_hook_that_runs_in_each_step_is_reported_once() -> None:

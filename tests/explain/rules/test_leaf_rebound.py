@@ -6,7 +6,7 @@ import pytest
 from tapedeck import model, wire
 from tapedeck.explain.fixes import apply
 
-from ...tracer.run_twice import all_bits, alone, record, recorded
+from ...tracer.run_twice import all_bits, record, recorded, unrecorded
 from ...tracer.training.test_steps import all_steps
 from ..test_findings import findings, run_fixed, without_good_signs
 
@@ -30,7 +30,7 @@ def learns(text: str, finding: model.Finding) -> bool:
     fixed, recording = run_fixed(text, finding.fix)
     assert without_good_signs(recording, model.Program(fixed)) == []
     assert recording.log.counts()[2] == 20
-    return recording.stdout() == alone(fixed).stdout == LEARNT
+    return recording.stdout() == unrecorded(fixed).stdout == LEARNT
 
 
 PLAIN = f"class Net:\n    def __init__(self):\n        self.w = {LEAF}\nnet = Net()"
@@ -170,7 +170,7 @@ def test_a_single_rebinding_step_is_a_warning() -> None:
     assert finding.fix.edits == [model.Edit((8, 0), (8, 32), "with torch.no_grad():\n    net.w -= 0.1 * net.w.grad")]
     fixed = apply(text, finding.fix)
     assert findings(fixed) == []
-    assert alone(fixed).stdout == "tensor(2.6000, requires_grad=True)\n"
+    assert unrecorded(fixed).stdout == "tensor(2.6000, requires_grad=True)\n"
 
 
 def test_a_tuple_assignment_gives_one_finding_per_target_and_no_fix() -> None:
@@ -419,7 +419,7 @@ kept[key] = kept[key] - 0.1 * kept[key].grad
 
 def test_detecting_rebinds_runs_no_code_of_the_program() -> None:
     outcome, _, recording = recorded(OWN)
-    expected = alone(OWN)
+    expected = unrecorded(OWN)
     assert outcome.error is expected.error is None
     begin = expected.stdout.index("update\n")
     assert outcome.stdout[outcome.stdout.index("update\n") :] == expected.stdout[begin:]
@@ -441,7 +441,7 @@ EVERY = {
 @pytest.mark.filterwarnings("ignore")
 def test_a_recorded_program_computes_the_same_bits_as_without_recording(text: str) -> None:
     outcome, _, recording = recorded(text)
-    expected = alone(text)
+    expected = unrecorded(text)
     assert outcome.error == expected.error
     assert outcome.stdout == expected.stdout
     assert all_bits(outcome.variables) == all_bits(expected.variables)

@@ -6,7 +6,7 @@ import pytest
 from tapedeck import model
 from tapedeck.explain.fixes import apply
 
-from ...tracer.run_twice import alone, record
+from ...tracer.run_twice import record, unrecorded
 from ..test_findings import findings, run_fixed, without_good_signs
 
 BEGIN = "import torch\nb = torch.tensor(1., requires_grad=True)\nx = torch.tensor([1., 2.])\nw = torch.tensor(3.)\n"
@@ -30,8 +30,8 @@ def test_a_late_requires_grad_is_found_and_the_fix_gives_it_a_gradient(body: str
     assert finding.fix is not None
     fixed, recording = run_fixed(text, finding.fix)
     assert without_good_signs(recording, model.Program(fixed)) == []
-    assert alone(text).variables["w"].grad is None
-    assert alone(fixed).variables["w"].grad is not None
+    assert unrecorded(text).variables["w"].grad is None
+    assert unrecorded(fixed).variables["w"].grad is not None
 
 
 def test_a_late_requires_grad_that_makes_backward_fail_is_one_error() -> None:
@@ -43,7 +43,7 @@ def test_a_late_requires_grad_that_makes_backward_fail_is_one_error() -> None:
     fixed = apply(text, finding.fix)
     assert fixed.split("\n")[2] == "x.requires_grad_()"
     assert without_good_signs(record(fixed)[1], model.Program(fixed)) == []
-    assert alone(fixed).stdout == "tensor(12.)\n"
+    assert unrecorded(fixed).stdout == "tensor(12.)\n"
 
 
 def test_a_late_requires_grad_inside_a_function_is_found() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ...tracer.run_twice import alone
+from ...tracer.run_twice import unrecorded
 from ..test_findings import findings
 
 START = """import torch
@@ -38,7 +38,7 @@ def test_the_loss_of_the_iteration_is_named_instead_of_a_cut(add: str) -> None:
     assert "detach" not in found.why
     assert found.fix is None
     twin = f"{START}total = 0.0\n{LOOP.format(add='total += loss.item()', total='loss')}"
-    outcome = alone(twin)
+    outcome = unrecorded(twin)
     assert outcome.error is None
     assert not [finding for finding in findings(twin) if finding.severity in ("error", "warning")]
     assert outcome.variables["total"] == sum(outcome.variables["losses"])

@@ -9,7 +9,7 @@ from tapedeck import wire
 from tapedeck.recording import Recording
 
 from ..failing_programs import CASES, Case, marked
-from ..run_twice import all_bits, alone, record, recorded
+from ..run_twice import all_bits, record, recorded, unrecorded
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 cases = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -28,7 +28,7 @@ def pass_of(recording: Recording, index: int) -> wire.PassEvent:
 
 @cases
 def test_a_program_fails_as_it_does_unrecorded_and_earlier_events_are_kept(case: Case) -> None:
-    expected = alone(case.program)
+    expected = unrecorded(case.program)
     got, events, recording = recorded(case.program)
     end = events[-1]
     assert isinstance(end, wire.EndEvent)
@@ -63,7 +63,7 @@ def test_the_node_that_raised_and_its_lines_are_reported(case: Case) -> None:
 
 @cases
 def test_recording_continues_after_the_program_catches_the_exception(case: Case) -> None:
-    expected = alone(case.caught)
+    expected = unrecorded(case.caught)
     got, events, recording = recorded(case.caught)
     assert (got.error, expected.error) == (None, None)
     assert got.stdout == expected.stdout

@@ -16,7 +16,7 @@ from tapedeck import wire
 from tapedeck.model import Limits
 
 from ..graph_truth import Gradients, failures, paired, untied
-from ..run_twice import all_bits, alone, record, recorded
+from ..run_twice import all_bits, record, recorded, unrecorded
 
 STACK = 256 << 20
 """The stack size of a sandboxed process, in bytes."""
@@ -76,7 +76,7 @@ def test_a_chain_of_100_000_nodes_is_recorded_completely() -> None:
     assert measurements["graphs"] == [100_001]
     assert measurements["passes"] == [100_001]
     assert measurements["signals"] == []
-    assert measurements["stdout"] == alone(CHAIN.format(count=100_000)).stdout
+    assert measurements["stdout"] == unrecorded(CHAIN.format(count=100_000)).stdout
 
 
 @pytest.mark.slow
@@ -84,7 +84,7 @@ def test_a_network_of_80_000_nodes_is_recorded_completely() -> None:
     measurements = measured(NETWORK.format(count=16_000))
     assert measurements["graphs"] == [80_003]  # including the batch, a constant
     assert measurements["passes"] == [80_002]
-    assert measurements["stdout"] == alone(NETWORK.format(count=16_000)).stdout
+    assert measurements["stdout"] == unrecorded(NETWORK.format(count=16_000)).stdout
 
 
 @pytest.mark.ops
@@ -137,7 +137,7 @@ for count in (3, 5, 200, 4):
 print(w)
 """
     got, events, recording = recorded(program, nodes=100)
-    expected = alone(program)
+    expected = unrecorded(program)
     assert not failures(events)
     assert got.stdout == expected.stdout
     assert all_bits(got.variables) == all_bits(expected.variables)
@@ -176,7 +176,7 @@ def test_a_table_that_is_too_large_omits_the_largest_elements_then_statistics(
     _, whole = record(program)
     monkeypatch.setattr(table, "TABLE_BYTES", 600)
     got, events, recording = recorded(program)
-    assert torch.equal(got.variables["x"].grad, alone(program).variables["x"].grad)
+    assert torch.equal(got.variables["x"].grad, unrecorded(program).variables["x"].grad)
     assert recording.graph(0) == whole.graph(0)
     assert not untied(recording.graph(0))
     assert [type(event) for event in events if isinstance(event, wire.Signal)] == [wire.NumbersLeftOut]
@@ -228,7 +228,7 @@ def test_a_pass_runs_unrecorded_if_memory_runs_out_and_the_next_is_recorded(what
     monkeypatch.setattr(owner, what, full)
     got, events, recording = recorded(program)
     assert got.error is None
-    assert got.stdout == alone(program).stdout
+    assert got.stdout == unrecorded(program).stdout
     assert failures(events) == ["MemoryError: "]
     passes_sent = [recording.log.pass_(index) for index in range(recording.log.counts()[1])]
     assert [event.graph for event in passes_sent][-2:] == [0, 0]

@@ -14,7 +14,7 @@ from tapedeck.recording.pass_numbers import PassNumbers
 from tapedeck.recording.tensors import Tensors
 
 from ..independent_observer import _node, _walk, bits, name
-from ..run_twice import alone, recorded
+from ..run_twice import recorded, unrecorded
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -186,7 +186,7 @@ def _recorded(numbers: PassNumbers) -> Seen:
 def test_the_gradients_are_those_that_flow_without_the_recorder(case: str) -> None:
     text = BEGIN + PROGRAMS[case]
     with observing() as expected:
-        plain = alone(text)
+        plain = unrecorded(text)
     assert plain.error is None
     outcome, events, recording = recorded(text, values=4096)
     assert not [event for event in events if isinstance(event, wire.RecorderFailed)]
@@ -204,7 +204,7 @@ def _same(one: Any, other: Any) -> None:
 @pytest.mark.parametrize("case", PROGRAMS)
 def test_the_gradient_that_arrived_is_the_one_before_a_hook_wrote_to_it(case: str) -> None:
     text = BEGIN + PROGRAMS[case]
-    arrived = alone(text).variables["arrived"]
+    arrived = unrecorded(text).variables["arrived"]
     _, _, recording = recorded(text, values=4096)
     numbers = recording.numbers(0)
     for index, node in enumerate(numbers.graph.nodes):
@@ -218,7 +218,7 @@ def test_the_gradient_that_arrived_is_the_one_before_a_hook_wrote_to_it(case: st
 def test_the_contribution_of_a_pass_and_the_gradient_after_it_are_right(case: str) -> None:
     text = BEGIN + PROGRAMS[case]
     _, _, recording = recorded(text, values=4096)
-    plain = alone(text).variables
+    plain = unrecorded(text).variables
     step = recording.log.step(recording.log.counts()[2] - 1)
     tensors = Tensors(step.tensors)
     for row in step.parameters:

@@ -11,7 +11,7 @@ import pytest
 from tapedeck import wire
 from tapedeck.tracer.main import execute
 
-from ..run_twice import alone, record
+from ..run_twice import record, unrecorded
 
 LOOPS = {
     "for step in range(3)": 3,
@@ -51,7 +51,7 @@ def progress(program: str) -> list[tuple[int, int]]:
 def test_progress_has_a_total_if_the_iterable_has_a_known_length(loop: str, of: int) -> None:
     program = PROGRAM.replace("LOOP", loop)
     assert progress(program) == [(done, of) for done in (1, 2, 3)]
-    assert alone(program).error is None
+    assert unrecorded(program).error is None
 
 
 def test_progress_has_the_total_of_a_tqdm_bar(monkeypatch: pytest.MonkeyPatch) -> None:

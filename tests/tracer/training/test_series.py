@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ..run_twice import alone, record
+from ..run_twice import record, unrecorded
 
 HEAD = "import torch\nfrom torch import nn\nlogged = []\n"
 BY_HAND = """\
@@ -83,7 +83,7 @@ PROGRAMS = {"by hand": BY_HAND, "clipped": CLIPPED, "micro-batches": MICRO_BATCH
 
 @pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
 def test_series_equal_the_numbers_of_an_unrecorded_run(program: str) -> None:
-    expected = alone(HEAD + program).variables["logged"]
+    expected = unrecorded(HEAD + program).variables["logged"]
     series = record(HEAD + program)[1].series(list(expected[0]))
     assert series.index.tolist() == list(range(len(expected)))
     for key in expected[0]:
@@ -103,7 +103,7 @@ def test_each_loss_name_has_its_own_series() -> None:
         "    for_g.zero_grad()\n    g_loss = (d.detach() * g).exp()\n    g_loss.backward()\n    for_g.step()\n"
         "    logged.append((d_loss.item(), g_loss.item()))\n"
     )
-    expected = alone(program).variables["logged"]
+    expected = unrecorded(program).variables["logged"]
     series = record(program)[1].series(["loss:*", "loss", "iteration"])
     assert series.values["loss:d_loss"][::2].tolist() == [each for each, _ in expected]
     assert series.values["loss:g_loss"][1::2].tolist() == [each for _, each in expected]

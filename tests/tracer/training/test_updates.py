@@ -10,7 +10,7 @@ from tapedeck import model, wire
 from tapedeck.web.series import series
 from torch import Tensor
 
-from ..run_twice import alone, record
+from ..run_twice import record, unrecorded
 
 HEAD = "import torch\nfrom torch import nn\nlogged = []\n"
 
@@ -50,7 +50,7 @@ def test_a_manual_update_is_detected_however_it_is_written(update: str) -> None:
         f"    loss.backward()\n    before = w.detach().clone()\n    {update}\n"
         "    logged.append((before, w.grad.clone(), w.detach().clone()))\n    w.grad = None\n"
     )
-    expected = alone(program).variables["logged"]
+    expected = unrecorded(program).variables["logged"]
     found = all_steps(program)
     assert len(found) == len(expected) == 3
     for step, (before, grad, after) in zip(found, expected, strict=True):
@@ -89,7 +89,7 @@ def test_a_large_parameter_has_the_statistics_of_its_update() -> None:
         "    (w ** 2).sum().backward()\n    before = w.detach().clone()\n    optimizer.step()\n"
         "    logged.append(w.detach() - before)\n    optimizer.zero_grad()\n"
     )
-    for step, update in zip(all_steps(program), alone(program).variables["logged"], strict=True):
+    for step, update in zip(all_steps(program), unrecorded(program).variables["logged"], strict=True):
         (row,) = step.parameters
         assert row.update is not None
         assert row.update.values is None
@@ -113,7 +113,7 @@ def test_grad_used_is_the_clipped_gradient_and_grad_after_the_accumulated_one(cl
         "for i in range(2):\n    optimizer.zero_grad()\n    (w ** 2).sum().backward()\n    arrived = w.grad.clone()\n"
         f"    {clip}\n    optimizer.step()\n    logged.append((arrived, w.grad.clone()))\n"
     )
-    for step, (arrived, used) in zip(all_steps(program), alone(program).variables["logged"], strict=True):
+    for step, (arrived, used) in zip(all_steps(program), unrecorded(program).variables["logged"], strict=True):
         (row,) = step.parameters
         assert values(row.grad_after).equal(arrived)
         assert values(row.grad_used).equal(used)
@@ -134,7 +134,7 @@ def test_a_gradient_of_autograd_grad_is_the_contribution_of_its_pass() -> None:
         "    g, = torch.autograd.grad(loss, [w])\n    logged.append(g.clone())\n    g.mul_(0.1)\n"
         "    with torch.no_grad():\n        w -= g\n"
     )
-    for step, taken in zip(all_steps(program), alone(program).variables["logged"], strict=True):
+    for step, taken in zip(all_steps(program), unrecorded(program).variables["logged"], strict=True):
         (row,) = step.parameters
         assert values(row.contribution).equal(taken)
         assert row.grad_after is None
@@ -182,7 +182,9 @@ def test_an_optimizer_that_evaluates_again_has_the_values_of_its_last_evaluation
         "for i in range(2):\n    before = w.detach().clone()\n    optimizer.step(closure)\n"
         "    logged.append((before, w.grad.clone(), w.detach().clone(), optimizer.state[w]['func_evals']))\n"
     )
-    for step, (before, grad, after, evaluations) in zip(all_steps(program), alone(program).variables["logged"], strict=True):
+    for step, (before, grad, after, evaluations) in zip(
+        all_steps(program), unrecorded(program).variables["logged"], strict=True
+    ):
         (row,) = step.parameters
         assert len(step.passes) == 3
         assert values(row.contribution).equal(grad)
