@@ -64,7 +64,7 @@ class Outcome:
     """The observable behaviour of one execution.
 
     ``stderr`` includes the traceback that ended the program. ``tensors`` has a digest for each global tensor, by name.
-    ``findings`` are those of Tapedeck that are no notes, one sentence each.
+    ``findings`` are the errors and warnings of Tapedeck, one sentence each.
     """
 
     stdout: str
@@ -127,7 +127,7 @@ def recorded(file: Path, folder: Path, seconds: float, *, sandbox: bool) -> Outc
     except json.JSONDecodeError:
         return outcome
     error = made["error"] or {"type": "SystemExit"}
-    traceback = "" if error["type"] == "SystemExit" else error["traceback"]  # Python prints none for it
+    traceback = "" if error["type"] == "SystemExit" else error["traceback"]  # Python prints no traceback for it
     found = [
         f"{each['severity']} {each['code']}, line {each['line']}: {each['message']}"
         for each in made["findings"]

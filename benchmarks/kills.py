@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 from _common import machine, table
 
 KINDS = ("child",) * 12 + ("zygote",) * 2 + ("server",)
-"""What is killed, in proportion."""
+"""The kinds of processes that are killed; a kind that is listed more often is killed more often."""
 CLIENTS = 4
 """Clients that post runs at the same time."""
 TARGET = 15.0

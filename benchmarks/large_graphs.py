@@ -183,7 +183,7 @@ _runner = asyncio.Runner()
 
 
 def picture(recording: Recording, view: str | None = None) -> bytes:
-    """Draw the last pass of a recording, at first or at a view. Layouts that were drawn before are taken from a cache."""
+    """Draw the last pass of a recording, in its first or a given view. Earlier layouts are taken from a cache."""
     passes = recording.log.counts()[1]
     return _runner.run(render(recording, passes - 1, "svg", engine=shared_engine(), view=view))
 
@@ -200,7 +200,7 @@ def by_size(folder: Path, shapes: Sequence[str], most: int) -> Iterator[tuple[st
 
 
 def opened(recording: Recording, count: int = 60) -> list[float]:
-    """Return the milliseconds of opening groups at random, each in the view that the one before has left, with its picture."""
+    """Return the milliseconds in which random groups are opened and drawn, each in the view with the previous ones."""
     choose = random.Random(0)
     view: str | None = None
     times = []

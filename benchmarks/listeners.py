@@ -1,8 +1,8 @@
 """Listen to one training many times at once, and measure the cost to everybody else.
 
-A training is run without and with listeners, in turn. With listeners, ``/healthz`` is requested every 20 ms. They are in a
-process of their own, and each must receive the stream up to its end. ``--quiet`` listens to a program that sleeps, and reports
-the processor time of the server.
+A training is run without and with listeners, in turn. With listeners, ``/healthz`` is requested every 20 ms. The listeners are
+in a process of their own, and each must receive the stream up to its end. ``--quiet`` listens to a program that sleeps, and
+reports the processor time of the server.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def descendants(process: int) -> list[int]:
-    """Return the processes that a process has started, and those that these have started."""
+    """Return the processes that a process has started, and the descendants of these."""
     found = []
     for task in Path(f"/proc/{process}/task").iterdir():
         for child in map(int, (task / "children").read_text().split()):

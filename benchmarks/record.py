@@ -180,7 +180,7 @@ def peers(rounds: int) -> None:
             "torchlens": lambda: timed(logged),
         }
         times: dict[str, list[float]] = {way: [] for way in ways}
-        for turn in range(rounds + 1):  # the first is not counted
+        for turn in range(rounds + 1):  # the first round is not counted
             for way, measure in ways.items():
                 taken = measure()
                 if turn:

@@ -93,7 +93,7 @@ def row(name: str, program: str, count: int, rounds: int) -> list[str]:
     """Time one loop; return its name, the microseconds of an iteration, plain and recorded, and their ratio."""
     ways = {"plain": partial(plain, program), "recorded": partial(recorded, program)}
     times: dict[str, list[float]] = {way: [] for way in ways}
-    for turn in range(rounds + 1):  # the first is not counted
+    for turn in range(rounds + 1):  # the first round is not counted
         for way, run in ways.items():
             start = time.process_time()  # the machine may be busy, and everything runs on one thread
             run()

@@ -27,9 +27,9 @@ from tests.hardening.hostile import REQUESTS, HostileRequest
 SILENCE_MS = 250.0
 """Bound on the longest silence."""
 GROWTH = 1.1
-"""Bound on the memory of the server after all requests, compared with before."""
+"""Bound on the memory of the server after all requests, as a multiple of the memory before."""
 INTERVAL = 0.02
-"""Seconds between two questions of the monitor."""
+"""Seconds between two requests of the monitor."""
 WARM_UP = 400
 """Ordinary runs of long programs before the first measurement, enough to fill the cache of recent runs, which is small here."""
 ORDINARY = b"import torch\nx = torch.ones(3, requires_grad=True)\n(x * 2).sum().backward()\n"
