@@ -17,7 +17,7 @@ from _common import machine, p50, p95, server, table
 TARGET = 200.0
 """Bound on the median, in milliseconds."""
 PAUSE = 0.3
-"""Seconds between presses, as of a person, in which the server prepares its next child."""
+"""Seconds between presses, similar to those of a person. In this time, the server prepares its next child."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 QUIET = ("--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run")
 

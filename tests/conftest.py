@@ -63,7 +63,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """If programs are required, report a test that was skipped because its program is missing as failed."""
+    """If programs are required, let a test fail that was skipped because its program is missing."""
     report = yield
     if report.skipped and _needed(item) is not None and programs_are_required() and not hasattr(report, "wasxfail"):
         report.outcome = "failed"

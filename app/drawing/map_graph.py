@@ -17,14 +17,14 @@ WIDE: Final = 230
 MOST_LINKS: Final = 220
 """Number of edges above which the layout program would take too long. The longest edges then run in lanes beside the boxes."""
 SPANS: Final = (8, 4)
-"""Largest spans, in boxes, of an edge that Graphviz routes. The first span with few enough edges is used, else the last one."""
+"""Limits on the span of an edge, in boxes. Graphviz routes the edges within the first limit that few enough edges meet."""
 NEIGHBOURS: Final = 8
 """Weight of an edge between neighbours in the forward order, which keeps it straight."""
 OTHERS: Final = 2
 TOWER: Final = 3.0
-"""Height of a picture, as a multiple of its width, from which it is drawn as rows unless the caller chooses."""
+"""Height of a picture, as a multiple of its width, above which the map is drawn as rows unless the caller chooses a layout."""
 WIDEST: Final = 2_000.0
-"""Width of a picture, in pixels, from which it is drawn as rows too."""
+"""Width of a picture, in pixels, above which the map is drawn as rows too."""
 TURN: Final = 4
 """Radius of the corners of an edge in a lane."""
 
@@ -118,7 +118,7 @@ class _GraphWriter:
         return self.parts.edge(edge, path, count)
 
     def _lanes(self, edges: list[MapEdge]) -> tuple[tuple[str, str], float]:
-        """Return the edges in lanes, the names of targets of edges for which no lane is left, and the width with both."""
+        """Return the edges in lanes, the names of the targets of edges without a lane, and the width of all together."""
         laid = self.laid
         if not edges:
             return ("", ""), laid.width
@@ -153,7 +153,7 @@ class _GraphWriter:
         return placed.x + WIDE, placed.y + below
 
     def _tags(self, ends: list[tuple[str, str]], right: float) -> str:
-        """Write the names of the targets of edges beside their sources, for edges for which no lane is left."""
+        """Write beside the source of each edge without a lane the name of its target."""
         targets: dict[str, list[str]] = {}
         for source, target in ends:
             targets.setdefault(source, []).append(self.parts.name(target))

@@ -18,7 +18,7 @@ from ..recording.pass_numbers import PassNumbers
 from ..recording.tensors import Tensors
 
 NEAR = 50
-"""Largest number of nodes that are searched for a ``where`` through which the gradient of a node came."""
+"""Largest number of nodes, on the way of a gradient to a node, that are searched for a ``where``."""
 NESTED = 200
 """Largest number of passes that are searched for passes nested in an earlier one."""
 DELIBERATE = ("MaskedFill", "Fill", "Where", "Copy", "IndexPut", "Constant")
@@ -138,7 +138,7 @@ class _Trace:
     def origin(
         self, step: int, pass_: int, node: int, where: str, *, what: str | None = None, left_out: bool = False
     ) -> Origin:
-        """Return a node as the origin of ``what``, such as "NaN", in a gradient. Without ``what``, its value is the origin."""
+        """Return the origin at a node: ``what``, such as "NaN", in its gradient or, without ``what``, the node's value."""
         behind = (what is not None or left_out) and self.behind_where(node)
         what = what or kind(self._numbers.value(node)) or "NaN"
         return Origin(step, pass_, node, what, where, inputs=self.inputs(node), left_out=left_out, behind_where=behind)

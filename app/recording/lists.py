@@ -17,7 +17,7 @@ from .structure import read_edges, read_formulas, read_nodes, title
 from .tensors import Tensors, starts
 
 MOST_FLOWS: Final = 1_000
-"""Largest number of edges to a node, and from it, that are read with the node."""
+"""Largest number of edges to a node, and of edges from it, that are read together with the node."""
 EDGES: Final = 4
 """Largest number of edges for each node that an answer may have."""
 

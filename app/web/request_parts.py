@@ -34,10 +34,10 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 
 def require_json(request: Request) -> None:
-    """Raise :class:`UnsupportedMedia` unless the body is JSON by its media type, which pages of other sites cannot claim."""
+    """Raise :class:`UnsupportedMedia` unless the media type is JSON, which pages of other sites cannot send."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
-        raise UnsupportedMedia("The Content-Type of this request must be application/json: send the body as JSON with it.")
+        raise UnsupportedMedia("The Content-Type of this request must be application/json: send JSON with this Content-Type.")
 
 
 def preferred_form(accept: str) -> str:

@@ -13,8 +13,8 @@ from .events import GraphEvent, ModuleFileEvent, OriginRow
 class Origins:
     """The files that the events of a recording have named.
 
-    A ``confined`` program has no modules of its own, so its events may name no file: a stranger's program could name one that
-    only the server can read.
+    A ``confined`` program has no modules of its own, so its events must not name a file. Otherwise a stranger's program could
+    name a file that only the server can read.
     """
 
     def __init__(self, confined: bool) -> None:
@@ -47,6 +47,6 @@ class Origins:
 
 
 def check_no_file(files: Iterable[str | None]) -> None:
-    """Check that the fields in which an older tracer named files are ``None``: now :class:`ModuleFileEvent` names them."""
+    """Check that these fields are ``None``. An older tracer named files in them; now :class:`ModuleFileEvent` does."""
     if any(file is not None for file in files):
         raise ProtocolError("an event names a file")

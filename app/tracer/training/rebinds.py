@@ -29,7 +29,7 @@ class GraphIndex(Protocol):
 
 
 class _Substitute(NamedTuple):
-    """A tensor that was assigned over a leaf which the program still keeps elsewhere, and the line of the assignment."""
+    """A tensor that took the name of a leaf, while the program keeps the leaf elsewhere, and the line of the assignment."""
 
     tensor: WeakTensor
     name: str
@@ -124,7 +124,7 @@ class Rebinds:
                     self._report(statement, current.name, parameter, new)
 
     def _uses(self, value: Any, parameter: int) -> bool:
-        """Return whether a tensor was computed from a parameter's gradient as its new value.
+        """Return whether a tensor is a new value for a parameter, computed from the parameter's gradient.
 
         A differentiable result computed from a gradient of ``autograd.grad`` is a step of an inner loop, not a new value.
         """
@@ -170,7 +170,7 @@ class Rebinds:
             self._report_lost(substitute)
 
     def reached_nothing(self, roots: Sequence[Any]) -> None:
-        """Report substitutes from which the roots of a pass were computed, if no node made any of the roots."""
+        """Report the substitutes that the roots of a pass were computed from. None of the roots has a node."""
         for substitute in list(self._substitutes.values()):
             if any(self._uses(root, substitute.parameter) for root in roots):
                 self._report_lost(substitute)

@@ -45,7 +45,7 @@ def c(name, *arguments):
     else:
         print("ESCAPED", name)
 def each(act, things, absent=(errno.ENOENT, errno.ENOTDIR)):
-    '''Do something with things of which some may not exist. At least one exists.'''
+    '''Do something with each thing. Some things may not exist, but at least one does.'''
     outcomes = set()
     for thing in things:
         try:
