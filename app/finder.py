@@ -28,9 +28,9 @@ BUDGET: Final = Budget(cpu_seconds=SECONDS, wall_seconds=SECONDS, answer_bytes=4
 QUEUE: Final = 1_000
 """Runs that may wait for a process. A run keeps its slot while it waits, so at most as many runs wait as there are slots."""
 LIGHT_BYTES: Final = 200_000
-"""Size in memory up to which a run is encoded on the event loop, which is then faster than switching to a thread."""
+"""Size in memory up to which a run is encoded on the event loop. For a small run, that is faster than switching to a thread."""
 TOGETHER: Final = 256
-"""Events that are encoded in one call, during which no other thread runs."""
+"""Number of events that are encoded in one call. No other thread runs during a call."""
 
 log = logging.getLogger(__name__)
 

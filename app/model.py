@@ -92,7 +92,7 @@ class Node(Struct, frozen=True):
     attributes ``_saved_<name>``. ``parameter`` is the id of the leaf's parameter.
 
     ``backward_of`` is set for a node that a pass with ``create_graph`` created. It is the node whose backward formula created
-    this one, or at which this one sums gradients. ``line`` is then the line of the pass.
+    this node, or whose gradients this node sums. ``line`` is then the line of the pass.
 
     ``origin`` is set for a node that was made in a module of the user's own, which the program called on ``line``.
     """
@@ -205,8 +205,8 @@ class MapBox(Struct, frozen=True):
     ran the nodes of the pass, ``null`` if the engine ran none of them.
 
     ``kinds`` is the number of different structures among the turns of a loop or repetition. ``own_inputs`` is the number of
-    leaves and constants that no other box uses, ``shared_inputs`` that of the others. A box of few nodes lists the first ones
-    in ``inputs``.
+    leaves and constants that only this box uses, ``shared_inputs`` the number of those that other boxes use too. A box of few
+    nodes lists the first ones in ``inputs``.
     """
 
     id: str
@@ -438,9 +438,10 @@ class GradientTrend(Struct, frozen=True):
 class ModelRows(Struct, frozen=True):
     """The modules with parameters that took part in a pass, from the loss downwards; each is followed by those inside it.
 
-    ``reference`` is the index of the row with which others are compared: the module nearest to the loss or, if there are
-    repeated modules, the nearest of those. ``outside`` are leaves whose names do not begin with the path of a module, such as
-    inputs. ``step`` is ``null`` if the step has not ended. ``omitted`` is the number of rows that did not fit into the answer.
+    ``reference`` is the index of the row that the others are compared with. If there are repeated modules, it is the one
+    nearest to the loss, else the module nearest to the loss. ``outside`` are leaves whose names do not begin with the path of a
+    module, such as inputs. ``step`` is ``null`` if the step has not ended. ``omitted`` is the number of rows that did not fit
+    into the answer.
     """
 
     graph: str
@@ -519,7 +520,7 @@ class Flow(Struct, frozen=True):
 class NodeDetail(Struct, frozen=True):
     """A node in one pass, with its saved tensors and edges.
 
-    ``rank`` is the index of the node in the order in which the engine ran them. ``source`` is the text of its line.
+    ``rank`` is the index of the node in the order in which the engine ran the nodes. ``source`` is the text of its line.
     """
 
     node: Node

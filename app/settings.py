@@ -71,8 +71,9 @@ class Settings(Struct, frozen=True):
     memory_mb: int = 512
     """Memory for the recordings of live and recent runs, in MB. Ended runs are dropped first. They are read from the store."""
     programs_memory_mb: int = 0
-    """Memory that all running programs may use together, in MB; beyond it, the largest program of the client that uses the most
-    is stopped. 0 means the memory of the machine or container minus 1,024 MB, but at least a quarter of that memory."""
+    """Memory of all running programs together, in MB. If they use more, the largest program of the client that uses the most is
+    stopped. 0 means the memory of the machine or container minus 1,024 MB, but at least a quarter of that memory.
+    """
     programs_cpus: float = 0.0
     """Cores that all running programs may use together, where the machine delegates a control group to the server, as systemd
     does with ``Delegate=yes``. 0 means all cores; the server then has twice the weight of the programs."""

@@ -1,6 +1,6 @@
 """Time the frames while a map of about 150 boxes is panned and zoomed in Chromium.
 
-The map is a transformer of 48 blocks, of which as many are open as one view shows. Frames are measured from one animation frame
+The map is a transformer of 48 blocks. As many blocks are open as one view shows. Frames are measured from one animation frame
 to the next, so that waiting for a core on a busy machine counts, too.
 """
 

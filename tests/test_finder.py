@@ -40,7 +40,7 @@ async def made(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[WorkerFinder]:
 
 @asynccontextmanager
 async def ended_run(folder: Path, events: list[wire.AnyEvent]) -> AsyncIterator[LiveRun]:
-    """Record a run whose events arrive over a while, so that the first ones may leave memory for the store."""
+    """Record a run whose events arrive slowly, so that the first events may be moved from memory to the store."""
     archive = Archive(Store(folder), model.Limits())
     batches = [
         each for start in range(0, len(events), 30) for each in (events[start : start + 30], lambda: asyncio.sleep(0.02))

@@ -1,4 +1,4 @@
-"""Serve from one process, or report on one line why that is not possible."""
+"""Serve from one process. If that is impossible, report the reason on one line."""
 
 from __future__ import annotations
 

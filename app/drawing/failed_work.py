@@ -12,7 +12,7 @@ from ..errors import DrawingError
 SECONDS: Final = 600.0
 """Longest time for which a failure is remembered."""
 FIRST_SECONDS: Final = 5.0
-"""Time for which work is not repeated that first took too long: on a less busy machine, it may succeed."""
+"""Time after which work that took too long is tried again for the first time. On a less busy machine, it may succeed."""
 MOST: Final = 4_096
 """Largest number of failures that are remembered."""
 

@@ -1,6 +1,6 @@
 """Name nodes, passes and graphs for a person: a node's name in the program, its operation, and its line.
 
-All text from a program is cleaned here: characters that XML does not allow or that change the reading direction are replaced.
+All text from a program is cleaned here. Characters that XML forbids, or that change the reading direction, are replaced.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class ProgramText:
     def expression(self, node: Node) -> str | None:
         """Return the expression that made a node; ``None`` if its location is unknown or in another file.
 
-        For an unnamed node that a backward formula made (with ``create_graph=True``), return a text that names the node to
-        which the formula belongs.
+        If a backward formula made the node (with ``create_graph=True``) and the node has no name, the text names the node of
+        the formula.
         """
         if node.backward_of is not None and not node.name:
             first = node.backward_of.node

@@ -24,7 +24,7 @@ MOST_BYTES: Final = 64 * 1024 * 1024
 CHECKED: Final = 64
 """Number of files that are written between two checks of the size."""
 FRESH_SECONDS: Final = 3600.0
-"""Age up to which a file counts as just used: its time is then not written again when it is read."""
+"""Age up to which a file counts as just used. Reading such a file does not set its time again."""
 LARGEST: Final = 16 * 1024 * 1024
 """Largest size of a decompressed file that is read."""
 

@@ -31,7 +31,7 @@ INTEGER_METHODS = frozenset(
 """Methods that return integers."""
 
 NEAR = 50
-"""Largest number of cuts that are examined in one expression, and of assignments to a name that are examined above its use."""
+"""Largest number of cuts that are examined in one expression, and of assignments to a name that are examined before its use."""
 MOST_EXPRESSIONS = 200
 """Largest number of expressions that are searched. A cut that is further away would not help."""
 MOST_ASSIGNMENTS = 20

@@ -82,7 +82,7 @@ def of_rules(recording: Recording, program: model.Program) -> Iterator[RuleFindi
 
 
 def _of_most_rules(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[RuleFindings]:
-    """Yield the findings of all rules but ``leaf_kept``, whose finding depends on those of the others."""
+    """Yield the findings of all rules except ``leaf_kept``, which depends on the findings of the others."""
     yield from _of_failures(recording, syntax)
     for rule in RULES.values():
         if rule.recording is not None and rule.code != leaf_kept.CODE:

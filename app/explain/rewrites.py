@@ -1,4 +1,4 @@
-"""Rewrite an in-place statement as one that makes a new tensor, where that does not change the rest of the program."""
+"""Rewrite an in-place statement so that it makes a new tensor, if that does not change the rest of the program."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def first_steps(recording: Recording) -> Iterator[wire.StepEvent]:
 
 
 def always_zero(recording: Recording, gradient: Gradient) -> tuple[set[str], int]:
-    """Return the ids of the parameters whose gradient is exactly 0 in every one of the first steps that recorded it.
+    """Return the ids of the parameters whose gradient is exactly 0 in all of the first steps that recorded it.
 
     The second value is the number of steps that were examined.
     """

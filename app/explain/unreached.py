@@ -1,4 +1,4 @@
-"""Find out why no pass reaches a parameter: the line that replaced it, or that cut it from the loss."""
+"""Find out why no pass reaches a parameter: a line replaced the parameter, or cut it from the loss."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def _uses(syntax: Syntax, root: ast.expr, owner: str) -> bool:
 
 
 def _owner(name: str) -> str:
-    """Return the name by which a program refers to a parameter: that of its module, or that of the tensor itself.
+    """Return the name by which a program refers to a parameter: the name of its module, or its own name.
 
     >>> _owner("net.gate.weight"), _owner("block.0.bias"), _owner("w")
     ('gate', 'block', 'w')

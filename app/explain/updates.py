@@ -70,7 +70,7 @@ def by_gradient(syntax: Syntax, statement: ast.stmt) -> bool:
 
 
 def of_loop(syntax: Syntax, target: ast.expr) -> ast.For | None:
-    """Return the ``for`` loop that binds a name; ``None`` if the expression is not a name that a loop around it binds."""
+    """Return the loop around an expression that binds it as its variable; ``None`` if there is no such ``for`` loop."""
     node: ast.AST | None = target
     while node is not None and isinstance(target, ast.Name):
         if isinstance(node, ast.For):

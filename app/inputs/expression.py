@@ -16,7 +16,7 @@ MODULES: Final = {
     "math": "import math", "np": "import numpy as np", "numpy": "import numpy", "nn": "from torch import nn",
     "F": "import torch.nn.functional as F",
 }  # fmt: skip
-"""Names that an expression may use, with the import that binds them."""
+"""Names that an expression may use, each with the import that binds it."""
 
 
 def convert(expression: Any, inputs: Any, most_bytes: int = SOURCE_BYTES) -> model.Program:

@@ -11,7 +11,7 @@ from ..wire.catalogue import OptimizerCatalogue, OptimizerOption
 from .text import short
 
 WORDS: Final = {"line_search_fn": ("strong_wolfe",), "adjust_lr_fn": ("original", "match_rms_adamw")}
-"""Accepted texts of options, which signatures don't list. torch accepts any text for an option that is not here."""
+"""Accepted texts of options, which signatures don't list. An option that is not here accepts any text."""
 LONGEST_TEXT: Final = 100
 """Largest number of characters in a text option, or of numbers in a list."""
 

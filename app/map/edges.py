@@ -78,14 +78,14 @@ class SortedEdges:
 
     @cached_property
     def contributions(self) -> Longs:
-        """The number of gradients that are added up in each output: those of its edges, and the one that a pass starts with."""
+        """The number of gradients that are added up in each output. A root also adds the gradient that the pass starts with."""
         graph = self._graph
         starts = graph.output_start[graph.roots]
         return np.bincount(np.append(self.tensor[graph.gradient], starts), minlength=int(graph.output_start[-1]))
 
 
 def starts_of_runs(*columns: Ints | Longs) -> Longs:
-    """Return the indices at which a run of entries that are equal in all columns begins.
+    """Return the indices of the first entry and of all entries that differ from the previous entry in any column.
 
     >>> starts_of_runs(np.array([4, 4, 4, 7]), np.array([1, 2, 2, 2])).tolist()
     [0, 1, 3]

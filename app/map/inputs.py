@@ -29,7 +29,9 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class BoxInputs:
-    """The number of leaves and constants that only this box uses, and that others use too. A small box lists the first few."""
+    """The numbers of leaves and constants that only this box uses, and that other boxes use too. A small box lists
+    the first few.
+    """
 
     own: int
     shared: int

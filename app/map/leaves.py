@@ -16,7 +16,7 @@ from .view import ShownBox
 SMALL: Final = 4
 """Largest number of operations of a box at which a shared leaf is drawn."""
 MOST_STUBS: Final = 3
-"""Number of boxes up to which a shared leaf is drawn at each of them, if all are small."""
+"""Number of boxes up to which a shared leaf is drawn at each box, if all boxes are small."""
 MOST_LEAVES: Final = 40
 """Largest number of leaves that a view shows: those with most boxes."""
 

@@ -28,8 +28,8 @@ MOST_PARAMETERS: Final = 10_000
 def read_models(recording: Recording, step: int | None = None, pass_index: int | None = None) -> model.ModelRows:
     """Return the modules that took part in a pass, in the order of the map: from the loss downwards.
 
-    Default: the main pass of the last step, or the last pass with a graph. Raises :class:`NotFound` for a step or pass that
-    does not exist or a run without passes, and :class:`InvalidInput` if both are given.
+    Default: the main pass of the last step, or the last pass with a graph. Raises :class:`NotFound` for a missing step or pass
+    and for a run without passes, and :class:`InvalidInput` if both are given.
     """
     if step is not None and pass_index is not None:
         raise InvalidInput("Both a pass and a step are given: give one of them.", where="pass")
@@ -250,7 +250,7 @@ class _Rows:
         return [kept[each] for each in longest_sequence(named)]
 
     def _reference(self, kept: Sequence[int], sequence: Sequence[int]) -> int:
-        """Return the module with which others are compared: the nearest to the loss, in the sequence if there is one."""
+        """Return the module that the others are compared with: the one nearest to the loss, in the sequence if there is one."""
         for index in sequence or kept:
             gradient = _root(self._sums[index].gradient)
             if gradient is not None and math.isfinite(gradient) and gradient > 0 and (sequence or self._own[index]):

@@ -18,7 +18,7 @@ from .tree import Group, GroupTree
 MOST_SERIES: Final = 8
 """Largest number of series of a loop."""
 MOST_RANKED: Final = 200
-"""Number of tensors that are carried in most turns, from which the series of a loop are chosen."""
+"""Number of tensors that are considered for the series of a loop: those that are carried in most turns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +61,9 @@ class CarriedSeries:
 class BoxSums:
     """The sums over disjoint intervals of the forward order, one entry for each interval, and over the edges between them.
 
-    ``arriving`` is the norm of the gradients that arrive from outside, or with which a pass starts there. ``passed_on`` is the
+    ``arriving`` is the norm of the gradients that arrive from outside, or that a pass starts with. ``passed_on`` is the
     norm of the gradients that go to operations outside, and ``parameters`` the norm of the gradients of the leaves that the
-    interval uses, including what other users add to them.
+    interval uses. These gradients include the parts from other users.
     """
 
     arriving: list[Norm]
@@ -161,7 +161,8 @@ class PassSums:
         return _Flows(source[first], target[first], counts, squares, recorded | arrived, whole | (counts == 1))
 
     def carried(self, group: Group, first: int = -1, last: int = -1) -> list[CarriedSeries]:
-        """Return the series of the tensors that a loop carries from turn to turn, the one that changes most first.
+        """Return the series of the tensors that a loop carries from turn to turn, sorted by how much they change, the largest
+        change first.
 
         ``first`` and ``last`` are the turns of interest. Default: all turns. At most :data:`MOST_SERIES` are returned.
         """

@@ -29,9 +29,9 @@ class ForwardOrder:
 def forward_order(graph: StructureColumns) -> ForwardOrder:
     """Return the forward order of a graph's operations.
 
-    The order in which nodes were made is a topological one, except where PyTorch makes a new node for a view that was written
-    to, and where several threads made nodes. Graphs with such nodes are sorted: of the operations that may come next, the one
-    that was made first is taken. In recordings without ``made``, a node with a larger index counts as made earlier.
+    The order in which nodes were made is usually a topological one. It is not if PyTorch made a new node for a view that was
+    written to, or if several threads made nodes. Graphs with such nodes are sorted: of all operations that may come next, the
+    oldest comes next. In recordings without ``made``, a node with a larger index counts as made earlier.
     """
     operations = np.flatnonzero(graph.kind == wire.OP).astype(np.int32)
     made: Longs = graph.made.astype(np.int64)

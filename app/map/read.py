@@ -35,8 +35,8 @@ def read_map(
     """Return the map of a graph at a view, with the gradients of a pass over the graph.
 
     Without ``view``, the map shows :func:`first_view`. ``revealed`` is the id of a node that the view must show. Raises
-    :class:`NotFound` for a graph or pass that does not exist, and :class:`InvalidInput` for a view that is too long, a pass
-    over another graph, or a node that the graph does not have.
+    :class:`NotFound` for a missing graph or pass, and :class:`InvalidInput` for a view that is too long, a pass over another
+    graph, or a node of another graph.
     """
     _check_length(view)
     event = recording.log.graph(graph)
@@ -239,7 +239,8 @@ def _thinned(norms: Floats) -> Floats:
 
 
 def per_turn(norms: Floats) -> float | None:
-    """Return the factor by which a norm grows from one turn to the turn before it: backward runs from the last turn.
+    """Return the factor by which a norm grows from one turn to the previous turn, because backward runs from the last turn to
+    the first.
 
     A line is fitted by least squares to the logarithms of the norms that are finite and above 0.
 

@@ -11,7 +11,7 @@ from .columns import Longs
 LEAST_TURNS: Final = 3
 """Smallest number of turns of a repetition. Two equal stretches are often an accident, such as two projections of attention."""
 _PERIODS: Final = 24
-"""Number of periods that are tried: those at which most keys recur."""
+"""Number of periods that are tried. The periods at which most keys recur are tried."""
 _OCCURRENCES: Final = 12
 """Largest number of times that the rarest key of a turn may occur in that turn."""
 
@@ -31,7 +31,7 @@ class Repeat(NamedTuple):
 def find_repeats(keys: Longs) -> list[Repeat]:
     """Return the repetitions in a sequence of keys, in order and without overlap, in nearly linear time.
 
-    Of repetitions that overlap, the one that covers most keys is taken; of equally long ones, the one with the shortest period.
+    If repetitions overlap, the longest one is taken. If they are equally long, the one with the shortest period is taken.
 
     >>> find_repeats(np.array([7, 1, 2, 1, 2, 1, 2, 5, 5, 5, 5]))
     [Repeat(start=1, period=2, turns=3), Repeat(start=7, period=1, turns=4)]

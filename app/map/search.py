@@ -28,8 +28,8 @@ def search(
 ) -> model.GraphSearch:
     """Return the nodes of a graph that a query describes, in the order in which the map shows them: from the loss downwards.
 
-    A condition refers to a pass, or to the pass of a step over this graph. Raises :class:`NotFound` for a graph, pass or step
-    that does not exist, and :class:`InvalidInput` for a query that is wrong, or a condition without a pass.
+    A condition refers to a pass, or to the pass of a step over this graph. Raises :class:`NotFound` for a missing graph, pass
+    or step, and :class:`InvalidInput` for an invalid query, or a condition without a pass.
     """
     terms = read_query(query)
     event = recording.log.graph(graph)

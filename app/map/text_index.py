@@ -18,14 +18,14 @@ TEXT_FIELDS: Final[tuple[TextField, ...]] = ("name", "op", "call", "module")
 
 
 RARE: Final = 1_000
-"""Number of occurrences up to which a text is looked for in all strings at once, which is faster than in one after another."""
+"""Number of occurrences up to which a text is searched in all strings at once. This is faster than one string after another."""
 
 
 class TextIndex:
     """The strings of a graph in lower case. Nodes are found by comparing their columns of indices.
 
-    ``shown_at`` has for each node the position in the forward order of the operation with which the map shows it: the node
-    itself or, for a leaf or constant, its last user; -1 without users.
+    The map shows an operation by itself, and a leaf or constant with the last operation that uses it. ``shown_at`` has, for
+    each node, the position of that operation in the forward order, or -1 without users.
     """
 
     def __init__(self, graph: StructureColumns, order: ForwardOrder) -> None:

@@ -136,7 +136,7 @@ class GroupTree:
         return group.kinds
 
     def _only_module(self, start: int, end: int, depth: int) -> int | None:
-        """Return the module that holds all operations of an interval in a frame that is ``depth`` frames deep, if one does."""
+        """Return the module, below ``depth`` frames, that contains all operations of an interval, if there is one."""
         below = self.frames.outermost_below(depth + 1, start, end)
         only = int(below[0])
         same = only >= 0 and not bool((below != only).any())

@@ -14,7 +14,7 @@ from .columns import Floats
 from .read import per_turn
 
 FAR: Final = 1_000.0
-"""Factor between two gradients from which the smaller one counts as vanishing, or the larger one as exploding."""
+"""If one gradient is this many times another, the smaller one counts as vanishing, or the larger one as exploding."""
 LEAST_MODULES: Final = 3
 """Smallest number of modules of one name for which a trend is computed."""
 

@@ -13,7 +13,7 @@ import numpy as np
 from .tree import Group, GroupTree
 
 MOST_BOXES: Final = 150
-"""Number of boxes above which groups are closed again, in the order in which they were opened."""
+"""Number of boxes above which groups are closed again, the group that was opened first at the beginning."""
 FIRST_ROWS: Final = 18
 """Number of boxes that the first view aims at: as many rows are readable on a screen."""
 WHOLE_TURNS: Final = 12
@@ -65,7 +65,7 @@ class View:
 
     @property
     def address(self) -> str:
-        """The ids of the open groups, without those that the others imply."""
+        """The ids of the open groups, without the groups around them, which are open too."""
         return _joined(set(self.opened) - self._implied)
 
     def address_with(self, box: ShownBox) -> str:

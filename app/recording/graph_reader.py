@@ -15,7 +15,7 @@ from ..byte_cache import ByteCache
 from .structure import ReadOrigin, read_formulas, read_graph
 
 MAX_ORDERS: Final = 3
-"""Largest order of derivatives for which a node refers to the node whose formula created it."""
+"""Largest order of derivatives up to which a node refers to the node whose formula created it."""
 NODE_BYTES, EDGE_BYTES, FORMULA_BYTES = 450, 200, 200
 """Approximate size in memory of a node, an edge, and the formula of a node."""
 CACHE_BYTES: Final = 192 * 1024 * 1024

@@ -31,7 +31,7 @@ class Log(Protocol):
         """Return the series of each key over these steps, as :func:`.series.read_each` does."""
 
     def previous_line_steps(self, step: int) -> dict[int, int]:
-        """Return for each line of the program the last step before ``step`` in which it ran, if there is one."""
+        """Return, for each line of the program that ran before ``step``, the last such step."""
 
     def lines(self) -> wire.LinesEvent | None:
         """Return the last value of each line in one event."""

@@ -167,7 +167,7 @@ class Recording:
     def earlier(self, step: int, *, without: wire.StepEvent | None = None) -> dict[str, model.EarlierValue]:
         """Return the values of lines when a step began, each from the last earlier step in which the line ran.
 
-        The lines that ran in the step ``without`` are left out, and those that no longer fit into one answer.
+        The lines that ran in the step ``without`` are left out. So are lines that no longer fit into one answer.
         """
         run_again = set(own_lines(without)) if without is not None else set()
         room = Room(MOST_ROWS)

@@ -118,8 +118,8 @@ class Replays:
         """Start a replay of a run, or return the existing one. A cancelled or failed replay starts again.
 
         ``client`` shares the slots with the other clients; by default, it is the caller. Raises :class:`NotEnded` if the run
-        has not ended, :class:`TooMany` if the client has too many replays and runs in the queue, :class:`Busy` if the queue is
-        full or the server is stopping, and the errors of :func:`~tapedeck.replays.request.read`.
+        has not ended, :class:`TooMany` if the client has too many replays and runs in the queue, and :class:`Busy` if the queue
+        is full or the server is stopping. Also raises the errors of :func:`~tapedeck.replays.request.read`.
         """
         if not recorded.ended:
             raise NotEnded("The run has not ended yet: it can be replayed after its end.")

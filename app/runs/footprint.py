@@ -9,11 +9,11 @@ from .. import wire
 from ..recording import MAX_LINE_EVENTS, Overview
 
 _READ_ONE_BY_ONE = (wire.GraphEvent, wire.PassEvent, wire.StepEvent, wire.ProgressEvent)
-"""Events of which the overview of a run keeps no more than a few numbers."""
+"""Kinds of events of which the overview of a run keeps only a few numbers."""
 
 
 class Footprint:
-    """The memory of a run's events: those that are not dropped, and those that its overview keeps."""
+    """The memory of a run's events: of the events in memory, and of dropped events that the overview keeps."""
 
     def __init__(self) -> None:
         self.events = 0

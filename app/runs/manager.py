@@ -27,7 +27,7 @@ from .titles import cleaned
 from .turns import Client
 
 HEAVY_BYTES: Final = 16 * 1024 * 1024
-"""Size of a live run's events in memory above which they are written before further ones are read."""
+"""Size of a live run's events in memory above which they are written to the store before further events are read."""
 FLUSH_SECONDS: Final = 0.5
 """Seconds after which the events of a live run are written to the store."""
 DISPLACED: Final = (
@@ -329,7 +329,7 @@ class Runs:
 
 
 def _displaced(batch: list[wire.AnyEvent]) -> list[wire.AnyEvent]:
-    """Return a batch in which the end of a run says that it took too much memory."""
+    """Return a batch with an end event that says that the run took too much memory."""
     last = batch[-1]
     if not isinstance(last, wire.EndEvent) or last.status != "cancelled":
         return batch

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, Generic, Protocol, TypeVar
 
 ADDRESS_TURNS: Final = 8
-"""Largest number of turns in a row of one address, whose sessions take them in turn."""
+"""Largest number of turns in a row of one address. Its sessions share these turns."""
 
 
 @dataclass(frozen=True)

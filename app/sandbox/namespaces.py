@@ -27,7 +27,7 @@ _AT_RECURSIVE, _READ_ONLY = 0x8000, 1
 _BUILT: Final = "/tmp"
 """A folder of the machine on which the new root is mounted while it is built. Only the new namespace has that mount."""
 _MACHINE: Final = "/.machine"
-"""The folder of the new root at which the machine's own root is available while the new one is built."""
+"""The folder in the new root where the machine's own root is available while the new root is built."""
 DECOY: Final = "/etc/passwd"
 """An empty file that exists in the new root, so that the self-test still proves that Landlock denies it."""
 

@@ -41,7 +41,7 @@ _ZYGOTE_SCORE: Final = 500
 """How readily the kernel kills the zygote when memory runs out: before the server."""
 _CHILD_SCORE: Final = 1000
 """How readily the kernel kills a child: before every other process."""
-_ISOLATED: Final = "They run in namespaces in which other files, the network and the name of the machine do not exist."
+_ISOLATED: Final = "They run in namespaces without other files, without the network and without the name of the machine."
 
 
 class _Children:

@@ -21,7 +21,7 @@ OVERVIEW: Final = "overview"
 SERIES: Final = "series:"
 """Prefix of the names of the parts packed by :func:`.series.pack_series`. A key follows."""
 FREE_BYTES: Final = 1024 * 1024
-"""Size of the parts of a run above which no further part is stored, unless the recording is large: see :data:`SHARE`."""
+"""Largest size of the parts of a run. A large recording may have larger parts: see :data:`SHARE`."""
 SHARE: Final = 4
 """A recording of this many bytes has room for one more byte of parts."""
 

@@ -86,7 +86,7 @@ def pack_overview(overview: Overview, end: int) -> bytes:
 def unpack_overview(data: bytes, end: int) -> Overview | None:
     """Undo :func:`pack_overview`.
 
-    Return ``None`` for the overview of another number of events, one of another version, or one that is damaged.
+    Return ``None`` for an overview of another number of events, of another version, or with damage.
     """
     try:
         packed = _decoder.decode(zlib.decompress(data))

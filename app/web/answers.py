@@ -16,7 +16,7 @@ from .responses import FINAL, JSON, CachedAnswer
 from .service import root_of, service_of
 
 GZIP_BYTES: Final = 50_000
-"""Size of a body above which it is compressed in the same thread in which it is encoded."""
+"""Size above which a body is compressed in the thread that encodes it."""
 
 P = ParamSpec("P")
 

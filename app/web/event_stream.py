@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class SendingTurns:
-    """Let senders take turns, so that other work on the event loop never waits for all of them.
+    """Let senders take turns, so that other work on the event loop never waits for all senders.
 
     At most ``SENDERS`` of them send in one iteration of the loop. Then all wait, in proportion to the time that this took.
     """

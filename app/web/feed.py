@@ -191,7 +191,7 @@ class Feed:
         return chunk
 
     def _events(self, start: int, stop: int) -> tuple[Iterator[wire.AnyEvent] | None, Sequence[wire.AnyEvent]]:
-        """Return the events in the store, which a thread must read, and the ones that follow them in memory."""
+        """Return the events in the store, which a thread must read, and the later events in memory."""
         recorded = self._recorded
         if isinstance(recorded, StoredRun):
             return (event for _, event in islice(recorded.stored_log.all(start), stop - start)), ()

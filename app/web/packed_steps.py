@@ -73,7 +73,7 @@ class SpanPass(Struct, frozen=True):
 
 
 class SpanStep(Struct, frozen=True):
-    """The parts of one step that its span does not share, without numbers.
+    """The parts of one step that differ from other steps of its span, without numbers.
 
     ``texts`` are the texts of the span's ``values``, in order. ``passes`` has the indices of the passes, ``parents`` the
     indices of the passes around them, and ``origins`` the origins of the passes.

@@ -99,7 +99,7 @@ async def read_graph_map(
         int | None, Query(alias="pass", ge=0, le=2**31 - 1, description="Pass over this graph whose gradients are summed.")
     ] = None,
 ) -> Response:
-    """Read a graph of any size as a map: groups of operations, of which a view opens a few, and the edges between them.
+    """Read a graph of any size as a map: groups of operations, and the edges between them. A view opens a few of the groups.
 
     Without `view`, a view with about 18 boxes is chosen. It opens the groups around the first gradient that is not finite.
     """

@@ -31,7 +31,7 @@ from .service import Service, root_of, service_of
 WAIT_SECONDS: Final = 10.0
 """Seconds that a POST waits by default for the end of a run with a longer time limit."""
 GRACE_SECONDS: Final = 2.0
-"""Seconds that a POST waits beyond a run's time limit, so that it can return the run that was stopped at the limit."""
+"""Seconds that a POST waits beyond a run's time limit, so that it can return a run that was stopped there."""
 LIGHT_BODY: Final = 200_000
 """Largest body in bytes whose fingerprint is computed on the event loop."""
 RENAMING_BYTES: Final = 2_000

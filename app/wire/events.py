@@ -128,7 +128,7 @@ class OriginRow(EventPart, frozen=True):
 class LineRow(EventPart, frozen=True):
     """The value of a line. ``text`` is its repr, or ``None`` if the server writes the tensor in ``row`` as text.
 
-    In a step, ``at`` is the moment at which the line ran: the number of the step's passes that had ended, plus one if its
+    In a step, ``at`` is the moment at which the line ran: the number of passes of the step that had ended, plus one if the
     update had begun, or -1 if unknown. In a :class:`LinesEvent`, ``at`` is the index of the step, or -1 if it has not ended.
     """
 

@@ -153,7 +153,7 @@ class Workers:
                 yield value
 
     async def _take(self) -> Worker:
-        """Return an idle process. Wait for one that is starting, or start one, if there is none."""
+        """Return an idle process. If there is none, wait for a process that is starting, or start one."""
         while self._idle:
             worker = self._idle.pop()
             if worker.alive:

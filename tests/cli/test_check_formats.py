@@ -1,4 +1,4 @@
-"""A check reports findings as mistakes, in formats that other tools read, without those that the user accepts."""
+"""A check reports findings as mistakes, except those that the user accepts, in formats for other tools."""
 
 from __future__ import annotations
 

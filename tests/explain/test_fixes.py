@@ -18,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 class Pair:
     """A program with a mistake and its corrected twin, written as one text.
 
-    A line that ends in ``# wrong`` belongs to the mistake only, one that ends in ``# right`` to the twin only.
+    A line that ends in ``# wrong`` belongs only to the mistake. A line that ends in ``# right`` belongs only to the twin.
     """
 
     code: str

@@ -22,7 +22,7 @@ from ..handmade_events import FIT, fit, ints, step, table
 NAN, INF = float("nan"), float("inf")
 SMALL, FACTOR = 100, 4
 SLACK = 1.6
-"""Ratio of the work to that of a proportional growth, above which a test fails. Quadratic growth gives 4."""
+"""A test fails if the work grows by more than this factor beyond proportional growth. Quadratic growth gives 4."""
 
 Events = list[wire.AnyEvent]
 

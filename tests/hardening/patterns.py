@@ -1,4 +1,4 @@
-"""Find every regular expression of the server's code, and make texts on which an expression that backtracks never ends."""
+"""Find every regular expression of the server's code, and make texts on which a backtracking expression never ends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ APP = Path(__file__).parents[2] / "app"
 LENGTH = 20_000
 """Characters of a bomb. A linear expression takes a millisecond for it, a quadratic one seconds."""
 MESSAGE_LENGTH = 1_000
-"""Characters of a bomb for an expression that reads an exception's message, which is cut to this length before."""
+"""Characters of a bomb for an expression that reads an exception's message. Messages are cut to this length."""
 
 IN_VARIABLES = {
     "findings:rule.MESSAGES": [rule.failure.MESSAGES for rule in RULES.values() if rule.failure is not None],
@@ -79,7 +79,7 @@ def _value(module: ModuleType, node: ast.expr) -> Any:
 
 
 def bombs(pattern: Pattern) -> Iterator[str]:
-    """Yield long texts made of the characters that a pattern mentions, with beginnings and ends that it does not expect."""
+    """Yield long texts made of a pattern's own characters, with beginnings and ends that the pattern does not expect."""
     length = pattern.length
     mentioned = sorted({character for character in re.sub(r"\\[a-zA-Z]", "", pattern.text) if not character.isalnum()})
     literals = re.findall(r"[A-Za-z][A-Za-z ,']+", pattern.text) or ["a"]

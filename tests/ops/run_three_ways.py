@@ -125,7 +125,7 @@ def _near(mine: list[Bits], theirs: list[Bits]) -> bool:
 
 
 def _line_failures(indexes: dict[Any, int], graph: model.Graph, marks: list[int]) -> list[str]:
-    """Return a failure for each node that was recorded with a line other than the one that made it."""
+    """Return a failure for each node whose recorded line is not the line that made it."""
     wrong = []
     for node, index in indexes.items():
         node_recorded = graph.nodes[index]

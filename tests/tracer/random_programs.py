@@ -43,7 +43,7 @@ SEVERAL = (
     "{p}, {q} = {a}.chunk(2)[1][0], {a}.chunk(2)[0][0]", "{p}, {q} = torch.std_mean({a}, 0)",
     "{p}, {q} = {a}.max(0)[0], {a}.topk(1, 0).values[0]", "{p}, {q} = Both.apply({a})",
 )  # fmt: skip
-"""Statements that split a tensor whose first dimension is 2 into two without that dimension."""
+"""Statements that split a tensor whose first dimension has size 2 into two tensors without that dimension."""
 BACKWARD = (
     "{a}.sum().backward()", "{a}.sum().backward(retain_graph=True)", "{a}.backward(torch.ones_like({a}))",
     "torch.autograd.backward([{a}.sum(), {b}.mean()])", "{a}.sum().backward(inputs=[{leaf}])",

@@ -120,7 +120,7 @@ LONG = 120
 
 @asynccontextmanager
 async def long_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Archive, LiveRun, asyncio.Event]]:
-    """Start a run that ends when the event is set, and whose first events have left memory for the store."""
+    """Start a run that ends when the event is set. Its first events are in the store and no longer in memory."""
     monkeypatch.setattr("tapedeck.runs.manager.FLUSH_SECONDS", 0.005)
     monkeypatch.setattr("tapedeck.runs.archive.LIVE_BYTES", 1)
     monkeypatch.setattr("tapedeck.store.block.FULL_EVENTS", 20)

@@ -31,7 +31,7 @@ BEGINNING: list[wire.AnyEvent] = [
     wire.StartedEvent("2.13.0", "3.11.7"), wire.ParameterEvent(0, "m", [], "float32", 4), GRAPH, pass_(0, 1.0),
     step(0, 1.0, -9.0),
 ]  # fmt: skip
-"""The events of a first step, to which those of :data:`KINDS` may refer."""
+"""The events of a first step. The events of :data:`KINDS` may refer to them."""
 
 SIGNALS: list[wire.AnyEvent] = [
     wire.Caught(line=8, error="RuntimeError", message="no", handler=9),
@@ -145,7 +145,7 @@ AT_LIMITS: dict[str, list[wire.AnyEvent]] = {
     "a check": [wire.Checked(0, 0, NAME, *[bytes(80_000)] * 6, bytes(10_000), [NAME] * 100, NAME, [NAME] * 100)],
     "factors": [wire.Factors(0, 0, [wire.FactorRow(300, 300, -1)] * 10_000, [wire.ProductRow(300, -1, -1)] * 10_000, EMPTY)],
 }
-"""Valid events in which something is as large as the schema allows, each of which may follow :data:`BEGINNING`."""
+"""Valid events, each with a part as large as the schema allows. Each may follow :data:`BEGINNING`."""
 
 
 def _changed(**columns: Any) -> list[wire.AnyEvent]:
@@ -204,7 +204,7 @@ REFUSED: dict[str, list[wire.AnyEvent]] = {
     "a table with more names than rows": [wire.LinesEvent([], replace(table(1.0), names=["AddBackward0"] * 2))],
     "a row that does not exist": [bare_step(loss_row=0)],
 }  # fmt: skip
-"""Events whose parts fit the schema but not each other, or not :data:`BEGINNING`."""
+"""Events that fit the schema, but whose parts contradict each other or :data:`BEGINNING`."""
 
 
 def packed(value: Any) -> bytes:

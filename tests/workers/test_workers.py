@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 async def workers(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Workers]:
-    """A pool of one process, so that a call after another uses the same process, or the one that replaced it."""
+    """A pool of one process: every call uses the same process, or the process that replaced it."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # the processes import functions of this module
     pool = Workers(1, queue=1)
     await pool.start()

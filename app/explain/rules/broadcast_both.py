@@ -218,7 +218,7 @@ class _Meetings:
 
 
 def _column(first: Shape, second: Shape) -> int | None:
-    """Return the index (0 or 1) of the shape that is a column as long as the other shape is wide, ``None`` if neither is.
+    """Return the index (0 or 1) of the shape that is a column, if the other shape is a row of the same length; else ``None``.
 
     >>> _column([4, 1], [4]), _column([4], [4, 1]), _column([4, 1], [1, 4]), _column([1, 1], [1])
     (0, 1, None, None)

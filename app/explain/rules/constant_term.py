@@ -3,7 +3,7 @@
 ## Why it matters
 
 A penalty on a gradient, as in WGAN-GP, needs the derivative of that gradient. `autograd.grad` returns it without a graph unless
-`create_graph=True` is given. The penalty then has a value, which changes the loss that is printed, but no gradient: training
+`create_graph=True` is given. The penalty then has a value, which changes the printed loss, but it has no gradient: training
 does not reduce it.
 
 ## Example

@@ -45,7 +45,7 @@ for step in range(25):
 ## What it does not report
 
 - Single units that are zero while other units of the same layer are not.
-- A ReLU that is part of a loss, such as a hinge: there zero means that the condition is met.
+- A ReLU that is part of a loss, such as a hinge. There, zero means that the condition is met.
 
 A run of fewer than 20 steps is too short for a warning. The finding is then a note.
 """

@@ -34,8 +34,8 @@ for step in range(3):
 
 ## What it does not report
 
-- Micro-batches, and several losses before one update, which add to a gradient that no update has used yet.
-- A gradient that is written to after its update, such as `p.grad *= 0.9`, which is carried over on purpose.
+- Micro-batches, and several losses before one update: they add to a gradient that no update has used yet.
+- A gradient that the program changes after the update, as in `p.grad *= 0.9`: it is carried over on purpose.
 - A gradient that is cleared before its parameter is updated. In a GAN, for example, the pass of the generator adds to the
   gradients of the discriminator, which are cleared before the discriminator is updated.
 """
@@ -102,7 +102,7 @@ class _Added:
 
 
 def _first(series: StepSeries, parameter: int, learns: Callable[[int], bool]) -> _Added | None:
-    """Return the first step that updates a parameter by the sum of a new gradient and one that was used before."""
+    """Return the first step that updates a parameter by the sum of a new gradient and a gradient that was used before."""
     before, after, used = (_GradientSeries(series, f"p{parameter}.{what}") for what in ("grad_before", "grad", "grad_used"))
     changed = series.present.get(f"p{parameter}.update.norm")
     stale: _GradientStatistics | None = None

@@ -174,7 +174,7 @@ def _failing_line(recording: Recording, line: int) -> int | None:
 def _fix(
     recording: Recording, syntax: Syntax, found: dict[tuple[str, int], tuple[_Move, ast.Assign | None]]
 ) -> model.Fix | None:
-    """Return the fix that updates all leaves in place, ``None`` if that is not safe for one of them.
+    """Return the fix that updates all leaves in place, ``None`` if that is unsafe for any of them.
 
     A write in place also changes the leaf under its other names, in containers, and in a graph that is kept.
     """

@@ -30,7 +30,7 @@ y.sum().backward()
 ## What it does not report
 
 - An Inf that does no harm, such as the −Inf of an attention mask.
-- A NaN that `torch.where` leaves out of the result, and whose gradient it leaves out too.
+- A NaN that `torch.where` leaves out of both the result and the gradient.
 
 If the program skips the step because of the Inf, as `GradScaler` does, the finding is a note.
 """

@@ -123,7 +123,7 @@ def _no_path_to_input(failure: Failure) -> model.Finding:
 
 
 def _inputs(failure: Failure, call: ast.Call | None) -> list[ast.expr]:
-    """Return the inputs of ``autograd.grad`` that PyTorch's message may mean, without those that are known to be right.
+    """Return the inputs of ``autograd.grad`` that PyTorch's message may mean. Inputs that are certainly right are left out.
 
     The message gives the index of an input only if no path leads to that input, and not in PyTorch 2.10.
     """

@@ -33,7 +33,7 @@ loss.backward()
 
 ## What it does not report
 
-- Inputs of which no element is above 0.
+- Inputs without an element above 0.
 - The second argument of `kl_div`, which is a probability unless `log_target=True`.
 """
 

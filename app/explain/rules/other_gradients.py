@@ -1,4 +1,4 @@
-"""Report an update that uses gradients of a loss for which another optimizer made its step.
+"""Report an update that also uses gradients of another loss, which belongs to another optimizer.
 
 ## Why it matters
 

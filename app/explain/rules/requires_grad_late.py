@@ -132,7 +132,7 @@ def _computes(node: ast.expr, names: set[str]) -> bool:
 
 
 def _node_of_use(recording: Recording, uses: _Uses, first: int) -> tuple[int, str] | None:
-    """Return the first pass, from ``first`` on, whose graph has a node of one of the uses, and the id of that node."""
+    """Return the first pass, from ``first`` on, whose graph has a node made by one of the uses, and the id of that node."""
     seen: set[int] = set()
     lines = {line for start, end in uses.lines.items() for line in range(start, end + 1)}
     for index in range(first, min(recording.log.counts()[1], first + PASSES)):

@@ -54,7 +54,7 @@ _FIRST: Final = {
     "LogSoftmaxBackward0": ("SoftmaxBackward0", "softmax", "log_softmax"),
     "BinaryCrossEntropyWithLogitsBackward0": ("SigmoidBackward0", "sigmoid", "sigmoid"),
 }
-"""For the function of a loss: the function that must not precede it, its name, and the one that the loss applies itself."""
+"""For each loss: the function that must not precede it, that function's name, and the function that the loss applies."""
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:

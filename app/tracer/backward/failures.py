@@ -1,4 +1,4 @@
-"""Report failures: the line and the node that raised, and the line that changed a tensor which the node had saved."""
+"""Report failures: the line and the node that raised, and the line that changed a saved tensor of the node."""
 
 from __future__ import annotations
 

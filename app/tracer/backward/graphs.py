@@ -21,7 +21,7 @@ from .saved_tensors import SavedTensors
 from .template import UNKNOWN, Template
 
 OWN_NODES: Final = 10_000
-"""Number of nodes up to which the values of lines have graphs of their own, instead of one that they share."""
+"""Number of nodes up to which each line's value has its own graph. With more nodes, the values share a graph."""
 MOST_WALKED: Final = 4
 """Number of nodes that are visited for the values of lines, as a multiple of the limit for one graph."""
 

@@ -1,4 +1,4 @@
-"""Keep the passes that are running, and emit each pass after the one that it is nested in."""
+"""Keep the passes that are running, and emit a nested pass after the pass around it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class OpenPasses:
             outer.capture.resting = False
 
     def emit(self, index: int, table: TableBuilder, build: Build) -> None:
-        """Emit a pass that has ended, once no other is running: an outer pass comes before those inside it."""
+        """Emit a pass that has ended, once no other pass is running: an outer pass precedes the passes inside it."""
         self._finished.append((index, table, build))
         if not self._open:
             for _, read, done in sorted(self._finished, key=lambda done: done[0]):

@@ -119,9 +119,9 @@ class Overwritten:
     def written(self, write: Write, report: Callable[[int, bool, int], None]) -> None:
         """Call ``report`` if the program is about to write to a gradient of the pass.
 
-        Its arguments are the running node, whether a custom ``backward`` writes (and not a hook), and another node that still
-        has to receive the changed gradient (-1 for none). A sum of gradients is recognized only after its node has run, so
-        ``report`` may be called later.
+        ``report`` gets the running node, whether a custom ``backward`` writes (not a hook), and another node that still has to
+        receive the changed gradient (-1 for none). A sum of gradients is recognized only after its node has run, so ``report``
+        may be called later.
         """
         node = self._node()
         if node < 0 or not write.targets:

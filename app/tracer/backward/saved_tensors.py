@@ -17,7 +17,7 @@ Slot = tuple[str, str, int]
 
 _ATTRIBUTES: dict[type, Sequence[tuple[str, str]]] = {}
 _SLOTS: dict[type, Sequence[Slot]] = {}
-"""The slots of node types that save no lists of tensors, so that all their nodes have the same slots."""
+"""The slots of node types that save no lists of tensors. All nodes of such a type have the same slots."""
 _AUTOGRAD: Any = torch._C._autograd
 _RAW = "_raw_saved_"
 SCRATCH = {"MkldnnRnnLayerBackward0": ("_raw_saved_result3",)}

@@ -137,7 +137,7 @@ class Template:
 
 
 def _is_constant(argument: Any, call: Call) -> bool:
-    """Return whether an argument is a tensor that no gradient flows to and that the call has not written to."""
+    """Return whether an argument is a tensor without a gradient that the call has not written to."""
     if isinstance(argument, Tensor):
         return not argument.requires_grad and argument is not call.out
     return isinstance(argument, Snapshot) and not argument.traits.requires_grad and argument is not call.out
@@ -146,7 +146,7 @@ def _is_constant(argument: Any, call: Call) -> bool:
 def _match(
     given: list[tuple[int, Any]], free: list[tuple[int, int]], nodes: Sequence[int]
 ) -> list[tuple[tuple[int, Any], tuple[int, int]]]:
-    """Match a call's constants with the ``free`` slots of its nodes, which have no edge; slot -1 where that is unknown.
+    """Match a call's constants with the ``free`` slots of its nodes, which have no edge. Use slot -1 for an unknown match.
 
     A call that makes one node has an operand per slot, in the order of its arguments. A call that makes several nodes
     (``F.linear``) is matched only if it has as many constants as free slots.

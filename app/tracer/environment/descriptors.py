@@ -123,7 +123,7 @@ class _OwnFile:
         yield self._decoder.decode(data)
 
     def _end(self) -> int:
-        """Return the position up to which text was written; the last one if the program has closed the descriptor."""
+        """Return the position up to which text was written; the last known one if the program has closed the descriptor."""
         try:
             return os.lseek(self._number, 0, os.SEEK_CUR)
         except OSError:

@@ -46,7 +46,7 @@ def show_warnings_at_program_lines() -> Iterator[None]:
 
 
 def _moved(message: Any, innermost: FrameType) -> tuple[str, int, dict[str, Any]] | None:
-    """Return the file, line and variables at which to show a warning, ``None`` to show it at the line that it names."""
+    """Return the file, line and variables to show a warning at, ``None`` to leave the warning at its own line."""
     named: FrameType | None = innermost
     while named is not None and (named.f_code.co_filename != message.filename or named.f_lineno != message.lineno):
         named = named.f_back

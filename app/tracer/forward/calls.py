@@ -22,7 +22,7 @@ from .foreign_calls import ForeignCalls
 MAX_CALLS = 300_000
 """Number of nodes above which the oldest calls are dropped. Their nodes are then recorded without a line."""
 MAX_RESULT_BYTES = 256 << 20
-"""Bytes of results not yet read by a pass, above which the oldest results are dropped. Their values are then not recorded."""
+"""Largest size in bytes of the results that no pass has read. Beyond it, the values of the oldest results are not recorded."""
 SMALL_BYTES = 4096
 """Results of at most this many bytes are not counted."""
 COMPRESSED_LAYOUTS = frozenset({torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc})
@@ -233,7 +233,7 @@ class Calls:
         return call.graph if call is not None else -1
 
     def name(self, value: Tensor, name: str) -> None:
-        """Record the name of the variable to which a call's result, which requires a gradient, is assigned."""
+        """Record the name of the variable that a call's result is assigned to. The result requires a gradient."""
         call = self._recent[-1] if self._recent else None
         if call is None or call.out is not value or self._by_sequence_nr.get(call.result) is not call:
             if value._is_view() and value._version:

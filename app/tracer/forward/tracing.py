@@ -27,7 +27,7 @@ _ENTRIES = {
 """The functions of PyTorch that trace a program, by module."""
 
 Suspension = Callable[[], AbstractContextManager[None]]
-"""Returns a context in which nothing is recorded and none of PyTorch's functions is replaced."""
+"""Returns a context in which nothing is recorded and PyTorch's functions are the original ones."""
 
 
 @contextmanager

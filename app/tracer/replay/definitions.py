@@ -90,7 +90,7 @@ def _by_rows(names: Set[str], recorded: Tensor, function: Callable[..., Any], ar
 
 
 def _symmetric(_: Set[str], __: Tensor, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """Symmetrize a matrix of which the function reads only one half."""
+    """Symmetrize a matrix, because the function reads only one half of it."""
     return function((args[0] + args[0].mH) / 2, *args[1:], **kwargs)
 
 

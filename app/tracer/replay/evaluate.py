@@ -52,7 +52,7 @@ class TapeSection:
     ) -> list[Tensor]:
         """Return the roots for the leaf values ``values``, by the leaves' ids; ``wide`` computes in float64.
 
-        If ``surrogates`` is given, it makes each call. Generators keep the states in which the calls leave them. Raises
+        If ``surrogates`` is given, it makes each call. After the calls, generators have the states that the calls left. Raises
         :class:`CannotReplay`, and any exception of the calls.
         """
         around = torch.is_autocast_enabled("cpu")

@@ -25,7 +25,7 @@ from .evaluate import TapeSection
 from .operands import ConstantOperand, LeafOperand, Operand, ResultOperand, TapeEntry, UnknownOperand, flat, rebuilt
 
 FIRST_SWEEP = 2_000
-"""Number of calls that triggers the first removal of calls that led to no living tensor."""
+"""Number of calls at which calls that led to no living tensor are first removed."""
 SWEEP_BYTES = 64 << 20
 """Bytes of constants recorded since the last removal that trigger the next one."""
 

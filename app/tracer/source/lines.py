@@ -19,9 +19,9 @@ from .statements import Statement
 from .value_text import NUMBERS, SHORT, Text, brief_text, overwritten_text, snapshot_text, tensor_text, text_of, whole_text
 
 _SWEEP = 1_000
-"""Number of tensors above which those that are not a line's last value are forgotten."""
+"""Number of tensors above which tensors that are not the last value of a line are forgotten."""
 _FEW = 4
-"""Number of fresh values up to which looking at each of them takes less time than indexing them."""
+"""Number of fresh values up to which checking each value is faster than indexing all of them."""
 
 
 class StatementValue:
@@ -255,7 +255,7 @@ class LineValues:
         graphs: dict[int, int] = {}
         """By line, the graph of a pass that has reached its value, or -1."""
         others: dict[int, Tensor] = {}
-        """By id, the tensors for which there is no such graph. Several lines may show one tensor."""
+        """By id, the tensors without such a graph. Several lines may show one tensor."""
         values = sorted(self._latest.items())
         for line, value in values:
             tensor = value.with_graph()

@@ -40,7 +40,7 @@ class Names:
         self._detached: list[WeakTensor] = []
         self._made: dict[int, tuple[WeakTensor, LineContext]] = {}
         self._of_modules: dict[int, _Binding] = {}
-        """The parameters and buffers of each module that a name was bound to, with the name that they had then."""
+        """The parameters and buffers of each module that a name was bound to, each with its own name at that time."""
         self._sweep_at = _SWEEP
 
     def bind(self, name: str, value: Tensor, line: int, *, transient: bool = False) -> None:

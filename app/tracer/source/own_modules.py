@@ -48,7 +48,7 @@ class OwnModules:
         self._emit = emit
         self._read = read
         self._indexes: dict[str, int] = {}
-        """The index of the file of each code object that was seen, by its name; -1 for code that is not the user's own."""
+        """The index of each file from which code has run, by the file's name; -1 for code that is not the user's own."""
         self._origins: dict[tuple[int, int], tuple[CodeType, wire.OriginRow | None]] = {}
         """The origin of each location, by the id of its code object, which is kept alive."""
         self._count = 0

@@ -11,7 +11,7 @@ from typing import Any, Final
 from .instrument import ProgramSource
 
 _OWN_USES: Final = 3
-"""References to the dict of a frame's variables that are not the program's: the frame's, ours, and that of the count itself."""
+"""References to the dict of a frame's variables that are not the program's: the frame's, ours, and the count's own."""
 _SHARES_VARIABLES: Final = sys.version_info < (3, 13)
 """Whether all readers of a function's variables get one dict, which each reading brings up to date."""
 _READERS: Final = ("locals", "vars", "exec", "f_locals")

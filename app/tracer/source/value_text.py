@@ -94,7 +94,7 @@ _options: Any = torch._tensor_str.PRINT_OPTS
 
 
 def _tensor_corners(tensor: Tensor) -> Tensor:
-    """Copy the elements of a large tensor that its text shows, and one more of each long axis, for which dots are printed."""
+    """Copy the elements of a large tensor that its text shows, and one more of each long axis, so that dots are printed."""
     edge = _options.edgeitems
     for axis, size in sorted(enumerate(tensor.shape), key=lambda each: -each[1]):
         if size > 2 * edge:

@@ -30,5 +30,5 @@ def is_fake(value: Any) -> bool:
 
 
 def is_uninitialized(tensor: Tensor) -> bool:
-    """Return whether a tensor is the parameter or buffer of a lazy module that has not seen an input: it has no shape yet."""
+    """Return whether a tensor has no shape yet: a parameter or buffer of a lazy module that has not seen an input."""
     return type(tensor) not in PLAIN_TYPES and is_lazy(tensor)

@@ -235,8 +235,8 @@ class StepBoundaries:
     def end(self, before: int | None = None) -> StepEnd | None:
         """Return the facts about the step, which ends now; ``None`` if it has no pass. :meth:`start_step` starts the next.
 
-        ``before`` is the number of the next step's first node. If no update or border has separated the two steps, the
-        lines that ran after that node was made belong to the next one.
+        ``before`` is the number of the next step's first node. If no update or border has separated the two steps, the lines
+        that ran after that node was made belong to the next step.
         """
         if not self._passes:
             return None

@@ -14,7 +14,7 @@ MOST = 20
 
 
 class LateGradients:
-    """The named tensors on which ``requires_grad`` was set late, each with the signal to emit if no pass reaches it."""
+    """The named tensors that required a gradient late, each with a signal that is emitted if no pass reaches the tensor."""
 
     def __init__(self) -> None:
         self._late: list[tuple[WeakTensor, wire.Signal]] = []

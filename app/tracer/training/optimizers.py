@@ -50,7 +50,7 @@ MOST_UNREACHED = 1_000
 
 
 class _Unreached:
-    """A leaf of an optimizer that no pass has reached so far, and the number of steps that the optimizer has made meanwhile."""
+    """A leaf of an optimizer that no pass has reached so far, and the number of steps that the optimizer has made."""
 
     __slots__ = ("leaf", "line", "name", "optimizer", "steps")
 
@@ -211,7 +211,7 @@ class Optimizers:
             self._steps.resume()
 
     def close_abandoned(self) -> None:
-        """Close the optimizers' steps that ended with an exception, for which no hook runs."""
+        """Close the optimizers' steps that ended with an exception. No hook runs for such a step."""
         if not self._open:
             return
         alive = set()

@@ -63,7 +63,7 @@ function reader(table) {
   /** @param {number} position @returns {(row: number) => Tensor | null} */
   return (position) => {
     /** @type {Map<number, Tensor>} */
-    const cached = new Map(); // one row often serves twice, as the gradient that arrived and the one that was used
+    const cached = new Map(); // one row is often both the gradient that arrived and the gradient that was used
     return (index) => {
       const row = rows[index];
       if (!row) return null;

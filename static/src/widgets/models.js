@@ -68,7 +68,7 @@ export function models({ onmodule, onparameter, width }) {
   let focused = ""; // key of the row that is the tab stop
   let owner = ""; // the run and the structure that the open rows belong to
 
-  /** Return the rows to show: those whose modules around them are open. @param {ModelRows} given @returns {Line[]} */
+  /** Return the rows to show: a row is shown if all modules around it are open. @param {ModelRows} given @returns {Line[]} */
   function visible(given) {
     const levels = given.rows.map(() => 1);
     const hidden = given.rows.map(() => false);

@@ -6,7 +6,7 @@ import { groupsOf } from "./map.js";
 
 /**
  * Return the box that a key leads to, or null. Down follows the gradient, and up goes against it. Left and right go between the
- * boxes that receive a gradient from the same box, and left goes from the first one to the open group around it. From an open
+ * boxes that receive a gradient from the same box. From the first of them, left goes to the open group around it. From an open
  * group, down and right lead into it.
  *
  * @param {SVGElement} from  a box or frame
