@@ -67,7 +67,7 @@ class Settings(Struct, frozen=True):
     queue_per_session: int = 32
     """Number of runs of one session that may wait in the queue. Further runs are rejected with 429."""
     durable: bool = True
-    """Wait until the disk has stored a run, so that a power failure loses none. 0 takes about half the time for a run."""
+    """Wait until the disk has stored a run, so that a power failure loses no run. With 0, a run takes about half the time."""
     memory_mb: int = 512
     """Memory for the recordings of live and recent runs, in MB. Ended runs are dropped first. They are read from the store."""
     programs_memory_mb: int = 0

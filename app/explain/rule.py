@@ -38,7 +38,7 @@ class FailureRule(Protocol):
 
 @dataclass(frozen=True)
 class Rule:
-    """An entry of the registry. Exactly one of ``recording`` and ``failure`` is set: the module that implements the rule."""
+    """An entry of the registry. Either ``recording`` or ``failure`` is set: the module that implements the rule."""
 
     code: str
     severities: tuple[model.Severity, ...]

@@ -19,7 +19,7 @@ MAX_ORDERS: Final = 3
 NODE_BYTES, EDGE_BYTES, FORMULA_BYTES = 450, 200, 200
 """Approximate size in memory of a node, an edge, and the formula of a node."""
 CACHE_BYTES: Final = 192 * 1024 * 1024
-"""Total size of the cached graphs: the largest one that the default limits allow takes about as much."""
+"""Total size of the cached graphs. The largest graph that the default limits allow has about this size."""
 
 _Structure = tuple[model.Graph, list[tuple[int, int]]]
 """A graph without its formulas, and the formulas as :func:`.structure.read_formulas` returns them."""

@@ -191,8 +191,8 @@ class Slots:
     def _waits(self) -> Iterator[tuple[Ticket, float]]:
         """Yield the waiting tickets in the order of their turns, each with the seconds until it gets a slot.
 
-        All tickets ahead share all slots. Those from the same session, or address, share the slots that one session, or
-        address, may use. The longest of these waits counts.
+        All tickets ahead share all slots. Tickets of one session share the slots that a session may use, and tickets of one
+        address share the slots that an address may use. The longest of these waits counts.
         """
         now = self._clock()
         running: dict[str, float] = {}

@@ -34,7 +34,7 @@ Every template:
 - ``nodes``: list of (node id, title, URL of this page with the node selected), for a list without JavaScript.
 - ``graphs``: list of (graph id, line number, text of the value, URL of its SVG) of displayed tensors that have a graph.
 - ``unlisted``: number of lines of the program after those in ``lines``.
-- ``stopped``: URL of the playhead position at which an error ended the program, or ``None`` if it is shown already.
+- ``stopped``: URL of the playhead position at which an error ended the program, or ``None`` if the page shows it.
 - ``legend``: the result of :func:`drawing.style.legend`.
 - ``examples``: list of :class:`~tapedeck.examples.Example`.
 - ``state``: Markup with JSON that is safe inside ``<script type="application/json" id="state">``; keys::

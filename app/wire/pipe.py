@@ -8,7 +8,7 @@ import select
 from typing import Final
 
 _BUFFER: Final = 8 << 20
-"""Size of the buffer. A write of up to this size that a signal interrupts is completed by the next one."""
+"""Size of the buffer. If a signal interrupts a write of up to this size, the next write completes it."""
 
 
 class Pipe:

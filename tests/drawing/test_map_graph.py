@@ -176,7 +176,7 @@ def test_the_picture_for_a_page_has_no_ground_and_the_page_colours_it() -> None:
 
 
 @pytest.mark.parametrize(("name", "layout"), [("resnet", "rows"), ("transformer 48", "graph"), ("gan", "graph")])
-def test_towers_are_rows_unless_the_caller_chooses(name: str, layout: str) -> None:
+def test_a_tall_map_is_drawn_in_rows_if_the_caller_chooses_no_layout(name: str, layout: str) -> None:
     assert drawn(name, layout="auto").get("data-layout") == layout
     assert drawn(name, layout="rows").get("data-layout") == "rows"
 

@@ -86,13 +86,13 @@ def test_a_transformer_is_its_modules_and_its_loop_over_blocks() -> None:
     assert tree.find("m:model/x:26/3") is tree.find("m:model.h.3")
 
 
-def test_the_turns_of_a_recurrent_loop_fold_if_there_is_no_module() -> None:
+def test_the_turns_of_a_recurrent_loop_are_grouped_if_there_is_no_module() -> None:
     tree = tree_of("recurrent")
     assert shape(tree) == ["x:8 line 8 × 40"]
     assert shape(tree, "x:8/39") == ["m:cell~40 cell", "x:8/39/l:10 line 10"]
 
 
-def test_repetitions_fold_without_recorded_frames() -> None:
+def test_repetitions_are_grouped_without_recorded_frames() -> None:
     recurrent = GroupTree(StructureColumns(without_frames(recorded_graphs("recurrent")[0][0], order=True)))
     assert shape(recurrent) == ["f:cell cell × 40"]
     sequential = tree_of("sequential")
@@ -100,7 +100,7 @@ def test_repetitions_fold_without_recorded_frames() -> None:
     assert shape(sequential, "m:m/f:m.0/2") == ["m:m.4 4", "m:m.5 5"]
 
 
-def test_two_different_lines_never_fold() -> None:
+def test_two_different_lines_are_never_grouped() -> None:
     tree = tree_of("straight lines")
     assert {group.kind for group in all_groups(tree)} == {"graph", "part", "statement", "op"}
     assert len(tree.children(tree.root)) == 18

@@ -31,7 +31,7 @@ def forged(index: int, rows: int = 2_000) -> wire.AnyEvent:
 
 
 async def started(runs: Runs, count: int, **options: bool) -> list[LiveRun]:
-    """Start runs one after the other, each once the one before has got its events."""
+    """Start runs one after the other. Each run starts when the previous run has received its events."""
     found: list[LiveRun] = []
     for _ in range(count):
         recorded = await runs.submit(request(**options), f"owner {len(found)}")

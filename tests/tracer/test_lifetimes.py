@@ -63,7 +63,7 @@ def test_a_parameter_of_a_freed_leaf_keeps_its_name_and_its_numbers() -> None:
 
 
 @pytest.mark.parametrize("file", PROGRAMS, ids=lambda file: file.stem)
-def test_a_program_sees_its_objects_freed_when_they_are_freed_alone(file: Path) -> None:
+def test_objects_are_freed_at_the_same_time_as_without_the_recorder(file: Path) -> None:
     program = file.read_text()
     expected = unrecorded(program)
     got, events, _ = recorded(program)

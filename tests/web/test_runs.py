@@ -256,7 +256,7 @@ async def test_a_full_store_is_answered_507_with_a_remedy(serve: Serve) -> None:
         assert (await client.post(RUNS, json={"program": FIT, "store": False})).status_code == 200
 
 
-async def test_a_full_store_makes_room_at_the_expense_of_whoever_has_the_most(serve: Serve) -> None:
+async def test_a_full_store_deletes_runs_of_the_caller_with_the_most_runs(serve: Serve) -> None:
     async with serve(limits=Limits(store_bytes=30_000)) as client, client_of(client._transport.app) as other:
         first = await start(other)
         own = [await start(client) for _ in range(30)]
