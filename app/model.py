@@ -243,8 +243,8 @@ MapEdgeKind = Literal["gradient", "formula", "constant"]
 
 
 class MapEdge(Struct, frozen=True):
-    """The edges from one box of a map to another: their number, that of the tensors they lead to, and the norm of the
-    gradients.
+    """The edges from one box of a map to another: the number of edges, the number of tensors that they lead to, and the norm
+    of the gradients.
 
     ``gradient`` is false if none of them carries a gradient: their ``kind`` is then ``constant``. It is ``formula`` if one of
     them leads out of a derivative that a pass with ``create_graph`` computed.

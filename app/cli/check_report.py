@@ -106,7 +106,7 @@ def report(found: CheckSummary, name: str) -> Iterator[Text | Table]:
                     style="green",
                 )
         if graph.own in COARSE:
-            yield Text(f"  This pass computes in {graph.own}, so its gradients are only that precise.", style="dim")
+            yield Text(f"  This pass computes in {graph.own}, so its gradients have only this precision.", style="dim")
         if graph.precision not in ("float64", ""):
             yield Text(f"  The differences were computed in {graph.precision}, which shows only large errors.", style="yellow")
     yield Text(summary(found, name), style="dim")

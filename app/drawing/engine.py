@@ -126,7 +126,7 @@ class LayoutEngine:
     def _done(self, key: bytes, task: asyncio.Task[Any]) -> None:
         self._running.pop(key, None)
         if not task.cancelled():
-            task.exception()  # mark it as retrieved, in case every caller was cancelled
+            task.exception()  # mark the exception as retrieved, in case every caller was cancelled
 
 
 def _key(plan: LayoutPlan) -> bytes:

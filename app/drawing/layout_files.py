@@ -78,7 +78,7 @@ class LayoutFiles:
         found = []
         with os.scandir(self._folder) as entries:
             for entry in entries:
-                with contextlib.suppress(FileNotFoundError):  # another process deleted it
+                with contextlib.suppress(FileNotFoundError):  # another process deleted the file
                     found.append((entry.stat().st_mtime, entry.stat().st_size, entry.path))
         size = sum(each[1] for each in found)
         for _, bytes_, path in sorted(found):

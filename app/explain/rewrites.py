@@ -27,7 +27,7 @@ VIEWS: Final = frozenset({
 _KEEPING: Final = frozenset(
     {"append", "insert", "extend", "add", "setdefault", "update", "register_buffer", "register_parameter"}
 )
-"""Methods of containers that keep what they are given."""
+"""Methods of containers that keep their arguments."""
 
 
 def out_of_place(syntax: Syntax, statement: ast.stmt | None, *, view: bool = False) -> model.Fix | None:

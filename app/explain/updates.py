@@ -70,7 +70,7 @@ def by_gradient(syntax: Syntax, statement: ast.stmt) -> bool:
 
 
 def of_loop(syntax: Syntax, target: ast.expr) -> ast.For | None:
-    """Return the loop around an expression that binds it as its variable; ``None`` if there is no such ``for`` loop."""
+    """Return the ``for`` loop around a name that assigns to this name; ``None`` if there is no such loop."""
     node: ast.AST | None = target
     while node is not None and isinstance(target, ast.Name):
         if isinstance(node, ast.For):
@@ -105,7 +105,7 @@ def reset(syntax: Syntax, what: str, value: ast.AST) -> str | None:
 
 
 def last_reads(syntax: Syntax) -> dict[ast.FunctionDef | None, int]:
-    """Return the last line of each function, and of the module, that reads a ``.grad`` outside of an update."""
+    """Return for each function, and for the module, the last line that reads a ``.grad`` outside of an update."""
     lines: dict[ast.FunctionDef | None, int] = {}
     for node in syntax.statements(ast.Attribute):
         if node.attr == "grad" and isinstance(node.ctx, ast.Load):

@@ -16,7 +16,7 @@ PARTS: Final = 18
 
 
 def crossing_edges(graph: StructureColumns, order: ForwardOrder) -> Longs:
-    """Return for each position the number of edges between the operations before it and those from it on."""
+    """Return for each position the number of edges between earlier operations and the operations from this position on."""
     ends = np.sort(np.stack([order.position[graph.source], order.position[graph.target]]), axis=0)
     between = ends[:, ends[0] >= 0]
     steps = np.zeros(len(order) + 2, np.int64)

@@ -67,14 +67,14 @@ class PassStates:
 
     @cached_property
     def _ran(self) -> Bools:
-        """For a pass without recorded gradients, whether it ran each node, by its recorded order; else all false."""
+        """For a pass without recorded gradients: whether each node is in the recorded order. For other passes, all false."""
         ran: Bools = np.zeros(self._graph.count, bool)
         if not (self._arrived >= 0).any():
             ran[wire.int32(self._event.order, "order")] = True
         return ran
 
     def _has(self, state: State) -> Bools:
-        """Return for each tensor of the pass whether it has NaN or infinite elements, then ``False`` for index -1."""
+        """Return for each tensor of the pass whether it has NaN or infinite elements, and ``False`` for index -1."""
         return np.append(self._counts[:, 1 if state == "nan" else 2] > 0, False)
 
     @cached_property

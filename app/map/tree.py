@@ -47,7 +47,7 @@ class Group:
     children: list[Group] | None = None
     made_turns: dict[int, Group] = field(default_factory=dict)
     kinds: list[int] | None = None
-    """The kind of each turn, once it was asked for."""
+    """The kind of each turn, computed when it is first needed."""
     entries: Entries | None = None
     """The entries of the interval. They are made when the group is opened, if they are not known before."""
 

@@ -157,7 +157,7 @@ def _limits(confinement: Confinement) -> Iterator[tuple[int, int]]:
         yield resource.RLIMIT_FSIZE, WRITTEN_BYTES
         yield resource.RLIMIT_MEMLOCK, 0
         yield resource.RLIMIT_NPROC, 0
-        # The next two are counted for all processes of the user, so one program could use them up for the others.
+        # The next two resources are counted for all processes of the user together, so one program could use them up.
         yield resource.RLIMIT_SIGPENDING, 0
         yield resource.RLIMIT_MSGQUEUE, 0
         yield resource.RLIMIT_NOFILE, _MAX_DESCRIPTORS

@@ -28,7 +28,7 @@ class DiskReserve:
 
     @contextlib.contextmanager
     def released(self) -> Iterator[None]:
-        """Give the space back to the disk, and take it again afterwards, if there is any."""
+        """Give the space back to the disk, and afterwards take as much of it again as is free."""
         self._path.unlink(missing_ok=True)
         try:
             yield

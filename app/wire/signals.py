@@ -53,7 +53,7 @@ class PassFailed(Signal, tag="pass-failed", frozen=True, kw_only=True):
     saved: Name | None
     """The name of the saved tensor that was modified in place after it was saved."""
     changed: Index
-    """The line that modified it."""
+    """The line that modified the saved tensor."""
 
 
 class LeafRebound(Signal, tag="leaf-rebound", frozen=True, kw_only=True):

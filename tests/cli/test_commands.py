@@ -540,4 +540,4 @@ def test_check_compares_gradients_under_autocast_with_the_precision_of_autocast(
     )
     checked = tapedeck("check", str(file))
     assert checked.exit_code == 0, checked.output
-    assert "This pass computes in bfloat16, so its gradients are only that precise." in checked.output
+    assert "This pass computes in bfloat16, so its gradients have only this precision." in checked.output

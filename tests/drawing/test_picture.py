@@ -92,7 +92,7 @@ async def test_a_png_has_twice_the_pixels_of_the_svg() -> None:
     image = await picture.render(seed(), 0, "png")
     wide, high = struct.unpack(">II", image[16:24])
     assert abs(high - 2 * height) <= 2
-    assert wide >= 2 * width  # the font of a PNG is wider, and so is its key
+    assert wide >= 2 * width  # a PNG has a wider font, and thus a wider key
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

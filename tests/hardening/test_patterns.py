@@ -13,7 +13,7 @@ from .patterns import Pattern, feed, patterns
 pytestmark = pytest.mark.anyio
 
 BUDGET = Budget(cpu_seconds=1.0, wall_seconds=120.0)
-"""A linear expression needs a tenth of a second for all of its texts, a quadratic one needs seconds for each."""
+"""A linear expression needs a tenth of a second for all of its texts. A quadratic expression needs seconds for each text."""
 
 
 async def test_every_regular_expression_is_linear_on_hostile_text(monkeypatch: pytest.MonkeyPatch) -> None:

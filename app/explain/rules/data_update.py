@@ -3,7 +3,7 @@
 ## Why it matters
 
 A change through `.data` is invisible to autograd. If a graph still needs the old values, its gradients are silently wrong.
-An update under `torch.no_grad()` is just as fast, and PyTorch raises an error in that case.
+An update under `torch.no_grad()` is just as fast, and PyTorch then raises an error instead.
 
 ## Example
 
@@ -85,7 +85,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
         node=None,
         message=f"{listed(names)} {'is' if len(names) == 1 else 'are'} updated through `.data`, which autograd does not see.",
         why="If a graph still needs the old values, its gradients are silently wrong. "
-        "Write to the parameter itself under `torch.no_grad()`: PyTorch then raises an error in that case.",
+        "Write to the parameter itself under `torch.no_grad()`: PyTorch then raises an error instead.",
         fix=_fix(syntax, list(found.values())) if same else None,
     )
 

@@ -110,7 +110,7 @@ def _made_leaf(statement: ast.stmt) -> str | None:
 
 
 def _computed(value: ast.expr) -> bool:
-    """Return whether an expression reads a variable, which is a name other than that of a module or a called function."""
+    """Return whether an expression reads a variable: a name that is neither a module nor a called function."""
     called = {id(node.func) for node in ast.walk(value) if isinstance(node, ast.Call)}
     names = (node for node in ast.walk(value) if isinstance(node, ast.Name))
     return any(node.id not in MODULES and id(node) not in called for node in names)

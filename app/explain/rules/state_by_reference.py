@@ -1,9 +1,10 @@
-"""Report a state that was kept without a copy, so that training goes on changing it.
+"""Report a state that was kept without a copy, so that training continues to change it.
 
 ## Why it matters
 
-`state_dict()` returns the parameters themselves, not copies of them. If the program keeps it as the best state so far and goes
-on training, the kept state changes with every update. Loading it afterwards loads the last weights, not the best ones.
+`state_dict()` returns the parameters themselves, not copies of them. If the program keeps this result as the best state so far
+and continues to train, the kept state changes with every update. A program that loads it afterwards loads the last weights, not
+the best ones.
 
 ## Example
 
@@ -102,7 +103,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
 
 
 def _bound_to(syntax: Syntax, statement: ast.stmt | None, call: ast.Call) -> str | None:
-    """Return the name or attribute to which a statement binds the result of a call itself."""
+    """Return the name or attribute that a statement assigns the result of a call to, not a copy or a part of the result."""
     if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
         return None
     target = statement.targets[0]

@@ -27,4 +27,4 @@ def _leave_all() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_leave_all)  # once for the process, because it cannot be unregistered
+    os.register_at_fork(after_in_child=_leave_all)  # once for the process, because a function cannot be unregistered

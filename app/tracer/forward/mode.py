@@ -220,7 +220,7 @@ class ForwardMode(TorchFunctionMode):
                 observer.after_write(func, write)
         except Exception as error:
             observer.failed(error)
-        self._first_sequence_nr = first  # an inner call may have changed it
+        self._first_sequence_nr = first  # an inner call may have changed this number
         return out
 
 

@@ -37,7 +37,7 @@ def hide_recorder_frames() -> Iterator[None]:
         yield
     finally:
         for (module, name, original), (_, _, function) in zip(originals, replaced, strict=True):
-            if getattr(module, name) is function:  # otherwise the program has replaced it
+            if getattr(module, name) is function:  # otherwise the program has replaced the function
                 setattr(module, name, original)
 
 

@@ -21,15 +21,15 @@ const DRAWN = 150; // nodes of a graph above which the server draws a map, as in
 export function pictures(api, once) {
   /** The view that the server chose for each graph: all passes are shown in it. @type {Map<string, string>} */
   const first = new Map();
-  /** How the server laid out the first map of each graph: later ones are laid out alike, so that boxes stay where they are. @type {Map<string, Layout>} */
+  /** How the server laid out the first map of each graph. Later maps have the same layout, so that boxes stay where they are. @type {Map<string, Layout>} */
   const layouts = new Map();
   /** The pass whose numbers the picture of a structure has. @type {Map<string, number | undefined>} */
   const owners = new Map();
   const figures = mapFigures(api, once);
 
   /**
-   * Return whether a picture is a map, the address of its view and its layout, its key in the cache, and two names that other
-   * passes may share: that of its structure and that of the form of its pass.
+   * Return whether a picture is a map, the address of its view, its layout, and its key in the cache. Also return the names of
+   * its structure and of the form of its pass, which other passes may share.
    *
    * @param {Run} run
    * @param {string} graph

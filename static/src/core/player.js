@@ -137,7 +137,7 @@ export function player(store, go, still, opened) {
       clearTimeout(waiting);
       waiting = setTimeout(tick, over || first ? START : 0);
     },
-    /** Change the speed, at once if it is playing. @param {Speed} speed */
+    /** Change the speed, also while the recording is playing. @param {Speed} speed */
     setSpeed(speed) {
       store.set({ speed });
       if (!store.get().playing) return;

@@ -336,7 +336,8 @@ export function session(store, api, onrun) {
       sought = node;
       move(instant, { node }, true);
     },
-    /** Open a group of a map, and bring it into view; of a graph that is drawn whole, show a node of the module. @param {string} id */
+    /** Open a group of a map and bring it into view, or show a node of the module if the graph is drawn whole. @param {string}
+     * id */
     openGroup(id) {
       const { picture, graph } = store.get();
       const path = /^m:([^/~]*)/.exec(id)?.[1] ?? "";

@@ -53,10 +53,10 @@
  * @property {Picture | null} picture             a picture of the graph, drawn for some pass of the same form
  * @property {string | null} absent               why there is no picture
  * @property {string | null} target               the selected node, when the picture has to bring it into view
- * @property {string | null} goal                 the group of a map that it has to bring into view
+ * @property {string | null} goal                 the group of a map that the picture has to bring into view
  * @property {NodeDetail | null} detail           detail of the selected node
  * @property {boolean} asking                     the rest of the detail is loading
- * @property {NodeDetail | null} origin           detail of the operation that a leaf's gradient comes from, if it is one
+ * @property {NodeDetail | null} origin           detail of the only operation that a leaf's gradient comes from
  *
  * @property {readonly number[]} stops            numbers of nodes after which a box of the shown map has run, ascending
  * @property {boolean} playing

@@ -28,7 +28,7 @@ const REQUESTS = 2; // maximum number of concurrent requests
  */
 export function stepCache(api, run, size) {
   /** @type {Map<number, () => Step>} */
-  const packed = new Map(); // by step; the function unpacks it
+  const packed = new Map(); // by step; the function unpacks the step
   /** @type {Map<number, Step>} */
   const unpacked = new Map(); // by step, most recently used last
   /** @type {Map<number, Promise<void>>} */
@@ -41,7 +41,7 @@ export function stepCache(api, run, size) {
   let pending = null; // the step that a caller waits for
   let [at, direction] = [-1, 1]; // where the playhead is, and in which direction it moved last
   let eager = false; // whether steps are fetched ahead
-  let [moves, before] = [-Infinity, -Infinity]; // times of its last move and of the one before
+  let [moves, before] = [-Infinity, -Infinity]; // times of the playhead's last two moves
   let length = 0; // steps of a stretch
 
   const bytes = () => STEP_BYTES + NODE_BYTES * size().nodes;

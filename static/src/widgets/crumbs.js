@@ -2,7 +2,7 @@
 
 import { fill, h, widget } from "../leaves/dom.js";
 
-/** @typedef {{id: string, name: string, view: string}} Crumb   an open group; `view` is the map with it closed */
+/** @typedef {{id: string, name: string, view: string}} Crumb   an open group; `view` is the map with the group closed */
 
 /**
  * Make the breadcrumb.

@@ -1,4 +1,4 @@
-// Load the tools for large graphs when a graph is large, or when they are asked for.
+// Load the tools for large graphs when a graph is large, or when the user wants to search.
 
 import { find } from "../../leaves/dom.js";
 
@@ -8,7 +8,7 @@ import { find } from "../../leaves/dom.js";
 /** @typedef {import("./explore.js").Canvas} Canvas */
 /** @typedef {import("./explore.js").Session} Session */
 
-const MANY = 40; // nodes from which on the search field is shown
+const MANY = 40; // nodes above which the search field is shown
 
 /**
  * @param {Store<State>} state

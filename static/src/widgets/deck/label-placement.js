@@ -8,7 +8,7 @@ const FREE = 5; // pixels between a label and a line
 const STRIDE = 2; // pixels between two baselines that are tried
 
 /**
- * Return the highest and lowest y of a line between two x; null if it does not pass there.
+ * Return the highest and lowest y of a line between two x; null if no part of the line is there.
  *
  * @param {readonly Point[]} line
  * @param {number} left

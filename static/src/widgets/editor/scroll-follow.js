@@ -13,7 +13,7 @@ export function scrollFollow(view) {
   /** @type {[first: number, last: number] | null} */
   let goal = null; // the lines to which a smooth scroll is in progress
   for (const kind of USER_EVENTS) box.addEventListener(kind, () => ((away = true), (goal = null)), { passive: true });
-  // lines that were out of view are measured only after the scroll: correct its end
+  // the editor measures lines only when they come into view: correct the final position
   box.addEventListener("scrollend", () => {
     if (goal) scrollTo(goal, MARGIN);
     goal = null;
@@ -42,7 +42,8 @@ export function scrollFollow(view) {
   }
 
   return {
-    /** Scroll lines into view, above all the first one. Lines in view do not move. @param {number} first @param {number} last */
+    /** Scroll lines into view, at least the first line. Lines in view do not move. @param {number} first @param {number} last
+     * */
     follow(first, last) {
       if (!away) scrollTo([first, last], 0);
     },

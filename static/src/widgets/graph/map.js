@@ -1,6 +1,6 @@
 // The picture of a map: open and close its groups, show how far a pass has come, and hide text that would be too small.
 
-/** @typedef {{id: string, name: string, view: string}} Crumb   an open group; `view` is the map with it closed */
+/** @typedef {{id: string, name: string, view: string}} Crumb   an open group; `view` is the map with the group closed */
 
 const LEFT = 10; // where the bars of a box begin, in pixels of the picture, as in `app/drawing/map_parts.py`
 const MOST_BARS = 200; // maximum number of bars of a box; if there are more turns, each bar stands for several

@@ -128,7 +128,7 @@ export function viewport({ element, frame, fades, svg, more, focus, onmove }) {
     const far = Math.abs(other.x - root.x) * k > across - 2 * (CARD.wide * k + MARGIN) || Math.abs(other.y - root.y) * k > down - 2 * (CARD.high * k + MARGIN);
     const middle = chosen && far ? other : root;
     const [left, top] = [along(k, middle.x - x, width, across) - x * k, along(k, middle.y - y, height, down) - y * k];
-    // move the selected node into view, unless the root would leave it
+    // move the selected node into view, unless the root would then be out of view
     const by = nudge(left + other.x * k, left + middle.x * k, across, CARD.wide * k);
     const on = nudge(top + other.y * k, top + middle.y * k, down, CARD.high * k);
     move(k, left + by, top + on, smooth);
