@@ -181,7 +181,7 @@ def _new(request: Request) -> NewRun:
 def _signals(cancelled: asyncio.Event, send: Callable[[int], None] | None) -> Iterator[None]:
     """Pass the first SIGINT and the first SIGTERM on to the program, and stop the run at the second of the same kind.
 
-    Without ``send``, the program cannot receive them, and the first one stops the run.
+    Without ``send``, the program cannot receive signals, and the first signal stops the run.
     """
     loop = asyncio.get_running_loop()
 

@@ -71,7 +71,7 @@ class Link(Struct, frozen=True):
 
 
 class Enclosure(Struct, frozen=True):
-    """A frame around successive boxes, from the one with the index ``first`` to the one with the index ``last``."""
+    """A frame around successive boxes, whose indices are ``first`` to ``last``."""
 
     key: str
     first: int

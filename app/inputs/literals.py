@@ -31,7 +31,7 @@ NON_FINITE: Final = {"NaN": 'float("nan")', "Infinity": 'float("inf")', "-Infini
 
 
 class TensorLiteral(NamedTuple):
-    """The line of Python that creates a tensor. ``elements`` is its number of elements, where an empty list counts as one."""
+    """The line of Python that creates a tensor. ``elements`` is its number of elements; an empty list counts as an element."""
 
     name: str
     text: str

@@ -43,8 +43,8 @@ class Watched(Protocol):
 class MemoryWatch:
     """Keeps the memory of all running programs within ``budget`` bytes. An instance belongs to one event loop.
 
-    Of the client whose programs use the most memory, the largest program is ended first, so that a client with many programs
-    does not displace those of others. ``read`` returns the memory of a process in bytes.
+    The largest program of the client whose programs use the most memory is ended first. A client with many programs thus does
+    not displace the programs of other clients. ``read`` returns the memory of a process in bytes.
     """
 
     def __init__(self, budget: int, read: Callable[[int], int] | None = None) -> None:

@@ -1,6 +1,6 @@
 """Give the zygote and its children namespaces of their own, where the kernel allows it, as a further protection.
 
-In their mount namespace, only the files that a program may read exist, so not even ``stat`` finds another one. Their network
+In their mount namespace, only the files that a program may read exist, so not even ``stat`` finds other files. Their network
 namespace has no network, and the host has another name. The sandbox does not rely on this: a container usually
 forbids namespaces.
 

@@ -44,7 +44,7 @@ class DerivedParts:
         self._grown = grown
 
     def read(self, run: int, names: Iterable[str]) -> dict[str, bytes]:
-        """Return the stored parts among those with these names."""
+        """Return the parts with these names, as far as they are stored."""
         with self._engine.connect() as connection:
             rows = connection.execute(_GET, {"run": run, "names": list(names)})
             return {row.name: row.payload for row in rows}

@@ -13,7 +13,7 @@ from starlette.types import Scope
 from ..runs.turns import Client
 
 NETWORK_BITS: Final = 64
-"""Prefix length of the IPv6 networks that count as one client: a subscriber can use all addresses of one (RFC 6177)."""
+"""Prefix length of IPv6 networks that count as one client, because one subscriber can use a whole network (RFC 6177)."""
 
 
 def address_of(host: str) -> str:

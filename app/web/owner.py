@@ -64,7 +64,7 @@ class Owners:
 def set_owner_cookie(response: Response, request: Request, key: str, root: str) -> None:
     """Set the cookie that identifies a browser, unless a page of another site sent the request.
 
-    A browser leaves its cookie out of such a request, and a new one would replace it.
+    A browser leaves its cookie out of such a request, and a new cookie would replace the browser's.
     """
     if is_cross_site(request.headers):
         return

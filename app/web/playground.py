@@ -139,7 +139,7 @@ def _view(shown: _Selected, selection: Selection, svg: Markup | None, no_graph: 
 
 
 class _Selected(Struct, frozen=True):
-    """The parts of a recording that are selected. ``picture`` is ``pass`` or ``graph`` and the index of the one to draw."""
+    """The parts of a recording that are selected. ``picture`` is ``pass`` or ``graph``, and the index of what to draw."""
 
     run: model.Run
     step: model.Step | None

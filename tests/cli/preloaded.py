@@ -5,7 +5,7 @@ or ``-m MODULE``, has the same streams, folder, environment and exit status, and
 ``sys.executable`` is this command, so that ``-m tapedeck run`` starts its tracer in the same way.
 
 Unlike in Python, modules are loaded before the program begins, the variables ``PYTHON…`` have no effect, the parent process is
-another one, and the modules are not destroyed at the end. Tests that depend on those need ``sys.executable``.
+another one, and the modules are not destroyed at the end. Tests that depend on these differences need ``sys.executable``.
 """
 
 from __future__ import annotations

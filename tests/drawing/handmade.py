@@ -209,7 +209,7 @@ def seed() -> Recording:
 
 
 def chain(length: int, *, line: int = -1) -> Sketch:
-    """Return a chain of ``length`` nodes and a leaf, in which each gradient is a tenth of the one before."""
+    """Return a chain of ``length`` nodes and a leaf, in which each gradient is a tenth of the previous gradient."""
     sketch = Sketch()
     for at in range(length):
         sketch.node("TanhBackward0", line=line, value=[1.0, 2.0], grads=[[10.0**-at, 0.0]])

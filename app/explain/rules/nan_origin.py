@@ -277,7 +277,7 @@ def _run_away(recording: Recording, found: Origin) -> str:
 
 
 def _continues(recording: Recording, step: int) -> bool:
-    """Return whether the loop continued with another step. The program then skipped the update of this one."""
+    """Return whether the loop continued with another step. The program then skipped the update of this step."""
     if step + 1 >= recording.log.counts()[2]:
         return False
     this, following = recording.log.step(step).iteration, recording.log.step(step + 1).iteration
