@@ -132,7 +132,7 @@ def chain_of(nodes: int) -> list[wire.AnyEvent]:
 
 
 def made(boxes: int, edges: int) -> GraphMap:
-    """Return a map of a chain of boxes with additional edges, which span few boxes, or many if there are many edges."""
+    """Return a map of a chain of boxes with additional edges. If there are many edges, they span many boxes."""
     random = np.random.default_rng(0)
     norm = MapNorm(1.0)
     pairs = {(index, index + 1) for index in range(boxes - 1)}

@@ -16,7 +16,7 @@ def return_large_blocks() -> bool:
     """Give large blocks back to the system as soon as they are freed. Return whether the allocator supports it.
 
     By default, once a large block of up to 32 MB has been freed, glibc treats blocks of its size as small and keeps them. After
-    one request body of 12 MB, the process would keep freed blocks of up to 12 MB between blocks in use.
+    one request body of 12 MB, the process would keep all freed blocks of up to 12 MB.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc only
     if mallopt is None:

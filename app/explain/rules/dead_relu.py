@@ -70,7 +70,7 @@ NODES: Final = 2_000
 _THIN: Final = "The run is too short to be sure, because other data may give other values. "
 _RELUS: Final = ("Relu", "ClampMin")
 _LAYERS: Final = ("Addmm", "Mm", "Bmm", "Mv", "Convolution", "ConvolutionOverrideable", "MkldnnLinear")
-"""Operations that apply weights. A ReLU without one above it is part of a loss and may be zero."""
+"""Operations that apply weights. A ReLU without such an operation above it is part of a loss and may be zero."""
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:

@@ -163,7 +163,7 @@ def int32(values: Sequence[int]) -> bytes:
 
 
 def _same_arguments(tensor: Tensor, call: Call) -> list[int]:
-    """Return the indices of the call's arguments, and :data:`RESULT`, that are the same view as a tensor."""
+    """Return the indices of the call's arguments that are the same view as a tensor, and :data:`RESULT` if its result is."""
     start = data_pointer(tensor)
     if not start:
         return []

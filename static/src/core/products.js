@@ -51,7 +51,7 @@ export function productsOf(detail, graph, edge) {
   const close = (/** @type {number} */ a, /** @type {number} */ b) =>
     Math.abs(a - b) <= 1e-6 + 1e-4 * Math.max(Math.abs(a), Math.abs(b));
   if (found.length !== sent.length || !found.every((value, i) => close(value, sent[i] ?? NaN))) return null;
-  // the sum shown is PyTorch's own, which the products were checked against above
+  // show PyTorch's own sum: the products were checked against it above
   const other = detail.outgoing.find((each) => each.slot === 1 - slot);
   const node = other && graph.nodes.find(({ id }) => id === other.node);
   return {
