@@ -127,7 +127,7 @@ class MapParts:
         )
 
     def _shared_room(self, name: str, counts: list[str], room: float) -> tuple[str, float]:
-        """Return what is written of the counts beside a name, and the room that is left for the name."""
+        """Return the part of the counts that fits beside a name, and the room that is left for the name."""
         pen = self.pen
         least = min(pen.wide(name, TITLE, bold=True), 0.6 * room)
         while len(counts) > 1 and pen.wide(", ".join(counts)) > room - least - 8:

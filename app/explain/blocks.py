@@ -19,7 +19,7 @@ def block_of(syntax: Syntax, statement: ast.stmt) -> list[ast.stmt]:
 
 
 def around(syntax: Syntax, node: ast.AST) -> Iterator[tuple[list[ast.stmt], list[ast.stmt]]]:
-    """Yield the statements before and after the one with a node, in its block and in those around it.
+    """Yield the statements before and after the statement of a node, in its block and in the blocks around it.
 
     Blocks are followed through ``if`` and ``with``, not through loops and functions.
     """

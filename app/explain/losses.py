@@ -46,7 +46,7 @@ class Losses:
         return self._assigned.get(name, []) if name is not None else []
 
     def below(self, node: ast.expr) -> set[ast.AST]:
-        """Return the nodes of the syntax tree from which an expression is computed, with its own."""
+        """Return the nodes of the syntax tree of an expression, and of the expressions that it is computed from."""
         return self._reached([node])
 
     def _reached(self, roots: Iterable[ast.expr]) -> set[ast.AST]:

@@ -59,7 +59,7 @@ def _replaces(syntax: Syntax, target: ast.expr, names: Sequence[str], reached: s
 def cut(syntax: Syntax, names: Sequence[str], reached: Sequence[str]) -> Cause | None:
     """Return the first line that cuts the graph of a value computed with all these parameters. No pass reaches any of them.
 
-    The cut counts as a mistake, unless the program writes to the parameters itself, as it does to those of a target network.
+    The cut counts as a mistake, unless the program writes to the parameters itself, as for a target network.
     """
     owners = {_owner(name) for name in names}
     if owners & {part for name in reached for part in name.split(".")}:
@@ -102,7 +102,7 @@ def _candidates(syntax: Syntax) -> Iterator[_Candidate]:
 
 
 def _candidate(syntax: Syntax, cuts: Cuts, node: ast.expr) -> _Candidate | None:
-    """Return the cut that an expression is, if it is one."""
+    """Return the cut of an expression that itself cuts a graph; ``None`` for any other expression."""
     name = called(node) if isinstance(node, ast.Call) else None
     first = node.args[0] if isinstance(node, ast.Call) and node.args else None
     if name == "Parameter" and first is not None:

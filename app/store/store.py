@@ -276,7 +276,7 @@ class Store:
             return [run for row in connection.execute(query) if (run := _stored_if_readable(row)) is not None]
 
     def rename(self, id: str, title: str | None) -> bool:
-        """Set the title of a run, and return whether the run exists. Raise :class:`StoreFull` if the disk is full."""
+        """Set the title of a run, and return whether the run exists. Raises :class:`StoreFull` if the disk is full."""
         query = update(runs).where(runs.c.id == id).values(title=title)
         try:
             with self._writing, self._engine.begin() as connection:

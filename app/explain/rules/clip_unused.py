@@ -180,7 +180,7 @@ def _step_before(syntax: Syntax, call: ast.Call) -> int | None:
 def _backward_after(syntax: Syntax, call: ast.Call) -> int | None:
     """Return the line of the pass that follows a call, if the update follows the pass and nothing was computed before the call.
 
-    The gradients must have been cleared in between: else the call clips those of the step before.
+    The gradients must have been cleared in between: otherwise the call clips the gradients of the step before.
     """
     for before, after in around(syntax, call):
         passing, stepping = order(after, "backward"), order(after, "step")

@@ -88,7 +88,7 @@ from ..wording import first_line, listed
 CODE: Final = "not-in-optimizer"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
 STEPS: Final = 2
-"""Smallest number of steps with an optimizer's update, and of layers of one line that were each used in one step only."""
+"""Smallest number of steps with an optimizer's update, and of layers of one line that were used in only one step each."""
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
@@ -146,7 +146,7 @@ def _contains(attribute: Unregistered, name: str) -> bool:
 
 
 def _made_anew(syntax: Syntax, lines: list[int | None]) -> Iterator[model.Finding]:
-    """Yield a finding for each of these lines that makes a layer, of which each was used in one step only."""
+    """Yield a finding for each of these lines that makes layers, if each layer was used in only one step."""
     classes = module_classes(syntax)
     for line, count in Counter(lines).items():
         if line is None or count < STEPS:

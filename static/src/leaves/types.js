@@ -107,10 +107,10 @@
  *
  * @typedef {object} MapNumbers                   the numbers of a map in several passes: a row for each pass
  * @property {string[]} boxes
- * @property {[number, number][]} links           indexes of the boxes at the ends
+ * @property {[number, number][]} links           indices of the boxes at the ends
  * @property {string[]} leaves                    nodes
  * @property {number[]} passes
- * @property {(Scalar | null)[][]} arrives        norms at the boxes, as are the next two
+ * @property {(Scalar | null)[][]} arrives        norms at the boxes, like `passed_on` and `parameters`
  * @property {(Scalar | null)[][]} passed_on
  * @property {(Scalar | null)[][]} parameters
  * @property {(MapSeries | null)[][]} series
