@@ -33,7 +33,10 @@ _CONDITIONS: Final = "`grad > 1e3` (or `>=`, `<`, `<=`, `=`), `nan`, `inf`, `zer
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text in lower case that a name, class, call, module or line contains. A number also matches its line."""
+    """A text in lower case that a name, class, call or module contains; otherwise, that a line of the program contains.
+
+    A number also matches its line.
+    """
 
     text: str
 

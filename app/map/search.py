@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -97,8 +98,9 @@ class _Matcher:
                 found += [_Reason("parameter", nodes & leaves), _Reason("name", nodes & ~leaves)]
             else:
                 found.append(_Reason(field, nodes))
-        lines = [number for number, line in enumerate(self._program.splitlines(), 1) if text in line.lower()]
-        lines.append(index_in(text))
+        lines = [index_in(text)]
+        if not any(reason.nodes.any() for reason in found if reason.field != "id"):
+            lines += [number for number, line in enumerate(self._program.splitlines(), 1) if text in line.lower()]
         most = max(int(graph.line.max(initial=0)), *lines, 0)
         marked: Bools = np.zeros(most + 2, bool)  # the last entry is for nodes without a line
         marked[[line for line in lines if line > 0]] = True
@@ -133,23 +135,27 @@ class _Hits:
 
     def all(self) -> list[model.SearchHit]:
         """Return the hits."""
-        return [self._hit(node, list(fields)) for node, *fields in zip(self._nodes, *self._fields, strict=True)]
+        graph, nodes = self._tree.graph, self._nodes
+        positions = self._shown_at[nodes]
+        shown = self._tree.order.nodes[positions] if len(self._tree.order.nodes) else positions
+        columns = (graph.kind[nodes], graph.line[nodes], graph.parameter[nodes], positions, shown)
+        rows = zip(nodes, *(column.tolist() for column in columns), zip(*self._fields, strict=True), strict=True)
+        return [self._hit(*row) for row in rows]
 
-    def _hit(self, node: int, fields: list[model.SearchField]) -> model.SearchHit:
-        graph = self._tree.graph
-        position = int(self._shown_at[node])
-        line, parameter = int(graph.line[node]), int(graph.parameter[node])
+    def _hit(
+        self, node: int, kind: int, line: int, parameter: int, position: int, shown: int, fields: Sequence[model.SearchField]
+    ) -> model.SearchHit:
         norm = self._states.norm(node) if self._states is not None else None
         return model.SearchHit(
             node=f"n{node}",
-            kind=("op", "leaf", "constant")[int(graph.kind[node])],
+            kind=("op", "leaf", "constant")[kind],
             name=self._text("name", node),
             op=self._text("op", node) or "",
             line=line if line >= 0 else None,
             parameter=f"p{parameter}" if parameter >= 0 else None,
             matches=[model.SearchMatch(field, self._text(field, node)) for field in fields],
             way=[group.id for group in self._tree.way_to(position)[1:-1]] if position >= 0 else [],
-            reveal=f"n{int(self._tree.order.nodes[position])}" if position >= 0 else None,
+            reveal=f"n{shown}" if position >= 0 else None,
             norm=None if norm is None else json_number(norm),
         )
 

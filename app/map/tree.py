@@ -56,6 +56,12 @@ class Group:
         """The number of operations."""
         return self.end - self.start
 
+    def turn_at(self, position: int) -> int:
+        """Return the index of the turn at a position of a loop or repetition."""
+        assert self.turns is not None
+        found = np.searchsorted(self.turns, self.turns.dtype.type(position), "right")  # another type would copy the array
+        return max(int(found) - 1, 0)
+
     @property
     def scope(self) -> Group:
         """The group whose id is the beginning of the children's ids. For a part, it is the nearest group that is not a part.
@@ -297,8 +303,7 @@ class GroupTree:
         while way[-1].kind != "op":
             group = way[-1]
             if group.turns is not None:
-                index = int(np.searchsorted(group.turns, position, "right")) - 1
-                way.append(self.turn(group, max(index, 0)))
+                way.append(self.turn(group, group.turn_at(position)))
             else:
                 way.append(next(child for child in self.children(group) if child.start <= position < child.end))
         return way

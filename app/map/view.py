@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Final
 
-import numpy as np
-
 from .tree import Group, GroupTree
 
 MOST_BOXES: Final = 150
@@ -95,8 +93,7 @@ class View:
                 self._open.add(inner)
             around = inner.parent
             if around is not None and around.turns is not None:
-                index = int(np.searchsorted(around.turns, inner.start, "right")) - 1
-                self._shown.setdefault(around, set()).add(index)
+                self._shown.setdefault(around, set()).add(around.turn_at(inner.start))
 
     def _boxes_in(self, group: Group) -> Iterable[ShownBox]:
         for child in self._children(group):

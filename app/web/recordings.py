@@ -132,9 +132,10 @@ async def search_graph(
         str,
         Query(
             max_length=LONGEST_QUERY,
-            description="Terms, separated by spaces, all of which a node must meet. A text is found in names, operations, "
-            "modules and lines; `line 12`, `n57` and `p3` name a line, a node and a parameter. Conditions: `grad > 1e3` (or "
-            "`>=`, `<`, `<=`, `=`), `nan`, `inf`, `zero` and `unused`. Put a text with spaces in quotation marks.",
+            description="Terms, separated by spaces, all of which a node must meet. A text is found in names, operations "
+            "and modules, and otherwise in the lines of the program; `line 12`, `n57` and `p3` name a line, a node and a "
+            "parameter. Conditions: `grad > 1e3` (or `>=`, `<`, `<=`, `=`), `nan`, `inf`, `zero` and `unused`. Put a text "
+            "with spaces in quotation marks.",
         ),
     ],
     limit: Annotated[int, Query(ge=1, le=MOST_HITS, description="Number of hits to return. All are counted.")] = 100,

@@ -122,6 +122,14 @@ def test_lines_nodes_and_parameters_are_found_by_number() -> None:
     assert [hit.parameter for hit in search(recording, 0, "p1").hits if hit.matches[0].field == "id"] == ["p1"]
 
 
+def test_the_text_of_a_line_counts_only_where_no_node_has_the_text() -> None:
+    recording = recording_of("y = (x * 2).softmax(0).sum()\nz = y.exp()\nz.backward()\n")
+    assert [hit.op for hit in search(recording, 0, "softmax").hits] == ["SoftmaxBackward0"]
+    line = ["SumBackward0", "SoftmaxBackward0", "MulBackward0"]
+    for query in (".softmax(0)", "softmax(", "x * 2"):
+        assert [hit.op for hit in search(recording, 0, f'"{query}"').hits if hit.kind == "op"] == line, query
+
+
 def test_all_terms_must_match() -> None:
     recording = recording_of(PROGRAMS["transformer"])
     both = search(recording, 0, "h.3 addmm")
