@@ -823,7 +823,10 @@ class Run(Struct, frozen=True):
 
 
 class RunHeading(Struct, frozen=True):
-    """A run as an entry in the list of its owner's runs. ``steps`` is their count."""
+    """A run as an entry in the list of its owner's runs. ``steps`` is their count.
+
+    When the store is full, an owner's runs that are not ``pinned`` are deleted before the pinned ones.
+    """
 
     id: str
     status: Status
@@ -833,6 +836,7 @@ class RunHeading(Struct, frozen=True):
     duration_ms: float | None
     steps: int
     links: dict[str, str]
+    pinned: bool = False
 
 
 class Limits(Struct, frozen=True):

@@ -7,6 +7,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from msgspec import structs
@@ -156,10 +157,10 @@ class Archive:
             log.info("Deleted %d runs, because the store was full.", len(deleted))
         return self.bytes < self._limits.store_bytes
 
-    async def rename(self, recorded: RecordedRun, title: str | None) -> None:
-        """Set the title of a run. Raises :class:`StoreFull`."""
-        await self._write(self._store.rename, recorded.id, title)
-        recorded.new = structs.replace(recorded.new, title=title)
+    async def mark(self, recorded: RecordedRun, *, title: str | None, pinned: bool) -> None:
+        """Set the title of a run, and whether it is pinned. Raises :class:`StoreFull`."""
+        await self._write(partial(self._store.mark, recorded.id, title=title, pinned=pinned))
+        recorded.new = structs.replace(recorded.new, title=title, pinned=pinned)
 
     async def delete(self, id: str) -> None:
         """Delete a run and its recording."""

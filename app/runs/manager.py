@@ -294,14 +294,16 @@ class Runs:
             recorded.kept = False
         recorded.cancelled.set()
 
-    async def rename(self, id: str, owner: str | None, title: str) -> RecordedRun:
-        """Give a run a title; an empty one stands for the title from its program.
+    async def mark(self, id: str, owner: str | None, *, title: str | None = None, pinned: bool | None = None) -> RecordedRun:
+        """Give a run a title, pin it, or unpin it. An empty title stands for the title from its program.
 
         Raises :class:`NotFound`, :class:`NotAllowed` or :class:`StoreFull`.
         """
-        recorded = await self.own(id, owner, "rename")
+        recorded = await self.own(id, owner, "rename or pin")
         await self._archive.flush(recorded)  # a live run that is not stored yet
-        await self._archive.rename(recorded, cleaned(title) or None)
+        new = recorded.new
+        title = new.title if title is None else cleaned(title) or None
+        await self._archive.mark(recorded, title=title, pinned=new.pinned if pinned is None else pinned)
         return recorded
 
     async def delete(self, id: str, owner: str | None) -> None:

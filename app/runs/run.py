@@ -155,6 +155,7 @@ class RecordedRun:
             duration_ms,
             self.counts[2],
             dict(links),
+            new.pinned,
         )
 
     def outcome(self, status: model.Status) -> Outcome:
@@ -187,6 +188,7 @@ class StoredRun(RecordedRun):
             expires=stored.expires,
             fingerprint=stored.fingerprint,
             title=stored.title,
+            pinned=stored.pinned,
         )
         super().__init__(new, log, limits)
         self.stored = stored

@@ -35,6 +35,7 @@ runs = Table(
     Column("fingerprint", String(64)),
     Column("address", String(32)),  # a keyed digest
     Column("title", String(80)),  # null unless the owner chose one
+    Column("pinned", Integer, nullable=False, server_default="0"),  # 1 if a full store deletes the owner's other runs first
     Index("runs_by_owner", "owner", "created", "number"),
     Index("runs_by_expiry", "expires"),
     sqlite_autoincrement=True,  # a number is never reused, because events of a deleted run may still be written

@@ -23,8 +23,8 @@ ADDRESS_SHARES: Final = 8
 def leaving(connection: Connection, excess: int, exempt: Collection[str]) -> list[int]:
     """Return the numbers of runs that free ``excess`` bytes, or as many bytes as possible.
 
-    The oldest run of the largest session at the address with the largest share goes first. Runs in progress, and those of the
-    owners in ``exempt``, stay.
+    The oldest run of the largest session at the address with the largest share goes first. A session's pinned runs follow its
+    other ones: nobody gets a larger share by pinning. Runs in progress, and those of the owners in ``exempt``, stay.
     """
     sizes: defaultdict[str, dict[str, int]] = defaultdict(dict)
     for row in connection.execute(_sizes(exempt)):
@@ -63,9 +63,9 @@ def _sizes(exempt: Collection[str]) -> Select[Any]:
 
 
 def _runs(place: str, owner: str) -> Select[Any]:
-    """Select the runs of a session at an address, oldest first."""
+    """Select the runs of a session at an address, oldest first, the pinned ones at the end."""
     return (
         select(runs.c.number, runs.c.recording_bytes)
         .where(runs.c.status.in_(model.FINAL), runs.c.owner == owner, func.coalesce(runs.c.address, runs.c.owner) == place)
-        .order_by(runs.c.created, runs.c.number)
+        .order_by(runs.c.pinned, runs.c.created, runs.c.number)
     )

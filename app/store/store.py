@@ -54,6 +54,7 @@ class NewRun(Struct, frozen=True, kw_only=True):
     """Digest of the address that it was started from, ``None`` if that is unknown."""
     title: str | None = None
     """The title that the owner chose, ``None`` for one from the program."""
+    pinned: bool = False
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -95,6 +96,7 @@ class RunRow(Struct, frozen=True, kw_only=True):
     fingerprint: str | None
     findings_omitted: list[str]
     title: str | None = None
+    pinned: bool = False
 
 
 class Written(Struct, frozen=True):
@@ -275,9 +277,9 @@ class Store:
         with self._engine.connect() as connection:
             return [run for row in connection.execute(query) if (run := _stored_if_readable(row)) is not None]
 
-    def rename(self, id: str, title: str | None) -> bool:
-        """Set the title of a run, and return whether the run exists. Raises :class:`StoreFull` if the disk is full."""
-        query = update(runs).where(runs.c.id == id).values(title=title)
+    def mark(self, id: str, *, title: str | None, pinned: bool) -> bool:
+        """Set what the owner of a run decides, and return whether the run exists. Raises :class:`StoreFull` on a full disk."""
+        query = update(runs).where(runs.c.id == id).values(title=title, pinned=int(pinned))
         try:
             with self._writing, self._engine.begin() as connection:
                 return connection.execute(query).rowcount > 0
@@ -393,6 +395,7 @@ def _new(run: NewRun) -> dict[str, Any]:
         "fingerprint": run.fingerprint,
         "address": run.address,
         "title": run.title,
+        "pinned": int(run.pinned),
     }
 
 
@@ -461,4 +464,5 @@ def _decoded(row: Row[Any]) -> RunRow:
         fingerprint=row.fingerprint,
         findings_omitted=[] if row.findings_omitted is None else _codes.decode(row.findings_omitted),
         title=row.title,
+        pinned=bool(row.pinned),
     )

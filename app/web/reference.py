@@ -195,16 +195,22 @@ POST_RUN: Final[dict[str, Any]] = {
     },
 }
 
-_RENAMING: Final[dict[str, Any]] = {
-    "title": "Renaming",
+_CHANGE: Final[dict[str, Any]] = {
+    "title": "RunChange",
     "type": "object",
-    "required": ["title"],
+    "minProperties": 1,
     "additionalProperties": False,
-    "properties": {"title": {"type": "string", "description": "The new title; empty for the title from the program."}},
+    "properties": {
+        "title": {"type": "string", "description": "The new title; empty for the title from the program."},
+        "pinned": {
+            "type": "boolean",
+            "description": "Whether a full store deletes the owner's other runs first. A pinned run expires like any other.",
+        },
+    },
 }
 
-RENAME_RUN: Final[dict[str, Any]] = returns(model.RunHeading, "The renamed run.", 403, 404, 507) | {
-    "openapi_extra": {"requestBody": {"required": True, "content": {"application/json": {"schema": _RENAMING}}}}
+CHANGE_RUN: Final[dict[str, Any]] = returns(model.RunHeading, "The changed run.", 403, 404, 507) | {
+    "openapi_extra": {"requestBody": {"required": True, "content": {"application/json": {"schema": _CHANGE}}}}
 }
 
 _EVENT: Final = {

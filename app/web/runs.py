@@ -34,7 +34,7 @@ GRACE_SECONDS: Final = 2.0
 """Seconds that a POST waits beyond a run's time limit, so that it can return a run that was stopped there."""
 LIGHT_BODY: Final = 200_000
 """Largest body in bytes whose fingerprint is computed on the event loop."""
-RENAMING_BYTES: Final = 2_000
+CHANGE_BYTES: Final = 2_000
 """Largest body in bytes that renames a run."""
 LOOK: Final = ("theme", "direction")
 """Picture options that a POST accepts as query parameters."""
@@ -210,26 +210,30 @@ async def read_run(request: Request, id: str) -> Response:
     return answer
 
 
-class Renaming(Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of a request that renames a run. An empty title stands for the title from its program."""
+class RunChange(Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of a request that renames, pins or unpins a run. An empty title stands for the title from its program."""
 
-    title: str
-
-
-_renaming = msgspec.json.Decoder(Renaming)
+    title: str | None = None
+    pinned: bool | None = None
 
 
-@router.patch("/runs/{id}", **reference.RENAME_RUN)
-async def rename_run(request: Request, id: str) -> Response:
-    """Give one of the caller's runs another title."""
+_change = msgspec.json.Decoder(RunChange)
+
+
+@router.patch("/runs/{id}", **reference.CHANGE_RUN)
+async def change_run(request: Request, id: str) -> Response:
+    """Give one of the caller's runs another title, or pin it. In a full store, an owner's pinned runs are deleted last."""
     service, root = service_of(request), root_of(request)
     require_json(request)
-    body = await read_body(request, RENAMING_BYTES)
+    body = await read_body(request, CHANGE_BYTES)
     try:
-        title = _renaming.decode(body).title
+        change = _change.decode(body)
     except msgspec.DecodeError:
-        raise InvalidInput('Send the title as JSON, such as {"title": "Fit a line"}.', where="title") from None
-    recorded = await service.runs.rename(id, service.owners.identify(request), title)
+        change = RunChange()
+    if change == RunChange():
+        raise InvalidInput('Send a title, or whether the run is pinned, as JSON: {"title": "Fit a line", "pinned": true}.')
+    owner = service.owners.identify(request)
+    recorded = await service.runs.mark(id, owner, title=change.title, pinned=change.pinned)
     service.answers.drop(lambda key: key[0] == id)
     return responses.json(recorded.heading(run_links(root, id)))
 

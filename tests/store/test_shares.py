@@ -58,6 +58,16 @@ def test_the_oldest_runs_of_the_largest_session_are_deleted_first(store: Store) 
     assert sorted(left(store, 40 * KB)) == ["big 4", *small]
 
 
+def test_the_pinned_runs_of_a_session_are_deleted_last_and_give_it_no_larger_share(store: Store) -> None:
+    for index in range(5):
+        put(store, f"big {index}", "big", 20 * KB)
+    put(store, "small", "small", 20 * KB)
+    for index in range(4):
+        assert store.mark(f"big {index}", title=None, pinned=True)
+    assert left(store, 80 * KB) == ["big 1", "big 2", "big 3", "small"]
+    assert left(store, 40 * KB) == ["big 3", "small"]
+
+
 def test_sessions_of_equal_size_lose_equally_many_runs(store: Store) -> None:
     for index in range(4):
         for owner in ("anna", "ben"):

@@ -200,7 +200,11 @@ async def test_a_run_is_titled_by_its_first_comment_its_file_or_its_owner(serve:
         assert renamed.status_code == 200
         assert (len(renamed.json()["title"]), renamed.json()["title"][:10]) == (80, "Fit a line")
         assert (await client.get(address)).json()["title"] == renamed.json()["title"]
-        for body in ('{"title": 3}', "{}", "x"):
+        pinned = await client.patch(address, json={"pinned": True})
+        assert (pinned.json()["pinned"], pinned.json()["title"]) == (True, renamed.json()["title"])
+        assert [each["pinned"] for each in (await client.get(RUNS)).json()["runs"] if each["id"] == run["id"]] == [True]
+        assert (await client.patch(address, json={"pinned": False})).json()["pinned"] is False
+        for body in ('{"title": 3}', "{}", '{"pinned": "yes"}', '{"owner": "me"}', "x"):
             answer = await client.patch(address, content=body, headers={"Content-Type": "application/json"})
             assert answer.status_code == 422
         async with client_of(client._transport.app) as stranger:  # type: ignore[attr-defined]
