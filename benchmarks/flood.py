@@ -145,7 +145,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clients", type=int, default=CLIENTS, help=f"clients at the same time (default: {CLIENTS})")
     parser.add_argument("--seconds", type=float, default=SECONDS, help=f"duration of the flood (default: {SECONDS:g})")
-    parser.add_argument("--runs", type=int, default=RUNS, help=f"runs of which the memory is measured (default: {RUNS})")
+    parser.add_argument("--runs", type=int, default=RUNS, help=f"runs before the memory is measured (default: {RUNS})")
     chosen = parser.parse_args()
     ratio, right = 1.0, True
     print(machine())

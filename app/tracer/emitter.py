@@ -66,7 +66,7 @@ class Emitter:
         self._by_storage: dict[int, list[tuple[TableBuilder, int]]] = {}
         """The pending rows by storage, except those of the tables in ``_unsorted``."""
         self._unchecked: list[TableBuilder] = []
-        """The pending tables that have not been protected from the standing write yet (see :class:`Write`)."""
+        """The pending tables whose tensors were not copied yet for a standing write (see :class:`Write`)."""
         self._ids: set[int] = set()
         """The ids of the pending tensors."""
 

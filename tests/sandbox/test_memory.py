@@ -1,4 +1,4 @@
-"""All running programs together stay within one budget of memory: the largest one of the heaviest client is ended."""
+"""Running programs share a budget of memory. Above it, the largest program of the client that uses the most is ended."""
 
 from __future__ import annotations
 

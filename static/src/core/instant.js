@@ -1,6 +1,6 @@
 // The instant that the whole page shows: one step and phase of one pass. Deck, values in the editor, graph, inspector, findings and
 // address read it from the state, where it changes only together with the numbers that belong to it. Until these are loaded, the
-// instant that was asked for waits in `wanted`.
+// requested instant waits in `wanted`.
 
 import { lastPhase } from "./playhead.js";
 

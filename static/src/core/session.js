@@ -158,8 +158,8 @@ export function session(store, api, onrun) {
   }
 
   /**
-   * Return the selected node of a graph: the current one, if the graph has it. In another graph than the shown one this is the leaf
-   * of the same parameter, since ids do not carry over.
+   * Return the selected node of a graph: the current one, if the graph has it. If this is not the shown graph, return the leaf of
+   * the same parameter, because graphs do not share ids.
    *
    * @param {Graph} graph
    */
@@ -258,7 +258,7 @@ export function session(store, api, onrun) {
   }
 
   /**
-   * Move to an instant: at once if the loaded numbers have it, else when its numbers are loaded.
+   * Move to an instant: at once if its numbers are loaded, else when they are.
    *
    * @param {Partial<Instant>} move
    * @param {Partial<State>} [more]  other fields to set

@@ -103,7 +103,7 @@ export function stepCache(api, run, size) {
   /** Return whether the playhead is moving, so that it will probably move on. */
   const moving = () => performance.now() - moves < MOVING && moves - before < MOVING;
 
-  /** Fetch the missing steps of a stretch, from one on. @param {number} which @param {number} from */
+  /** Fetch the missing steps of a stretch, from a given step on. @param {number} which @param {number} from */
   function fetchStretch(which, from) {
     const answer = load(from, (which + 1) * length);
     requests.set(which, answer);

@@ -175,7 +175,7 @@ export function client(base) {
      * @param {string} id
      * @param {string} graph
      * @param {string} query
-     * @param {number | null} pass  whose gradients conditions refer to
+     * @param {number | null} pass  conditions refer to its gradients
      * @returns {Promise<GraphSearch>}
      */
     search: async (id, graph, query, pass) =>

@@ -333,7 +333,7 @@ state.watch(["run"], ({ run: recorded, edited }) => {
 state.watch(["run", "settled"], ({ run: recorded, settled }) => {
   if (!recorded || !settled || recorded.id === given.run?.id) return;
   address.enter(recorded);
-  document.querySelector(".tagline")?.remove(); // it is about the program of the first visit
+  document.querySelector(".tagline")?.remove(); // the tagline describes the program of the first visit
 });
 
 state.watch(["trouble"], ({ trouble }) => {

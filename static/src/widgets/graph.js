@@ -139,7 +139,7 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
     }
   }
 
-  /** Open or close the group of a map that an event is about. Return whether there is one. @param {Event} event */
+  /** Open or close the group of a map that an event occurred on. Return whether there is one. @param {Event} event */
   function turn(event) {
     const hit = /** @type {Element} */ (event.target).closest("[data-view]");
     if (!(hit instanceof SVGElement) || hit.dataset.view === undefined || hit === svg()) return false;

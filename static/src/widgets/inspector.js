@@ -17,7 +17,7 @@ import { amber, fact, part, product, remark, route, row, sum, table } from "./in
  * @property {string | null} formulaOf             title of the node whose backward formula created this one
  * @property {boolean} asking                      the saved tensors are loading
  * @property {boolean} reached                     the backward pass has reached the node at the playhead
- * @property {string} before                       why it has not reached it
+ * @property {string} before                       why the pass has not reached the node
  * @property {string | null} stopped               why a failed pass did not finish the node
  * @property {boolean} apart                       no backward pass reaches the graph
  * @property {boolean} root

@@ -238,7 +238,7 @@ export function models({ onmodule, onparameter, width }) {
      * Show the modules of a pass.
      *
      * @param {ModelRows} given
-     * @param {string} structure  rows that are open stay open while it is the same
+     * @param {string} structure  open rows stay open while the structure is the same
      */
     show(given, structure) {
       if (structure !== owner) {

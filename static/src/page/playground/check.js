@@ -18,7 +18,7 @@ const VERDICTS = {
   right: ["✓", "equal"],
   kink: ["✓", "between the two slopes of a kink"],
   defined: ["✓", "as PyTorch defines it here, which is not the slope"],
-  wrong: ["✗", "the slope is another one"],
+  wrong: ["✗", "differs from the slope"],
   unknown: ["?", "not finite here"],
 };
 

@@ -1,4 +1,4 @@
-// Handle the keyboard shortcuts from anywhere on the page but a field, and list them in the help.
+// Handle the keyboard shortcuts, except in fields, and list them in the help.
 
 import { SHORTCUTS, cap, shortcutOf } from "../../core/shortcuts.js";
 import { fill, find, h } from "../../leaves/dom.js";
@@ -6,8 +6,8 @@ import { fill, find, h } from "../../leaves/dom.js";
 /** @import {Action} from "../../core/shortcuts.js" */
 
 const FIELDS = "input, select, textarea, [contenteditable]"; // every key may be text
-const SCROLLED = "pre[tabindex], table, .scroll, .sheet"; // what scrolls has the keys that scroll
-const PRESSED = "button, a, summary, [role=button]"; // what is pressed has the space bar and Enter
+const SCROLLED = "pre[tabindex], table, .scroll, .sheet"; // these elements use the keys for scrolling
+const PRESSED = "button, a, summary, [role=button]"; // these elements use the space bar and Enter
 const SCROLLS = new Set([" ", "PageUp", "PageDown", "Home", "End", "ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight"]);
 
 /**
