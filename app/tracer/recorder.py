@@ -125,6 +125,7 @@ class Recorder:
             emitter=emitter, lines=lines, names=names, source=source, calls=calls, new_table=new_table, parameters=parameters,
             observer=step_observer, lifetimes=source.lifetimes,
         )  # fmt: skip
+        self._passes_over = steps.passes_over
         self._guard = guard = WriteGuard(
             changes=changes, writes=writes, lines=lines, calls=calls, steps=steps, emitter=emitter, passes=open_passes
         )
@@ -362,12 +363,13 @@ class Recorder:
         """Record a number that a statement binds or a loop yields, unless tensors must be checked. Return whether it is
         recorded.
         """
-        if self._shared or self._mode.paused or not self._parameter_names.isdisjoint(statement.names):
+        if self._shared or self._mode.paused or monotonic() >= self._emitter.next_due:
             return False
-        if monotonic() >= self._emitter.next_due:
-            return False
+        for name in statement.names:
+            if name in self._parameter_names:
+                return False
         if statement.kind == "target":
-            if not self.steps.passes_over(statement.loop):
+            if not self._passes_over(statement.loop):
                 return False
             self._frames.next_turn(statement.loop, self._running())
         elif statement.kind not in _BINDS or statement.targets:

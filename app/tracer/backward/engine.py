@@ -229,8 +229,10 @@ class PassRecorder:
         outer = self._open.outer()
         kind: PassKind = "implicit" if self._implicit else "nested" if outer else "backward" if accumulates else "grad"
         here = self._here(sys._getframe(3))
-        self._graphs.refresh_names(leaf for _, leaf in walk.leaves)
-        parameters = [self._steps.register(leaf) for _, leaf in walk.leaves]
+        parameters = self._steps.parameters.indexes_of(walk.leaves)
+        if -1 in parameters:
+            self._graphs.refresh_names()
+            parameters = [self._steps.register(leaf) for _, leaf in walk.leaves]
         leaves = {parameter: leaf for parameter, (_, leaf) in zip(parameters, walk.leaves, strict=True)}
         facts = PassFacts(
             index=self._steps.passes_begun,

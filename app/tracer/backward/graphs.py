@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from torch import Tensor
@@ -134,10 +134,9 @@ class Graphs:
         constants = (template.constant(walk, index) for index in range(len(template.constants)))
         return all(self._names.binding(constant)[0] is not None for constant in constants if isinstance(constant, Tensor))
 
-    def refresh_names(self, leaves: Iterable[Tensor]) -> None:
-        """Look up the names of the program's variables if any of these leaves is not a parameter yet."""
-        if any(leaf not in self._parameters for leaf in leaves):
-            self._names.refresh(self._scopes())
+    def refresh_names(self) -> None:
+        """Look up the names of the program's variables: a pass has reached a leaf that is not a parameter yet."""
+        self._names.refresh(self._scopes())
 
     def read_saved(self, walk: Walk, template: Template) -> tuple[list[Any], list[int]]:
         """Return the saved tensors of all nodes in order, and the indices of those that were read from a node.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
+from msgspec import Struct
 from torch import Tensor
 
 from ... import wire
@@ -24,8 +24,7 @@ from .overwritten import Overwritten, Position
 from .template import Template
 
 
-@dataclass(slots=True)
-class OpenPass:
+class OpenPass(Struct):
     """A pass that is running.
 
     ``values`` are snapshots of its leaves when it began, by parameter. ``saved`` are the saved tensors of all nodes; those at
@@ -73,7 +72,7 @@ class OpenPass:
         for parameter, (node, leaf) in zip(self.template.parameters, self.walk.leaves, strict=True):
             gradients = seen[node] or taken.get(node)
             gradient = gradients[0] if gradients else None
-            before = self._before_writes(node)
+            before = None if self.overwritten is None else self._before_writes(node)
             if gradient is not None and before is not None:
                 elements = before.tensor
                 found[parameter] = Contribution(
@@ -216,7 +215,15 @@ class OpenPass:
                 values.append(None)
                 continue
             out = call.out
-            values.append(out if type(out) is Tensor and grad_fn_of(out) is node else call.value(seq))
+            if type(out) is Tensor:
+                try:
+                    made = out.grad_fn
+                except RuntimeError:  # see `grad_fn_of`
+                    made = None
+                if made is node:
+                    values.append(out)
+                    continue
+            values.append(call.value(seq))
         for index, leaf in walk.leaves:
             values[index] = leaf
         values += [template.constant(walk, index) for index in range(len(template.constants))]

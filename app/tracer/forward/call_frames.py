@@ -19,6 +19,8 @@ from ..tensors.handles import next_sequence_nr
 
 MAX_DEPTH: Final = 64
 """Largest number of nested frames. Further frames, as in a deep recursion, are not recorded."""
+_LOOP: Final = wire.LOOP
+_TURN: Final = wire.TURN
 MAX_CHANGES: Final = 600_000
 """Number of changes between frames above which the older half is dropped. Their nodes are then recorded without a frame."""
 
@@ -101,8 +103,8 @@ class CallFrames:
     def next_turn(self, loop: int, owner: FrameType) -> None:
         """Begin the next turn of a loop that ``owner`` runs."""
         current = self._current
-        found = current.parent if current is not None and current.kind == wire.TURN else current
-        if found is None or found.loop != loop or found.owner != id(owner) or found.kind != wire.LOOP:
+        found = current.parent if current is not None and current.kind == _TURN else current
+        if found is None or found.loop != loop or found.owner != id(owner) or found.kind != _LOOP:
             found = self._innermost(loop, id(owner))
             if found is None:  # a loop of a generator, which ended with the loop over the generator
                 return

@@ -303,7 +303,8 @@ class Calls:
         self._returned.clear()
         for call in recent:
             if call.first < before:
-                call.drop_tensors()
+                call.out = None
+                call.arguments = ()
             else:
                 self._recent.append(call)
                 self._returned.update(id(part) for part in tensors_in(call.out))

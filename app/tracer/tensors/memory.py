@@ -32,8 +32,8 @@ class Write:
     def __init__(self, targets: Collection[Tensor], shared: Iterable[int] = (), *, standing: bool = False) -> None:
         self.targets = targets
         self.standing = standing
-        self.shared: set[int] = shared if standing and isinstance(shared, set) else set(shared)
-        self.storages: set[int] = self.shared if standing else set(self.shared)
+        storages: set[int] = shared if standing and isinstance(shared, set) else {*shared}
+        not_alone = storages if standing else {*storages}
         for target in targets:
             if type(target) not in PLAIN_TYPES and is_opaque(target):
                 continue
@@ -43,9 +43,11 @@ class Write:
                 alone = _uses(handle._cdata) == _OWN_USES and handle.resizable()  # otherwise NumPy may share the memory
             except (NotImplementedError, RuntimeError):  # no storage, or none on this device
                 key, alone = 0, False
-            self.storages.add(key)
+            storages.add(key)
             if not alone:
-                self.shared.add(key)
+                not_alone.add(key)
+        self.storages = storages
+        self.shared = not_alone
 
     def reaches(self, tensor: Tensor) -> bool:
         """Return whether the write changes elements of ``tensor``."""

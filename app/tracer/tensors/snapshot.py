@@ -145,8 +145,9 @@ def small_copy(tensor: Tensor) -> Tensor | None:
 
     Such a copy has the traits of the tensor, so it needs no :class:`Snapshot`, which takes three times as long.
     """
-    plain = type(tensor) is Tensor and not tensor.requires_grad and tensor.layout is torch.strided and tensor.is_cpu
-    if not plain or tensor.is_nested or tensor.is_quantized or tensor.numel() > SMALL or not is_unobserved():
+    if type(tensor) is not Tensor or tensor.requires_grad or tensor.numel() > SMALL or not is_unobserved():
+        return None
+    if tensor.layout is not torch.strided or not tensor.is_cpu or tensor.is_nested or tensor.is_quantized:
         return None
     return tensor.clone()
 

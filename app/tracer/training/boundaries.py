@@ -13,12 +13,12 @@ that iteration still belongs to the step, so the position is kept as a *border* 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
 from enum import Enum
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class PassPosition:
+
+class PassPosition(Struct, frozen=True):
     """The facts about a pass that decide which step it belongs to. ``loops`` are the loops around the call, innermost first."""
 
     index: int
@@ -42,16 +42,14 @@ class Action(Enum):
     """The parameter's gradient is computed again within the step."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """An action. ``before`` is the number of the first node of the next step, if the step ended before this event."""
 
     action: Action
     before: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StepEnd:
+class StepEnd(Struct, frozen=True):
     """The facts about a step that ends.
 
     ``main`` is the index of its main pass. ``loop`` is the loop whose iterations are steps, and ``iteration`` counts them

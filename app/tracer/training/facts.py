@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from torch import Tensor
 
 from ...model import PassKind
 from ..source.statements import LineContext
 
 
-@dataclass(slots=True)
-class PassFacts:
+class PassFacts(Struct):
     """A pass that begins.
 
     ``here`` is the line that calls it. ``leaves`` maps parameters to their leaves. ``first_number`` is the sequence number of

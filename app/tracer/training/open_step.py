@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from ... import wire
 from ..source.statements import LineContext
@@ -12,16 +12,14 @@ from .facts import PassFacts
 from .parameter_changes import ParameterChanges
 
 
-@dataclass(slots=True)
-class PendingRebind:
+class PendingRebind(Struct):
     """A name that was bound to another tensor, and a weak reference to that tensor."""
 
     row: wire.RebindRow
     value: WeakTensor
 
 
-@dataclass(slots=True)
-class OpenStep:
+class OpenStep(Struct):
     """The data of the current step: its passes, parameters, lines by phase, and the rows of its table."""
 
     table: TableBuilder

@@ -169,7 +169,7 @@ class Optimizers:
                 leaves = [leaf for group in optimizer.param_groups for leaf in group["params"]]
                 parameters = self._steps.parameters
                 self._stepped.add(optimizer)
-                reached = [parameters.index(leaf) for leaf in leaves if leaf in parameters]
+                reached = [index for index in parameters.indexes_of(enumerate(leaves)) if index >= 0]
                 self._steps.optimized(optimizer, reached, self._here())
                 if len(reached) < len(leaves):
                     self._count_unreached(optimizer, leaves)
@@ -225,11 +225,14 @@ class Optimizers:
 
 def _written_by(optimizer: torch.optim.Optimizer) -> Iterator[Tensor]:
     """Yield the tensors that an optimizer's step may write to: its parameters, their gradients, and its own state."""
+    states = optimizer.state
     for group in optimizer.param_groups:
         for leaf in group["params"]:
             yield leaf
-            if leaf.grad is not None:
-                yield leaf.grad
-            yield from (each for each in tensors_in(list(optimizer.state.get(leaf, {}).values())) if isinstance(each, Tensor))
+            if (grad := leaf.grad) is not None:
+                yield grad
+            if states and (state := states.get(leaf)):
+                yield from (each for each in tensors_in(list(state.values())) if isinstance(each, Tensor))
     for value in vars(optimizer).values():  # an optimizer of the program may keep state in attributes
-        yield from (each for each in tensors_in(value) if isinstance(each, Tensor))
+        if isinstance(value, Tensor | list | tuple):
+            yield from (each for each in tensors_in(value) if isinstance(each, Tensor))

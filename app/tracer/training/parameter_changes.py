@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from operator import sub
 from typing import Any
 
 import torch
+from msgspec import Struct
 from torch import Tensor
 
 from ... import wire
@@ -18,8 +19,7 @@ from ..tensors.table import TableBuilder
 from ..tensors.transforms import outside_transforms
 
 
-@dataclass(frozen=True, slots=True)
-class LeafValue:
+class LeafValue(Struct, frozen=True):
     """The value of a parameter at one moment: a snapshot for a row, and a copy of the elements if there are not too many."""
 
     snapshot: Snapshot
@@ -49,8 +49,7 @@ def leaf_value(leaf: Tensor, before: LeafValue | None, table: TableBuilder) -> L
     return LeafValue(Snapshot.of(traits, value, dense=is_dense(leaf)), elements, state)
 
 
-@dataclass(frozen=True, slots=True)
-class Contribution:
+class Contribution(Struct, frozen=True):
     """The gradient that a pass added to a leaf. ``row`` is the tensor or a snapshot of it, ready for a table.
 
     ``whole`` is true if the leaf's ``.grad`` has the same elements, ``stolen`` if it is the same tensor. ``overwritten`` is
@@ -69,11 +68,11 @@ class ParameterChanges:
 
     __slots__ = (
         "_accumulated",
-        "_before",
         "_contributed",
         "_leaf",
         "_table",
         "_whole",
+        "before",
         "contribution",
         "grad_after",
         "grad_before",
@@ -92,7 +91,8 @@ class ParameterChanges:
         self.contribution: Tensor | None = None
         self.taken = -1
         self.state: dict[str, int] = {}
-        self._before = value
+        self.before = value
+        """The value at the beginning of the step."""
         self._contributed = -1
         self._whole = False
         self._table = table
@@ -165,12 +165,14 @@ class ParameterChanges:
                 if isinstance(value, Tensor) or type(value) in (int, float)
             }
 
-    def row(self, parameter: int, name: str | None, leaf: Tensor | None, after: LeafValue | None) -> wire.ParameterRow:
+    def row(
+        self, parameter: int, name: str | None, leaf: Tensor | None, after: LeafValue, update: Tensor | None
+    ) -> wire.ParameterRow:
         """Return the row of the step's event.
 
-        ``leaf`` is the parameter at the end of the step, and ``after`` its value; both are ``None`` if the leaf has been freed.
+        ``leaf`` is the parameter at the end of the step, ``None`` if it has been freed. ``after`` is its value, and ``update``
+        the difference of that value from the one before.
         """
-        after = after or self._before
         return wire.ParameterRow(
             parameter=parameter,
             name=name,
@@ -182,18 +184,32 @@ class ParameterChanges:
             value_after=self.value if leaf is None else self._table.add_snapshot(leaf, after.snapshot),
             state=self.state,
             grad_used=self.grad_used,
-            update=self._table.add(_difference(after.elements, self._before.elements)),
+            update=self._table.add(update),
         )
 
 
-def _difference(after: Tensor | None, before: Tensor | None) -> Tensor | None:
-    """Return ``after - before``; ``None`` if there is no copy of the elements, or the shape or dtype has changed."""
-    if after is None or before is None or after.shape != before.shape or after.dtype != before.dtype:
-        return None
-    if after.dtype == torch.bool:
-        return None
+def differences(pairs: Sequence[tuple[LeafValue, LeafValue]]) -> list[Tensor | None]:
+    """Return the difference of each value from the one before, given as (after, before).
+
+    It is ``None`` if there is no copy of the elements, or the shape or dtype has changed.
+    """
+    found: list[Tensor | None] = [None] * len(pairs)
+    index: list[int] = []
+    ends: list[Tensor] = []
+    starts: list[Tensor] = []
+    for at, (after, before) in enumerate(pairs):
+        end, start = after.elements, before.elements
+        if end is None or start is None or end.shape != start.shape or end.dtype != start.dtype or end.dtype == torch.bool:
+            continue
+        index.append(at)
+        ends.append(end)
+        starts.append(start)
     with outside_transforms():
-        return after - before
+        for at, difference in zip(
+            index, torch._foreach_sub(ends, starts) if len(ends) > 1 else map(sub, ends, starts), strict=True
+        ):
+            found[at] = difference
+    return found
 
 
 Option = str | int | float | bool | list[float | None] | None

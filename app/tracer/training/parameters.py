@@ -63,6 +63,11 @@ class Parameters:
         """Return the index of a leaf's parameter. Raises ``KeyError`` for a leaf that has taken part in no pass."""
         return self._indexes[id(leaf)]
 
+    def indexes_of(self, leaves: Iterable[tuple[int, Tensor]]) -> list[int]:
+        """Return the indexes of the parameters of leaves, each given with its node; -1 for a leaf that is not one yet."""
+        indexes = self._indexes
+        return [indexes.get(id(leaf), -1) for _, leaf in leaves]
+
     def add(self, leaf: Tensor) -> int:
         """Register a leaf, emit it, and return its index."""
         index = len(self._names_of)
@@ -150,8 +155,9 @@ class Parameters:
         if not self._indexes:
             return False
         indexes, storages, gradients = self._indexes, self._storages, self._gradients or self._by_gradient()
-        if any(key in storages or key in gradients for key in write.storages):
-            return True
+        for key in write.storages:
+            if key in storages or key in gradients:
+                return True
         return not indexes.keys().isdisjoint(map(id, write.targets))
 
     def have_memory(self, target: Tensor, key: int) -> bool:
@@ -202,8 +208,10 @@ class Parameters:
     def value(self, index: int, table: TableBuilder) -> LeafValue | None:
         """Return the current value of a parameter, read anew if it was written to; ``None`` if it has been freed."""
         leaf = self.leaf(index)
-        if leaf is None:
-            return None
+        return None if leaf is None else self.value_of(index, leaf, table)
+
+    def value_of(self, index: int, leaf: Tensor, table: TableBuilder) -> LeafValue:
+        """Return the current value of a parameter whose leaf is known, read anew if it was written to."""
         value = self._values[index] = leaf_value(leaf, self._values.get(index), table)
         return value
 

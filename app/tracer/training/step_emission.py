@@ -11,6 +11,7 @@ from ..source.lines import LineValues
 from ..tensors.snapshot import is_leaf
 from .boundaries import StepEnd
 from .open_step import OpenStep
+from .parameter_changes import differences
 from .parameters import Parameters
 
 
@@ -29,11 +30,12 @@ class StepEmission:
         loss_line = step.loss_line.get(main.index, -1)
         iteration = (self._source.loops[end.loop].head, end.iteration) if end.loop is not None else None
         rebinds, registered = self._rebinds(step), self._parameters  # first: a rebind may replace a parameter's leaf
+        changed = sorted(step.parameters.items())
+        after = [registered.value(parameter, step.table) or changes.before for parameter, changes in changed]
+        updates = differences([(value, changes.before) for value, (_, changes) in zip(after, changed, strict=True)])
         parameters = [
-            changes.row(
-                parameter, registered.name(parameter), registered.leaf(parameter), registered.value(parameter, step.table)
-            )
-            for parameter, changes in sorted(step.parameters.items())
+            changes.row(parameter, registered.name(parameter), registered.leaf(parameter), value, update)
+            for (parameter, changes), value, update in zip(changed, after, updates, strict=True)
         ]
         losses = {
             facts.name: step.loss_row[facts.index]

@@ -80,6 +80,8 @@ class Steps:
         self._lifetimes = lifetimes
         self._emission = StepEmission(emitter=emitter, lines=lines, source=source, parameters=parameters)
         self._boundaries = StepBoundaries(source.loops_with_passes, self._have_optimizer)
+        self.passes_over = self._boundaries.passes_over
+        """Record an iteration that begins, if no pass of the step is in its loop; else return ``False`` and do nothing."""
         self._step = OpenStep(new_table())
         self._ended = 0
         self._begun = 0
@@ -171,8 +173,7 @@ class Steps:
         values = {}
         for parameter, leaf in facts.leaves.items():
             self.parameters.keep(parameter, leaf)
-            now = self.parameters.value(parameter, step.table)
-            assert now is not None  # the pass keeps its leaves alive
+            now = self.parameters.value_of(parameter, leaf, step.table)
             values[parameter] = now.snapshot
             changes = step.parameters.get(parameter)
             if changes is None:
@@ -295,10 +296,6 @@ class Steps:
         """Record that a loop begins, with its number of iterations if known."""
         if self._boundaries.enter_loop(loop, length, next_sequence_nr()).action is Action.BORDER:
             self._lines.assign_to_step()
-
-    def passes_over(self, loop: int) -> bool:
-        """Record an iteration that begins, if no pass of the step is in its loop; else return ``False`` and do nothing."""
-        return self._boundaries.passes_over(loop)
 
     def next_iteration(self, loop: int) -> None:
         """Record that an iteration of a loop begins."""

@@ -202,6 +202,8 @@ class Updates(ForwardObserver):
 
     def cleared(self, leaves: Sequence[Tensor]) -> None:
         """Report that the gradients of these leaves were set to ``None``, as ``zero_grad`` does."""
+        if not self._steps.has_passes:  # nothing has accumulated into them since the last step
+            return
         try:
             here = self._here()
             for leaf in leaves:
