@@ -53,6 +53,26 @@ const noTransitions = {
   },
 };
 
+// The language support for Python needs three small functions of the completion library. The library itself is loaded with the
+// editor's first use, and would otherwise be part of the first download.
+const lateCompletion = {
+  name: "late-completion",
+  /** @param {import("esbuild").PluginBuild} build */
+  setup(build) {
+    build.onResolve({ filter: /^@codemirror\/autocomplete$/ }, ({ path, importer }) =>
+      /lang-python/.test(importer) ? { path, namespace: "late" } : undefined,
+    );
+    build.onLoad({ filter: /.*/, namespace: "late" }, () => ({
+      contents: `export const ifNotIn = (nodes, source) => source;
+        export const snippetCompletion = (template, completion) => completion;
+        export const completeFromList = (options) => (context) => {
+          const word = context.matchBefore(/(?<![\\w.])\\w+$/);
+          return word && { from: word.from, options, validFor: /^\\w*$/ };
+        };`,
+    }));
+  },
+};
+
 const result = await build({
   entryPoints: entries,
   outdir: output,
@@ -66,7 +86,7 @@ const result = await build({
   minify: true,
   metafile: true,
   legalComments: "linked",
-  plugins: [dataFiles, noTransitions],
+  plugins: [dataFiles, noTransitions, lateCompletion],
   loader: { ".woff2": "file", ".svg": "file", ".png": "file" },
   logLevel: "warning",
 });

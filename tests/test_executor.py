@@ -10,6 +10,7 @@ import pytest
 from tapedeck import wire
 from tapedeck.executor import OwnProcess
 from tapedeck.model import Limits
+from tapedeck.sandbox.exhaustion import with_limit_status
 from tapedeck.sandbox.follow import describe_exit
 
 pytestmark = pytest.mark.anyio
@@ -88,6 +89,17 @@ async def test_a_time_limit_stops_the_program(own: OwnProcess) -> None:
     own._wall_seconds = 0.3
     end, _ = await run(own, "while True: pass")
     assert end.status == "timed_out"
+
+
+def test_an_allocation_that_fails_is_explained_with_its_size_and_a_remedy() -> None:
+    raw = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 100000000000 bytes."
+    failed = wire.EndEvent("failed", wire.ProgramFailure("RuntimeError", raw, None, 2, raw), 1.0)
+    end = with_limit_status(failed, 1536 << 20)
+    assert end.failure
+    assert (end.status, end.failure.traceback) == ("out_of_memory", raw)
+    assert end.failure.message.startswith("The program requested 93.1 GiB at once; a run may use 1.5 GiB. Use smaller tensors")
+    unlimited = with_limit_status(failed, None)
+    assert (unlimited.status, unlimited.failure) == ("out_of_memory", failed.failure)
 
 
 @pytest.mark.parametrize(

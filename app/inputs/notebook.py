@@ -49,7 +49,7 @@ def convert(document: Any, most_bytes: int = SOURCE_BYTES) -> model.Program:
     >>> program = convert({"nbformat": 4, "cells": [
     ...     {"cell_type": "code", "source": "%matplotlib inline\\nx = 1"}, {"cell_type": "code", "source": ["x"]}]})
     >>> print(program.text)
-    pass  # %matplotlib inline
+    # %matplotlib inline
     x = 1
     <BLANKLINE>
     x
@@ -88,7 +88,7 @@ def plain_python(lines: list[str]) -> tuple[list[str], list[tuple[int, str]]]:
     Return the lines, and the 0-based line and the text of each replacement.
 
     >>> plain_python(["if verbose:", "    !ls", "files = !ls", "%time y = f(x)", "x?"])[0]
-    ['if verbose:', '    pass  # !ls', 'files = None  # !ls', 'y = f(x)  # %time', 'pass  # x?']
+    ['if verbose:', '    pass  # !ls', 'files = None  # !ls', 'y = f(x)  # %time', '# x?']
     >>> plain_python(["%%bash", "ls"])
     (['# %%bash', '# ls'], [(0, '%%bash')])
     """
@@ -126,7 +126,7 @@ def _replace(line: str) -> str | None:
     if text.startswith("%time") and (timed := text.removeprefix("%time")) != timed.lstrip() and timed.strip():
         return f"{indent}{timed.lstrip()}  # %time"
     if text[:1] in ("%", "!") or re.fullmatch(r"\?{1,2}[\w.*]+|[\w.*]+\?{1,2}", text):
-        return f"{indent}pass  # {text}"
+        return f"{indent}pass  # {text}" if indent else f"# {text}"  # a block needs a statement
     target, equals, command = text.partition("=")
     command = command.lstrip()
     if equals and command[:1] in ("%", "!") and re.fullmatch(r"[\w.,\s\[\]]+", target):

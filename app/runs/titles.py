@@ -6,7 +6,7 @@ from typing import Final
 
 LONGEST: Final = 80
 """Largest number of characters of a title."""
-_UNTITLED: Final = ("import ", "from ", "pass  #", "#!", "# -*-", "# %%", "#%%")
+_UNTITLED: Final = ("import ", "from ", "pass  #", "#!", "# -*-", "# %", "#%%", "# !")
 """Beginnings of lines that say nothing about a program."""
 
 

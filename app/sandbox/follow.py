@@ -14,11 +14,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import islice
 from typing import Final, Protocol
 
-import msgspec
-
 from .. import wire
 from ..errors import ProtocolError
 from ..model import Limits, Status
+from .exhaustion import with_limit_status
 
 _CHUNK: Final = 1 << 20
 _HEAVY_BYTES: Final = 1 << 17
@@ -96,7 +95,7 @@ async def follow(
                 undecoded = 0
                 for index, event in enumerate(events):
                     if isinstance(event, wire.EndEvent):
-                        yield [*events[:index], _with_limit_status(event)]
+                        yield [*events[:index], with_limit_status(event, limits.memory_bytes if job.confined else None)]
                         return
                 yield events
                 # Meanwhile, nobody reads the pipe, and the process waits as soon as the pipe is full.
@@ -146,27 +145,6 @@ class EventRate:
         earliest = now - BURST / EVENTS_PER_SECOND
         self._paid_until = max(self._paid_until, earliest) + events / EVENTS_PER_SECOND
         return max(0.0, self._paid_until - now)
-
-
-def _with_limit_status(end: wire.EndEvent) -> wire.EndEvent:
-    """Change the status ``failed`` to the status of a limit, if the exception shows that the program reached that limit."""
-    failure = end.failure
-    if failure is None or end.status != "failed":
-        return end
-    if failure.type.endswith("MemoryError") or any(text in failure.message for text in _OUT_OF_MEMORY):
-        if not failure.message:
-            failure = msgspec.structs.replace(failure, message=TOO_MUCH_MEMORY)
-        return msgspec.structs.replace(end, status="out_of_memory", failure=failure)
-    return end
-
-
-TOO_MUCH_MEMORY: Final = "The program requested more memory than a run may use."
-_OUT_OF_MEMORY: Final = (
-    "DefaultCPUAllocator: can't allocate memory",
-    "DefaultCPUAllocator: not enough memory",
-    "std::bad_alloc",
-)
-"""Texts of PyTorch's ``RuntimeError`` when an allocation fails (``c10/core/impl/alloc_cpu.cpp``)."""
 
 
 def describe_exit(status: int, peak_bytes: int, memory_bytes: int) -> tuple[Status, str]:

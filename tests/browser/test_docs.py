@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from playwright.sync_api import Page, expect
 
+from .test_layout import violations
+
 
 def test_the_reference_calls_the_api_and_shows_the_call_in_three_languages(page: Page) -> None:
     page.goto("/docs")
+    expect(page.locator("main#operations")).to_be_visible()
+    assert not violations(page)
     operation = page.locator(".opblock", has=page.locator("[data-path='/api/v1/limits']"))
     operation.locator(".opblock-summary-control").click()
     operation.locator(".execute").click()

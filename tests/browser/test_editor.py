@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
 
-from .programs import FIT, node, run
+from .programs import FAN_IN, FIT, node, run, run_another, value, write
+
+Look = Callable[[int, str], Page]
 
 SQUARE = "#code=import%20torch%0Aw%20%3D%20torch.tensor(3.%2C%20requires_grad%3DTrue)%0A(w%20*%20w).backward()"
 
@@ -42,7 +45,107 @@ def test_the_tab_and_the_exports_are_named_after_the_run(page: Page) -> None:
     expect(page).to_have_title("Tapedeck")
     run(page, f"# Fit: a line!\n{FIT}")
     expect(page).to_have_title("Fit: a line! · Tapedeck")
-    expect(page.locator("a[data-format=png]")).to_have_attribute("download", re.compile(r"^fit-a-line-step-\d\.png$"))
+    expect(page.locator("#export a[data-format=png]")).to_have_attribute("download", re.compile(r"^fit-a-line-step-\d\.png$"))
     page.locator("#file").set_input_files({"name": "my fit.py", "mimeType": "text/x-python", "buffer": FIT.encode()})
     expect(page).to_have_title("my fit.py · Tapedeck")
-    expect(page.locator("a[data-json]")).to_have_attribute("download", "my-fit.json")
+    expect(page.locator("#export a[data-json]")).to_have_attribute("download", "my-fit.json")
+
+
+CALLS = """\
+import torch
+
+def inner(a):
+    return a @ torch.ones(3, 3)
+
+def outer(a):
+    return inner(a)
+
+x = torch.tensor([0.1, 2.0], requires_grad=True)
+outer(x)
+"""
+
+
+def test_an_error_is_shown_with_the_calls_that_led_to_it_and_values_can_be_copied(page: Page) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto("/")
+    write(page, CALLS)
+    page.locator("#run").click()
+    calls = page.locator(".cm-below.error .calls li")
+    expect(calls).to_have_text(["called in outer, line 7: return inner(a)", "called by the program, line 10: outer(x)"])
+    marked = page.locator(".cm-line:has(.cm-caret)")
+    expect(marked).to_contain_text(["return a @ torch.ones(3, 3)", "return inner(a)", "outer(x)"])
+    calls.first.get_by_role("button").click()
+    expect(page.locator(".cm-editor")).to_be_visible()
+    value(page, 9).hover()
+    page.locator(".cm-line").nth(8).locator(".cm-copy").click()
+    expect(page.locator(".toast")).to_contain_text("Copied torch.tensor([0.1, 2.]")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == "torch.tensor([0.1, 2.], requires_grad=True)"
+
+
+def test_the_editor_finds_folds_completes_and_indents_wrapped_lines(look: Look) -> None:
+    page = look(1440, "light")
+    page.goto("/")
+    long = f"    total = {' + '.join(['m * 1.0'] * 20)}"
+    write(page, f"import torch\nimport torch.nn.functional as F\nm = torch.ones(2)\ndef f():\n{long}\n    return total\n")
+    wrapped = page.locator(".cm-line", has_text="total = ")
+    rows = wrapped.evaluate("""line => {
+        const range = document.createRange(), seen = new Map();
+        range.selectNodeContents(line);
+        for (const {left, top, width} of range.getClientRects())
+            if (width) seen.set(Math.round(top), Math.min(left, seen.get(Math.round(top)) ?? 1e9));
+        return [...seen.entries()].sort(([a], [b]) => a - b).map(([, left]) => left);
+    }""")
+    assert len(rows) > 1
+    assert rows[1] > rows[0]
+
+    page.keyboard.press("ControlOrMeta+End")
+    page.keyboard.type("F.cross")
+    offered = page.locator(".cm-tooltip-autocomplete li")
+    expect(offered.first).to_have_text("cross_entropy")
+    page.keyboard.press("Tab")
+    expect(page.locator(".cm-line").last).to_have_text("F.cross_entropy")
+    page.keyboard.press("Enter")
+    page.keyboard.type("tot")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Enter")
+    page.keyboard.type("torch.tensor(3.).backw")
+    expect(offered).to_have_text(["backward"])
+    page.keyboard.press("Enter")
+    expect(page.locator(".cm-line").last).to_be_empty()  # Enter starts a new line
+
+    page.keyboard.press("ControlOrMeta+f")
+    page.keyboard.type("total")
+    expect(page.locator(".cm-searchMatch")).to_have_count(2)
+    page.keyboard.press("Escape")
+    expect(page.locator(".cm-search")).to_have_count(0)
+
+    page.locator(".cm-fold.open").first.click()
+    expect(wrapped).to_have_count(0)
+    page.get_by_role("button", name="Unfold the folded lines").click()
+    expect(wrapped).to_have_count(1)
+
+
+def test_my_runs_are_searched_renamed_opened_and_deleted(page: Page) -> None:
+    page.goto("/")
+    run(page, f"# Fit one line\n{FIT}")
+    run_another(page, f"# Square\n{FAN_IN}")
+    page.get_by_role("button", name="My runs").click()
+    listed = page.get_by_role("dialog", name="My runs").locator("li")
+    expect(listed).to_have_count(2)
+    expect(listed.nth(0)).to_contain_text(re.compile("Square1 step · a moment ago · shown now"))
+    page.get_by_label("Search your runs").fill("fit LINE")
+    expect(listed).to_have_count(1)
+    page.get_by_role("button", name="Rename Fit one line").click()
+    page.get_by_label("New title").fill("Second try")
+    page.keyboard.press("Enter")
+    page.get_by_label("Search your runs").fill("second")
+    listed.get_by_role("button", name="Second try").first.click()
+    expect(page).to_have_title("Second try · Tapedeck")
+    expect(page.locator(".cm-content")).to_contain_text("for step in range(4)")
+    page.reload()
+    expect(page).to_have_title("Second try · Tapedeck")
+    page.get_by_role("button", name="My runs").click()
+    page.get_by_role("button", name="Delete Square").click()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    expect(listed).to_have_count(1)

@@ -13,7 +13,7 @@ from .conftest import THEMES, WIDTHS, Problems
 from .programs import FIT, LAST_SECTION, node, run
 
 Look = Callable[[int, str], Page]
-PAGES = ("/", "/examples", "/findings", "/docs", "/no-such-page")
+PAGES = ("/", "/examples", "/findings", "/guide/graph", "/docs", "/no-such-page")
 
 
 OUTSIDE = """() => [...document.querySelectorAll("body *")]
@@ -258,3 +258,59 @@ def test_reduced_motion_disables_transitions(page: Page) -> None:
     page.emulate_media(reduced_motion="reduce")
     page.goto("/")
     assert page.evaluate("getComputedStyle(document.querySelector('#canvas .shaft')).transitionDuration") == "0s"
+
+
+def test_panes_are_resized_hidden_and_remembered(look: Look) -> None:
+    page = look(1440, "light")
+    page.goto("/")
+    bar = page.get_by_role("separator", name="Width of the program")
+    editor, graph = page.locator("#program"), page.locator("#graph")
+    before, box = editor.bounding_box(), bar.bounding_box()
+    assert before
+    assert box
+    page.mouse.move(box["x"] + 4, 300)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 104, 300, steps=3)
+    page.mouse.up()
+    expect(bar).to_have_attribute("aria-valuenow", str(round(before["width"]) + 100))
+    bar.press("ArrowLeft")
+    expect(bar).to_have_attribute("aria-valuenow", str(round(before["width"]) + 76))
+    page.get_by_role("button", name="Hide the inspector").click()
+    page.reload()
+    expect(bar).to_have_attribute("aria-valuenow", str(round(before["width"]) + 76))
+    expect(page.locator("#inspected")).to_be_hidden()
+    assert not outside(page)
+    assert not violations(page)
+    page.get_by_role("button", name="Show the inspector").click()
+    expect(page.locator("#inspected")).to_be_visible()
+    bar.dblclick()
+    expect(bar).to_have_attribute("aria-valuenow", str(round(before["width"])))
+    page.set_viewport_size({"width": 2560, "height": 1300})
+    wide, middle = editor.bounding_box(), graph.bounding_box()
+    assert wide
+    assert middle
+    assert wide["width"] >= 600
+    assert middle["width"] >= 1000
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (720, 450)])  # a phone; a laptop at 200 %
+def test_a_small_screen_has_every_control(look: Look, width: int, height: int) -> None:
+    page = look(width, "light")
+    page.set_viewport_size({"width": width, "height": height})
+    page.goto("/")
+    page.get_by_role("button", name="Graph", exact=True).click()
+    expect(page.get_by_role("button", name="Graph", exact=True)).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#canvas .root")).to_be_in_viewport()
+    more = page.locator("#more summary")
+    more.scroll_into_view_if_needed()
+    more.click()
+    assert not outside(page)
+    assert not violations(page)
+    expect(page.locator("#more").get_by_role("link", name="SVG picture")).to_have_attribute("href", re.compile("graph.svg"))
+    page.get_by_role("button", name="Loss on the left").click()
+    expect(page).to_have_url(re.compile("direction=LR"))
+    for name in ("My runs", "Keyboard and help"):
+        more.click()
+        page.locator("#more").get_by_role("button", name=name).click()
+        expect(page.locator("dialog[open]")).to_be_visible()
+        page.locator("dialog[open]").get_by_role("button", name="Close").click()

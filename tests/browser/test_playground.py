@@ -119,7 +119,7 @@ def test_a_notebook_can_be_dropped_on_the_page(page: Page) -> None:
         content,
     )
     expect(page.locator(".cm-below.output")).to_have_text("tensor(12.)")
-    expect(page.locator(".cm-cell")).to_have_count(1)
+    expect(page.locator(".cm-cell")).to_have_attribute("data-cell", "cell 2")
     page.locator("#run").click()  # the editor's text is still a notebook
     expect(page.locator(".cm-below.output")).to_have_text("tensor(12.)")
 
@@ -218,7 +218,8 @@ def test_applying_the_fix_of_a_finding_removes_the_finding(page: Page) -> None:
     expect(finding.locator("del")).to_contain_text("m = m - learning_rate * m.grad")
     expect(finding.locator("ins").last).to_contain_text("m -= learning_rate * m.grad")
     finding.get_by_role("button", name="Apply fix and run").click()
-    expect(page.locator("#found li")).to_have_count(0)
+    expect(page.locator("#found li")).to_have_text(["✓Fixed: leaf-rebound"])
+    expect(page.locator("#found-summary")).to_have_text("nothing to report")
     expect(page.locator(".cm-content")).to_contain_text("with torch.no_grad():")
     expect(page.locator("#status")).to_contain_text("1 step")
     page.locator(".phase.update").click()

@@ -38,7 +38,7 @@ def test_a_notebook_of_format_3_is_read() -> None:
 def test_magics_and_shell_commands_become_comments_on_the_same_line_with_a_note() -> None:
     program = notebook.convert(cells("%matplotlib inline\nimport torch\n!pip install einops", "x = 1"))
     assert program.text.splitlines() == [
-        "pass  # %matplotlib inline", "import torch", "pass  # !pip install einops", "", "x = 1",
+        "# %matplotlib inline", "import torch", "# !pip install einops", "", "x = 1",
     ]  # fmt: skip
     assert program.notes == [
         {"code": "skipped-magic", "line": 1, "text": "%matplotlib inline"},
@@ -49,7 +49,7 @@ def test_magics_and_shell_commands_become_comments_on_the_same_line_with_a_note(
 def test_a_note_names_the_line_in_the_program_not_in_its_cell() -> None:
     program = notebook.convert(cells("x = 1\nx", "y = 2\n%who"))
     assert [note["line"] for note in program.notes] == [5]
-    assert program.text.splitlines()[4] == "pass  # %who"
+    assert program.text.splitlines()[4] == "# %who"
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_percent_and_exclamation_marks_that_are_python_are_kept(source: str) -> 
 def test_a_magic_is_distinguished_from_the_lines_of_a_long_string() -> None:
     program = notebook.convert(cells('%who\ntext = """\n%not a magic\n(\n"""\n!ls "(\nx = "%"'))
     assert program.text.splitlines() == [
-        "pass  # %who", 'text = """', "%not a magic", "(", '"""', 'pass  # !ls "(', 'x = "%"',
+        "# %who", 'text = """', "%not a magic", "(", '"""', '# !ls "(', 'x = "%"',
     ]  # fmt: skip
 
 
@@ -82,13 +82,13 @@ def test_a_cell_in_another_language_is_skipped() -> None:
 
 def test_a_timed_cell_still_runs() -> None:
     program = notebook.convert(cells("%%time\nloss = f()\n%matplotlib inline"))
-    assert program.text.splitlines() == ["# %%time", "loss = f()", "pass  # %matplotlib inline"]
+    assert program.text.splitlines() == ["# %%time", "loss = f()", "# %matplotlib inline"]
     assert [note["line"] for note in program.notes] == [1, 3]
 
 
 def test_cell_magics_after_one_another_are_all_read() -> None:
     program = notebook.convert(cells("%%time\n\n%%capture\nx = 1\n!ls"))
-    assert program.text.splitlines() == ["# %%time", "", "# %%capture", "x = 1", "pass  # !ls"]
+    assert program.text.splitlines() == ["# %%time", "", "# %%capture", "x = 1", "# !ls"]
     assert [note["line"] for note in program.notes] == [1, 3, 5]
     assert len(notebook.convert(cells("%%time\n" * 3_000)).cells) == 1
 
@@ -96,7 +96,7 @@ def test_cell_magics_after_one_another_are_all_read() -> None:
 def test_an_assignment_of_a_magic_may_have_any_target_and_no_comparison() -> None:
     text = notebook.convert(cells("a.b[0], c  =  !ls\nx == !y\n= !z\n%timeit x\n%time  x = 1")).text
     assert text.splitlines() == [
-        "a.b[0], c = None  # !ls", "x == !y", "= !z", "pass  # %timeit x", "x = 1  # %time",
+        "a.b[0], c = None  # !ls", "x == !y", "= !z", "# %timeit x", "x = 1  # %time",
     ]  # fmt: skip
 
 

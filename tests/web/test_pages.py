@@ -72,6 +72,26 @@ async def test_each_example_opens_with_its_own_recording(client: httpx.AsyncClie
     assert (await client.get("/?example=none", headers=HTML)).status_code == 404
 
 
+async def test_the_guide_has_no_dead_link(client: httpx.AsyncClient) -> None:
+    """Every link of the guide, of the page's tooltips included, leads to a page with its anchor."""
+    terms = (static_path().parent / "src" / "core" / "terms.js").read_text()
+    anchors = re.findall(r'^  "?([\w-]+)"?: "', terms, re.MULTILINE)
+    assert len(anchors) == 4
+    links = {f"/guide/graph#{anchor}" for anchor in anchors}
+    for path in ("/guide", "/guide/graph", "/guide/play", "/guide/how"):
+        text = (await client.get(path, headers=HTML)).text
+        links |= {unescape(link) for link in re.findall(r'<a href="(/[^"]*)"', text[text.index("<main") :])}
+    found: dict[str, str] = {}
+    for link in sorted(links):
+        path, _, anchor = link.partition("#")
+        if path not in found:
+            answer = await client.get(path, headers=HTML)
+            assert answer.status_code == 200, link
+            found[path] = answer.text
+        assert not anchor or f'id="{anchor}"' in found[path], link
+    assert (await client.get("/guide/none", headers=HTML)).status_code == 404
+
+
 async def test_the_page_contains_the_whole_state_for_the_script(client: httpx.AsyncClient) -> None:
     id = await start(client)
     state = state_of((await client.get(f"/r/{id}?step=1&node=n2", headers=HTML)).text)
@@ -147,7 +167,7 @@ async def test_code_quoted_in_a_finding_is_escaped(serve: Serve) -> None:
 async def test_every_page_has_a_strict_policy_with_its_own_nonce(client: httpx.AsyncClient) -> None:
     id = await start(client)
     nonces = set()
-    for path in ("/", f"/r/{id}", "/examples", "/findings", "/docs", "/nothing"):
+    for path in ("/", f"/r/{id}", "/examples", "/findings", "/guide", "/docs", "/nothing"):
         answer = await client.get(path, headers=HTML)
         policy = answer.headers["content-security-policy"]
         assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self' 'nonce-")
@@ -165,7 +185,7 @@ async def test_every_page_has_a_strict_policy_with_its_own_nonce(client: httpx.A
             r"\sstyle=|\son\w+=|<style", re.sub(r"<pre.*?</pre>|<script.*?</script>", "", answer.text, flags=re.DOTALL)
         )
         assert not re.search(r'(src|href)="(https?:)?//', answer.text)
-    assert len(nonces) == 6
+    assert len(nonces) == 7
 
 
 async def test_no_link_on_the_pages_is_broken(client: httpx.AsyncClient) -> None:

@@ -1,25 +1,29 @@
 // Compute what the editor shows beside each line: its value at the playhead, its phase, its error.
 
 import * as format from "../leaves/format.js";
+import { literal } from "../leaves/literal.js";
+import { frames } from "../leaves/traceback.js";
 import { PHASES } from "../leaves/types.js";
 import { atEnd, loopOf, reached } from "./playhead.js";
 import { nodeOf } from "./graph-queries.js";
 import { ranIn, shownPass } from "./state.js";
 
 /** @import {Phase, Run, Step, Tensor} from "../leaves/types.js" */
+/** @import {Frame} from "../leaves/traceback.js" */
 /** @import {State} from "./state.js" */
 
 /**
  * @typedef {object} Note
  * @property {string} text
  * @property {string} title                      the full text, as a tooltip
+ * @property {string | null} [literal]           Python that makes the value
  * @property {"" | "grad" | "param" | "off" | "before"} tone   off: not run yet; before: the value of an earlier step
  *
  * @typedef {object} Margin
  * @property {Map<number, Note>} notes
  * @property {Map<number, Phase>} active         lines of the phase at the playhead
  * @property {{line: number, columns: [number, number] | null} | null} selected
- * @property {{line: number, columns: [number, number] | null, type: string, message: string} | null} error
+ * @property {{line: number, columns: [number, number] | null, type: string, message: string, frames: Frame[]} | null} error    frames: the program's frames, the outermost first
  * @property {readonly number[]} found           lines with a pitfall
  */
 
@@ -52,12 +56,13 @@ export function margin(state) {
   all.found = pitfalls.flatMap(({ line }) => line ?? []);
   const source = run.program.split("\n");
   /** @type {Put} */
-  const put = (line, { text, tensor }, tone = "") => all.notes.set(line, note(text, tensor, tone, source[line - 1] ?? ""));
+  const put = (line, { text, tensor }, tone = "") =>
+    all.notes.set(line, { ...note(text, tensor, tone, source[line - 1] ?? ""), literal: tensor && literal(tensor) });
   if (step) inStep(state, run, step, all, put);
   else if (!run.steps) for (const recorded of run.lines) if (recorded.file === null) put(recorded.line, recorded);
   const error = run.error;
   if (error && error.file === null && error.line !== null && atEnd(state)) {
-    all.error = { line: error.line, columns: error.columns ?? null, type: error.type, message: error.message };
+    all.error = { line: error.line, columns: error.columns ?? null, type: error.type, message: error.message, frames: frames(error.traceback, run.program) };
     all.notes.delete(error.line);
   }
   if (step && !apart) for (const [line, own] of phases(step)) if (own === phase) all.active.set(line, own);
@@ -151,7 +156,7 @@ function gradients(state, step, all) {
     ? fit(one, run?.program.split("\n")[pass.line - 1] ?? "", `${only.name ?? only.id}.grad = `)
     : format.counted(filled.length, "gradient");
   const title = filled.map(({ id, name, grad_after }) => `${name ?? id}.grad = ${format.tensor(grad_after, 60)}`).join("\n");
-  all.notes.set(pass.line, { text, title, tone: "grad" });
+  all.notes.set(pass.line, { text, title, tone: "grad", literal: one && only.grad_after ? literal(only.grad_after) : null });
 }
 
 /** Make the note for a line's value. @param {string} text @param {Tensor | null} tensor @param {Note["tone"]} tone @param {string} source @returns {Note} */

@@ -5,17 +5,24 @@ import { ended } from "./state.js";
 
 /** @import {Client} from "../leaves/api.js" */
 /** @import {Run} from "../leaves/types.js" */
-/** @import {Busy, State} from "./state.js" */
+/** @import {Busy, State, Trouble} from "./state.js" */
 /** @import {Store} from "./store.js" */
 
 const WAIT = 1; // seconds that the POST of a run may take before the run is followed by its events
 const AGAIN = 250; // milliseconds between two requests for a run in progress
 
-/** Describe an exception for a person. @param {unknown} error */
-export const trouble = (error) =>
-  error instanceof Problem
-    ? { title: error.title, detail: error.message }
-    : { title: "Something went wrong on this page", detail: String(error) };
+const SLOW = 4000; // milliseconds after which a program is slow
+const GONE = 404; // status of an answer about a run that does not exist any more
+
+/** Describe an exception for a person. @param {unknown} error @returns {Trouble} */
+export function trouble(error) {
+  if (!(error instanceof Problem)) return { title: "Something went wrong on this page", detail: `${error}. Reload it; your program is kept.` };
+  const { status, title, message: detail, retryAfter } = error;
+  if (status === GONE && detail.startsWith("There is no such run")) {
+    return { title: "This run is gone", detail: "It was deleted or has expired. Your program is still here: run it to record it again.", retry: "new" };
+  }
+  return { title, detail, ...(retryAfter !== null || status === 0 ? { retry: retryAfter ?? 0 } : {}) };
+}
 
 /**
  * Return functions that run programs and open recordings.
@@ -43,6 +50,10 @@ export function runner(store, api, show) {
     let over = false;
     const events = new EventSource(api.events(begun.id));
     events.addEventListener("step", () => (news = true));
+    const slow = setTimeout(() => {
+      const now = store.get().busy;
+      if (now && !now.queue && mine === turn) store.set({ busy: { ...now, slow: true } });
+    }, SLOW);
     let progress = store.get().busy?.progress ?? { done: 0, of: null };
     events.addEventListener("progress", ({ data }) => (progress = JSON.parse(data)));
     /** @param {NonNullable<Busy["queue"]> | null} queue */
@@ -69,6 +80,7 @@ export function runner(store, api, show) {
       }
       return null;
     } finally {
+      clearTimeout(slow);
       events.close();
     }
   }

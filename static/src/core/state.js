@@ -33,7 +33,7 @@
  * @property {boolean} edited                     the text differs from the program that was run
  * @property {Busy | null} busy                   the program in progress
  * @property {boolean} settled                    the run's picture is loaded; until then an earlier one is shown
- * @property {{title: string, detail: string} | null} trouble    why the last request failed
+ * @property {Trouble | null} trouble             why the last request failed
  *
  * @property {import("./instant.js").Instant | null} wanted    the instant that is loading; null if it is shown
  * @property {number} at                          index of the step at the playhead
@@ -72,6 +72,11 @@
  */
 
 /**
+ * @typedef {object} Trouble
+ * @property {string} title
+ * @property {string} detail
+ * @property {number | "new"} [retry]             the program can be run again: after so many seconds, or as a new run
+ *
  * @typedef {"curves" | "loss" | "optimizer"} Tab
  * @typedef {1 | 2 | 4 | 0.5 | "steps"} Speed     multiple of the normal speed, or whole steps
  *
@@ -81,6 +86,7 @@
  * @property {{done: number, of: number | null}} progress     in steps
  * @property {{position: number, seconds: number} | null} [queue]    while the program waits for its turn
  * @property {boolean} [stopping]
+ * @property {boolean} [slow]                     it has run for a while
  *
  * @typedef {object} Picture
  * @property {string} svg

@@ -10,9 +10,10 @@ const retryDelay = (answer) => new Promise((go) => setTimeout(go, 1000 * Number(
 
 /** A failed request. `title` and `message` are meant for people. */
 export class Problem extends Error {
-  /** @param {number} status @param {string} title @param {string} detail */
-  constructor(status, title, detail) {
+  /** @param {number} status @param {string} title @param {string} detail @param {number | null} [retryAfter]  in seconds */
+  constructor(status, title, detail, retryAfter = null) {
     super(detail);
+    this.retryAfter = retryAfter;
     this.name = "Problem";
     this.status = status;
     this.title = title;
@@ -32,12 +33,14 @@ export function client(base) {
       answer = await fetch(base + path, init);
     } catch (error) {
       if (error instanceof DOMException && error.name === "AbortError") throw error;
-      throw new Problem(0, "No answer from the server", "The server cannot be reached. Is it still running?");
+      throw new Problem(0, "No answer from the server", "Check your connection, and whether the server is running. Your program is kept in this browser.");
     }
     if (answer.ok) return answer;
     const problem = await answer.json().catch(() => ({}));
     const title = typeof problem.title === "string" ? problem.title : answer.statusText || `Error ${answer.status}`;
-    throw new Problem(answer.status, title, typeof problem.detail === "string" ? problem.detail : "The server gave no reason.");
+    const after = Number(answer.headers.get("Retry-After") ?? NaN);
+    const detail = typeof problem.detail === "string" ? problem.detail : "The server gave no reason.";
+    throw new Problem(answer.status, title, detail, Number.isFinite(after) ? after : null);
   }
 
   /** @param {AbortSignal | undefined} signal @returns {RequestInit} */
@@ -102,8 +105,19 @@ export function client(base) {
     surface(id, options, signal) {
       return this.replay(id, { what: "surface", ...options }, signal);
     },
-    /** Return the caller's runs, newest first. @returns {Promise<{runs: RunHeading[]}>} */
-    runs: async () => (await request("/runs?count=20")).json(),
+    /**
+     * Return the caller's runs, newest first.
+     *
+     * @param {number} [count]
+     * @param {string | null} [after]  the `next` of the previous page
+     * @returns {Promise<{runs: RunHeading[], next: string | null}>}
+     */
+    runs: async (count = 20, after = null) => (await request(`/runs?count=${count}${after ? `&after=${encodeURIComponent(after)}` : ""}`)).json(),
+    /** Give a run another title. @param {string} id @param {string} title @returns {Promise<RunHeading>} */
+    rename: async (id, title) =>
+      (await request(run(id), { method: "PATCH", body: JSON.stringify({ title }), headers: { "Content-Type": "application/json" } })).json(),
+    /** @param {string} id */
+    delete: async (id) => void (await request(run(id), { method: "DELETE" })),
     /** Return the address of a run's event stream. @param {string} id */
     events: (id) => `${base}${run(id)}/events`,
     /** @param {string} id */

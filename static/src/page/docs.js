@@ -24,6 +24,15 @@ const samples = {
   },
 };
 
+/**
+ * Show the path of an operation as text: a link inside of the button that opens the operation could not be reached by keyboard.
+ *
+ * @param {{ React: { createElement: (tag: string, props: object, text: string) => unknown } }} system
+ */
+const plainPaths = ({ React }) => ({
+  wrapComponents: { DeepLink: () => (/** @type {{ text: string }} */ { text }) => React.createElement("span", {}, text) },
+});
+
 const element = document.getElementById("docs");
 if (element) {
   SwaggerUI({
@@ -33,7 +42,7 @@ if (element) {
     deepLinking: true,
     tryItOutEnabled: true,
     defaultModelsExpandDepth: 0,
-    plugins: [samples],
+    plugins: [samples, plainPaths],
     requestSnippetsEnabled: true,
     requestSnippets: {
       generators: {

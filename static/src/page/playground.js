@@ -11,7 +11,7 @@ import { first, session } from "../core/session.js";
 import { EMPTY, ended, shownPass } from "../core/state.js";
 import { store } from "../core/store.js";
 import { client } from "../leaves/api.js";
-import { fill, find, h, prose } from "../leaves/dom.js";
+import { fill, find, h } from "../leaves/dom.js";
 import { apply } from "../leaves/edits.js";
 import * as format from "../leaves/format.js";
 import { edgeStyle } from "../leaves/edge-style.js";
@@ -19,7 +19,7 @@ import { editor } from "../widgets/editor.js";
 import { findings, summary } from "../widgets/findings.js";
 import { graph } from "../widgets/graph.js";
 import { inspector } from "../widgets/inspector.js";
-import { dark, flip, shell } from "../widgets/shell.js";
+import { dark, flip, shell, toast } from "../widgets/shell.js";
 import { check } from "./playground/check.js";
 import { compare } from "./playground/compare.js";
 import { draftKeeper } from "./playground/draft-keeper.js";
@@ -28,11 +28,16 @@ import { deckAndCharts } from "./playground/deck-and-charts.js";
 import { inspectorContent } from "./playground/inspector-content.js";
 import { keys } from "./playground/keys.js";
 import { lazyExplore } from "./playground/lazy-explore.js";
+import { lazyRuns } from "./playground/lazy-runs.js";
 import { linked } from "./playground/linked.js";
 import { neighbour, picked } from "./playground/picking.js";
 import { addressSync } from "./playground/address-sync.js";
 import { panes } from "./playground/panes.js";
+import { paneSizes } from "./playground/pane-sizes.js";
+import { smallScreen } from "./playground/small-screen.js";
+import { notStarted, staleNote } from "./playground/stale-note.js";
 import { titles } from "./playground/titles.js";
+import { troubleBox } from "./playground/trouble-box.js";
 import { absence, choices, notebookOf, outcome, outputs } from "./playground/messages.js";
 
 /** @import {Given, State} from "../core/state.js" */
@@ -64,6 +69,7 @@ const text = editor({
     keeper.touch();
   },
   onpick: pick,
+  oncopy: (literal) => void copied(literal),
   onpaste(pasted) {
     if (isNotebook(pasted)) openNotebook(pasted);
     return isNotebook(pasted);
@@ -88,10 +94,13 @@ const canvas = graph({
 });
 const details = inspector({ onpick: (node) => work.reveal(node), online: (line) => text.reveal(line) });
 const notes = findings({
-  onfix({ edits }) {
+  onfix({ edits }, { code, help }) {
+    const before = state.get().run;
     text.replace(apply(text.text(), edits));
+    fixing = { code, help, program: bare(text.text()), before };
     run();
   },
+  oncompare: (id) => state.set({ compare: id }),
   onfinding({ line, step: at, pass, node }) {
     const there = at !== null && at <= lastStep(state.get().run);
     if (there && node) {
@@ -102,6 +111,15 @@ const notes = findings({
     if (line !== null && !(there && node)) pick(line, null, null);
   },
 });
+/** The finding whose fix was applied last, and the programs before and after. @type {{code: string, help: string, program: string, before: import("../leaves/types.js").Run | null} | null} */
+let fixing = null;
+/** Return the finding that a run no longer has, because the user applied its fix. @param {import("../leaves/types.js").Run | null} run */
+function fixedIn(run) {
+  if (!run || !fixing || run.id === fixing.before?.id || bare(run.program) !== fixing.program) return null;
+  if (run.error || run.findings.some(({ code }) => code === fixing?.code)) return null;
+  const comparable = run.steps > 1 && (fixing.before?.steps ?? 0) > 1;
+  return { code: fixing.code, help: fixing.help, before: comparable ? (fixing.before?.id ?? null) : null };
+}
 const serverPicture = document.querySelector("#canvas svg.graph");
 fill(find("#editor"), text);
 find("#canvas").replaceWith(canvas);
@@ -119,6 +137,8 @@ const { step } = deckAndCharts({
   api,
 });
 shell();
+paneSizes();
+smallScreen();
 
 const address = addressSync(state, work, given, text.text);
 files({
@@ -189,6 +209,21 @@ function start(program, name = null) {
   run();
 }
 
+/** Copy the value of a line. @param {string} literal */
+async function copied(literal) {
+  try {
+    await navigator.clipboard.writeText(literal);
+    toast(`Copied ${format.cut(literal, 40)}`);
+  } catch {
+    toast("The browser does not allow to copy");
+  }
+}
+
+/** Return whether a picture is shown, instead of a message. */
+function pictured() {
+  return canvas.querySelector(".picture:not([hidden]) svg.graph") !== null;
+}
+
 /** Select the node that a line, or a word in it, refers to. @param {number} line @param {number | null} column @param {string | null} word */
 function pick(line, column, word) {
   const { node, graph: own } = picked(state.get(), line, column, word);
@@ -217,6 +252,8 @@ for (const button of layouts) {
 const chosen = /** @type {HTMLSelectElement} */ (find("#chosen"));
 chosen.addEventListener("change", () => {
   const [kind, id = ""] = chosen.value.split(" ");
+  const line = Number(/line (\d+)$/.exec(chosen.selectedOptions[0]?.label ?? "")?.[1] ?? 0);
+  if (line) text.reveal(line);
   if (kind === "graph") void work.display(id);
   else work.go({ apart: null, pass: Number(id), view: null });
 });
@@ -270,9 +307,9 @@ state.watch(["playing"], ({ playing: on }) => on && (work.prepare(), text.resume
 for (const sign of ["pointerenter", "focusin"]) find("#deck").addEventListener(sign, () => work.prepare());
 
 state.watch(["run", "edited"], ({ run: recorded, edited }) => {
-  notes.show(recorded, edited);
+  notes.show(recorded, edited, fixedIn(recorded));
   fill(find("#found-summary"), recorded && summary(recorded.findings));
-  find("#findings").hidden = !recorded?.findings.length && !recorded?.findings_omitted.length && !recorded?.omitted;
+  find("#findings").hidden = !recorded || !ended(recorded);
   const example = given.examples.find(({ program }) => bare(program) === bare(recorded?.program ?? ""));
   find("#example").textContent = example?.title ?? "Choose an example";
 });
@@ -293,7 +330,7 @@ state.watch(["picture", "absent", "graph", "run", "busy"], (now) => {
     for (const entry of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-legend]")))
       entry.hidden = !drawn.map && !drawn.svg.includes(entry.dataset["legend"] ?? "");
   } // the legend explains what the picture has
-  else if (!shown || absent) canvas.showMessage(absence(now, step));
+  else if ((!shown || absent) && !(notStarted(now.run) && pictured())) canvas.showMessage(absence(now, step));
 });
 
 state.watch(["picture", "target", "node", "detail"], ({ target, node, detail }) => {
@@ -322,7 +359,7 @@ state.watch(["run", "edited", "busy", "settled"], (now) => {
   const live = now.busy !== null && now.busy.id !== null && now.busy.id === now.run?.id;
   document.body.classList.toggle("busy", (now.busy !== null && !live) || !now.settled);
   fill(find("#run"), now.busy ? "Stop" : "Run", !now.busy && h("kbd", { class: "from-760" }, mac ? "⌘ ↵" : "Ctrl ↵"));
-  fill(find("#status"), outcome(now, given.mode, () => (playing.pause(), void work.end())));
+  fill(find("#status"), outcome(now, given, () => (playing.pause(), void work.end())));
 });
 
 state.watch(["run"], ({ run: recorded, edited }) => {
@@ -336,11 +373,8 @@ state.watch(["run", "settled"], ({ run: recorded, settled }) => {
   document.querySelector(".tagline")?.remove(); // the tagline describes the program of the first visit
 });
 
-state.watch(["trouble"], ({ trouble }) => {
-  const box = find("#trouble");
-  box.hidden = !trouble;
-  fill(box, trouble && [h("b", null, trouble.title), ". ", prose(trouble.detail)]);
-});
+troubleBox(state, run);
+staleNote(state, run, pictured);
 
 state.watch(["run", "step", "graph", "apart", "pass", "direction", "view", "picture"], (now) => {
   const { graph: shown, apart, direction } = now;
@@ -363,14 +397,17 @@ function updateExport(now) {
   const { run: recorded, apart, direction, view, picture: drawn } = now;
   const pass = shownPass(now);
   const what = apart ? `graphs/${apart}` : pass && `passes/${pass.index}`;
-  find("#export").hidden = !recorded || !what;
+  for (const menu of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("#export, [data-exports]"))) menu.hidden = !recorded || !what;
   if (!recorded || !what) return;
   for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("a[data-format]"))) {
     link.href = api.address(picture(recorded.id, what, link.dataset["format"] ?? "svg", direction, dark() ? "dark" : "light", view, drawn?.layout));
   }
-  /** @type {HTMLAnchorElement} */ (find("a[data-json]")).href = api.address(`/runs/${recorded.id}`);
+  for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("a[data-json]"))) {
+    link.href = api.address(`/runs/${recorded.id}`);
+  }
 }
 
 titles(state, given);
+lazyRuns(state, api, given, (id) => (keeper.flush(), void work.open(id, {})));
 linked(given, start);
 keeper.begin();

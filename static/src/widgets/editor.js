@@ -7,6 +7,8 @@ import { Compartment, EditorState, Prec } from "@codemirror/state";
 import { EditorView, highlightSpecialChars, keymap, lineNumbers } from "@codemirror/view";
 import { classHighlighter } from "@lezer/highlight";
 import { h, widget } from "../leaves/dom.js";
+import { folding } from "./editor/folding.js";
+import { hangingIndent } from "./editor/hanging-indent.js";
 import { lineValues, cells, cellStarts, samePrinted, setCells, setMargin } from "./editor/line-values.js";
 import { scrollFollow } from "./editor/scroll-follow.js";
 import { highlight } from "./editor/highlight.js";
@@ -21,20 +23,27 @@ import { highlight } from "./editor/highlight.js";
  * @property {() => void} onrun
  * @property {(byUser: boolean) => void} onedit      byUser: typed, pasted, undone; not set by the page
  * @property {(line: number, column: number | null, word: string | null) => void} onpick   a line was clicked, or a word in it
+ * @property {(literal: string) => void} oncopy      copy a value
  * @property {(text: string) => boolean} onpaste    return true to handle a pasted text instead of the editor
  */
 
 const BY_USER = ["input", "delete", "move", "undo", "redo"];
 
 /** Make the editor. @param {EditorOptions} options */
-export function editor({ doc, nonce, onrun, onedit, onpick, onpaste }) {
-  const editable = new Compartment();
+export function editor({ doc, nonce, onrun, onedit, onpick, oncopy, onpaste }) {
+  const assisted = new Compartment();
   const names = highlight();
   const state = EditorState.create({
     doc,
     extensions: [
       EditorView.cspNonce.of(nonce),
-      Prec.highest(keymap.of([{ key: "Mod-Enter", run: () => (onrun(), true) }])),
+      Prec.highest(
+        keymap.of([
+          { key: "Mod-Enter", run: () => (onrun(), true) },
+          { key: "Mod-f", run: () => (void assist().then(({ openSearchPanel }) => openSearchPanel(view)), true) },
+          { key: "Alt-c", run: ({ state: now }) => copyValue(now.doc.lineAt(now.selection.main.head).number) },
+        ]),
+      ),
       history(),
       indentUnit.of("    "),
       EditorState.tabSize.of(4),
@@ -44,11 +53,14 @@ export function editor({ doc, nonce, onrun, onedit, onpick, onpaste }) {
       python(),
       syntaxHighlighting(classHighlighter),
       names.extension,
-      lineValues((line) => onpick(line, null, null)),
+      hangingIndent,
+      lineValues({ onpick: (line) => onpick(line, null, null), oncopy: (line) => void copyValue(line) }),
       lineNumbers({
         domEventHandlers: { click: (view, block) => (onpick(view.state.doc.lineAt(block.from).number, null, null), true) },
       }),
+      folding,
       keymap.of([...defaultKeymap, ...historyKeymap, indentWithTab]),
+      assisted.of([]),
       EditorView.lineWrapping,
       EditorView.contentAttributes.of({
         "aria-label": "Program",
@@ -83,13 +95,28 @@ export function editor({ doc, nonce, onrun, onedit, onpick, onpaste }) {
         const column = [...line.text.slice(0, at.head - line.from)].length;
         onpick(line.number, column, word && update.state.sliceDoc(word.from, word.to));
       }),
-      editable.of([]),
     ],
   });
   const view = new EditorView({ state });
+  /** @type {Promise<typeof import("./editor/assist.js")> | null} */
+  let assisting = null;
+  /** Load search and completion, once. */
+  const assist = () =>
+    (assisting ??= import("./editor/assist.js").then((loaded) => {
+      view.dispatch({ effects: assisted.reconfigure(loaded.assist) });
+      return loaded;
+    }));
+  view.dom.addEventListener("focusin", () => void assist(), { once: true });
   const element = h("div", { class: "editor" }, view.dom);
   const follower = scrollFollow(view);
-  let shown = /** @type {Pick<Margin, "active" | "error">} */ ({ active: new Map(), error: null });
+  let shown = /** @type {Pick<Margin, "active" | "error" | "notes">} */ ({ active: new Map(), error: null, notes: new Map() });
+
+  /** Copy the value of a line as Python, and return whether it has one. @param {number} line */
+  function copyValue(line) {
+    const copied = shown.notes.get(line)?.literal;
+    if (copied) oncopy(copied);
+    return Boolean(copied);
+  }
 
   return widget(element, {
     /** Return the current text. */

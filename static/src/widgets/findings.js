@@ -7,14 +7,16 @@ import * as format from "../leaves/format.js";
 /** @import {Finding, Fix, Run} from "../leaves/types.js" */
 /** @import {Child} from "../leaves/dom.js" */
 
+/** @typedef {{code: string, help: string, before: string | null}} Fixed    before: id of the run to compare with */
+
 /** Codes that are listed; the rest is counted. */
 const LISTED = 3;
 /** The lists of a run that may be shown in part, with what they contain. @type {Record<string, string>} */
 const PARTS = { lines: "line value", parameters: "parameter", graphs: "graph" };
 const MARKS = { error: "!", warning: "!", note: "·", good: "✓" };
 
-/** Make the list of findings. @param {{onfix: (fix: Fix) => void, onfinding: (finding: Finding) => void}} options */
-export function findings({ onfix, onfinding }) {
+/** Make the list of findings. @param {{onfix: (fix: Fix, finding: Finding) => void, onfinding: (finding: Finding) => void, oncompare: (run: string) => void}} options */
+export function findings({ onfix, onfinding, oncompare }) {
   const list = h("ul");
   const element = h("div", { class: "findings" }, list);
 
@@ -43,19 +45,27 @@ export function findings({ onfix, onfinding }) {
         why && h("p", { class: "why" }, prose(why)),
         fix && [
           lines(fix, program),
-          h("button", { type: "button", class: "btn", disabled: stale, onclick: () => onfix(fix) }, "Apply fix and run"),
+          h("button", { type: "button", class: "btn", disabled: stale, onclick: () => onfix(fix, finding) }, "Apply fix and run"),
           h("span", { class: "fix-title" }, stale ? "You edited the code. Run it again to use this fix." : prose(fix.title)),
         ],
       ),
     );
   }
 
+  /** Say that a fix worked. @param {Fixed} fixed */
+  function resolved({ code, help, before }) {
+    const compare = before && h("button", { type: "button", class: "btn", onclick: () => oncompare(before) }, "Compare with the run before");
+    const message = h("p", { class: "message" }, h("b", null, "Fixed: "), h("a", { class: "to help", href: help, target: "_blank", "aria-label": `About ${code}, in a new tab` }, code));
+    return h("li", { class: "good" }, h("span", { class: "mark", "aria-hidden": "true" }, MARKS.good), h("div", null, message, compare));
+  }
+
   return widget(element, {
-    /** @param {Run | null} run @param {boolean} stale  whether the program was edited since */
-    show(run, stale) {
+    /** @param {Run | null} run @param {boolean} stale  whether the program was edited since @param {Fixed | null} [fixed]  the finding that the program's last change resolved */
+    show(run, stale, fixed = null) {
       fill(
         list,
         run && [
+          fixed && resolved(fixed),
           ...run.findings.map((finding) => item(finding, run.program, stale)),
           run.findings_omitted.length > 0 && missing(run.findings_omitted),
           run.omitted && partial(run.omitted, run.links),
@@ -105,6 +115,7 @@ function note(message, why) {
 export function summary(all) {
   /** @param {...Finding["severity"]} kinds */
   const count = (...kinds) => all.filter(({ severity }) => kinds.includes(severity)).length;
+  if (!all.length) return "nothing to report";
   const [pitfalls, notes, good] = [count("error", "warning"), count("note"), count("good")];
   return [
     pitfalls ? h("span", { class: "bad" }, format.counted(pitfalls, "pitfall")) : "no pitfalls",

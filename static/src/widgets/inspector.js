@@ -1,5 +1,6 @@
 // Inspect one node: its value, its saved tensors, the gradients that arrived, and the gradients that it sent on.
 
+import { explained } from "../core/terms.js";
 import { fill, h, widget } from "../leaves/dom.js";
 import * as format from "../leaves/format.js";
 import { ordinal } from "../leaves/naming.js";
@@ -62,27 +63,31 @@ export function inspector({ onpick, online }) {
     const where = node.origin ? [line && [line, " · "], `${node.origin.file}:${node.origin.line}`] : line;
     return [
       h("h3", null, shown.title),
-      h("p", { class: "source" }, second && h("code", null, second), where),
+      h("p", { class: "source" }, second && h("code", null, node.kind === "op" ? explained("grad_fn", second) : second), where),
       h("dl", { class: "facts" }, facts(shown)),
       gradients(shown),
     ];
   }
+
+  /** Say that a named result is not a leaf. @param {GraphNode} node */
+  const result = ({ kind, name, op }) =>
+    kind === "op" && name !== null && [" ", h("code", null, name), ` is the result of ${op}, so it is not a `, explained("leaf"), ": backward() won't fill its ", h("code", null, ".grad"), "."];
 
   /** Return the sections about gradients. @param {Inspected} shown @returns {Child} */
   function gradients(shown) {
     const { detail, reached, apart, parameter, path, before } = shown;
     if (detail.node.kind === "constant") {
       const name = detail.node.name ?? "this tensor";
-      return remark(`${name} does not require a gradient, so autograd has no node for it and no gradient flows to it. An operation reads its value.`);
+      return remark([`${name} `, explained("no-gradient", "needs no gradient"), ", so autograd has no node for it and no gradient flows to it. An operation reads its value."]);
     }
     if (apart)
-      return part("Gradient", null, remark("No backward pass reaches this graph. It only shows how the value was computed."));
+      return part("Gradient", null, remark(["No backward pass reaches this graph. It only shows how the value was computed.", result(detail.node)]));
     if (!reached) return part("Gradient", null, gradBefore(parameter), remark(before));
     return [
       detail.node.kind === "leaf" ? origin(shown) : [arrived(shown), sent(shown)],
       shown.check,
       parameter && history(shown, parameter),
-      path.length > 2 && part("Path from the loss", "‖gradient‖, log scale", route(path, link, nameOf)),
+      path.length > 2 && part("Path from the loss", [explained("norm", "‖gradient‖"), ", log scale"], route(path, link, nameOf)),
     ];
   }
 
@@ -106,7 +111,7 @@ export function inspector({ onpick, online }) {
     const ran = rank !== null && nodesRun !== null && reached;
     return [
       fact("value", written),
-      value && fact("shape", [format.described(value), leaf && h("small", { class: "apart" }, "leaf")]),
+      value && fact("shape", [format.described(value), leaf && h("small", { class: "apart" }, explained("leaf"))]),
       node.module && fact("module", node.module),
       first && fact("made by", [h("small", null, sums), h("code", null, formulaOf), first.line === null ? null : [" ", at(first.line)]]),
       saved.map(({ name, tensor }, i) => {
@@ -139,7 +144,7 @@ export function inspector({ onpick, online }) {
   function sent({ detail: { outgoing }, products, stopped }) {
     if (!outgoing.length) return null;
     const rows = outgoing.slice(0, FLOWS).map(({ node, gradient, factor }) => {
-      const nothing = h("small", null, `nothing: ${stopped ?? "it needs no gradient"}`);
+      const nothing = h("small", null, "nothing: ", stopped ?? ["it ", explained("no-gradient", "needs no gradient")]);
       return row(["to ", link(node, 28), factor && times(factor)], gradient ? amber(gradient) : nothing);
     });
     return part("Gradient sent on", null, table("flows", rows), further(outgoing), products && product(products));

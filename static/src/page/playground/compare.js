@@ -112,7 +112,7 @@ export function compare(state, api) {
   async function offer() {
     const own = state.get().run;
     fill(list, h("p", { class: "group" }, "Loading…"));
-    const { runs } = await api.runs().catch(() => ({ runs: [] }));
+    const { runs } = await api.runs().catch(() => ({ runs: [], next: null }));
     const others = runs.filter(({ id, steps }) => id !== own?.id && steps > 1);
     const last = others.find(({ id }) => id === before?.id);
     const line = own && before ? apart(own.program, before.program)?.[1] : null;

@@ -7,24 +7,25 @@ import * as format from "../../leaves/format.js";
 
 /** @import {Child} from "../../leaves/dom.js" */
 /** @import {Cell, CellShown, Run} from "../../leaves/types.js" */
-/** @import {State} from "../../core/state.js" */
+/** @import {Busy, State} from "../../core/state.js" */
 
 /**
  * Return the status beside the heading "Program".
  *
  * @param {State} state
- * @param {string} mode
+ * @param {{mode: string, limits: {wall_seconds: number}}} server
  * @param {() => void} toEnd  go to the step at which an error ended the program
  * @returns {Child}
  */
-export function outcome({ run, busy, edited }, mode, toEnd) {
+export function outcome({ run, busy, edited }, { mode, limits }, toEnd) {
   if (busy) {
     if (busy.stopping) return "Stopping…";
     if (busy.queue) return waiting(busy.queue);
     const live = busy.id !== null && busy.id === run?.id ? run.steps : 0;
     const { done, of } = busy.progress;
     if (of) return `Running… ${live === done || !live ? "" : `${format.counted(live, "step")}, `}${done} of ${of}${live === done ? " steps" : ""}`;
-    return live ? `Running… ${format.counted(live, "step")} so far` : "Running…";
+    if (live) return `Running… ${format.counted(live, "step")} so far`;
+    return busy.slow ? `Still running… It is stopped after ${limits.wall_seconds} s.` : "Running…";
   }
   if (!run) return "";
   if (edited) return "edited, not run yet";
@@ -33,6 +34,10 @@ export function outcome({ run, busy, edited }, mode, toEnd) {
     return lastStep(run) >= 0
       ? h("button", { type: "button", class: "to bad", title: "Go to the error", onclick: toEnd }, run.outcome)
       : h("span", { class: "bad" }, run.outcome);
+  if (run.status === "timed_out" && run.steps) {
+    const stopped = `Stopped at the ${limits.wall_seconds} s limit`;
+    return [h("span", { class: "bad" }, stopped), ` after ${format.counted(run.steps, "step")}; all are recorded`];
+  }
   if (run.status !== "done")
     return [
       h("span", { class: "bad", title: run.error?.message }, run.outcome),
@@ -47,13 +52,31 @@ function waiting({ position, seconds }) {
   return `Waiting: ${position === 1 ? "next" : `${position - 1} ahead`}, about ${Math.max(1, Math.round(seconds))} s`;
 }
 
+/** Describe a program before its first graph. @param {Busy} busy @returns {Child} */
+function underway({ queue, slow }) {
+  if (queue) {
+    const ahead = queue.position - 1;
+    return [
+      h("h3", null, ahead ? `${format.counted(ahead, "program")} ahead of yours` : "Your program is next"),
+      h("p", null, `It starts in about ${Math.max(1, Math.round(queue.seconds))} s. The server is busy, and people take turns.`),
+    ];
+  }
+  return [
+    h("h3", null, "Running…"),
+    h("p", null, "The graph appears after the first ", h("code", null, "backward()"), "."),
+    slow && h("p", null, "This takes a while. Whatever is recorded until the time limit can be played; use smaller tensors or fewer steps to see it sooner."),
+  ];
+}
+
 /** Explain why there is no picture, and what to do. @param {State} state @param {(step: number) => void} go @returns {Child} */
 export function absence(state, go) {
   const { run, at, step, absent, busy } = state;
+  if (busy && (!run || !ended(run)) && !run?.steps) return underway(busy);
   if (!run)
     return [
-      h("h3", null, busy ? "Running…" : "Nothing recorded yet"),
-      !busy && h("p", null, "Paste PyTorch code and press Run. The graph appears after the first backward()."),
+      h("h3", null, "Nothing recorded yet"),
+      h("p", null, "Paste PyTorch code and press Run. The graph appears after the first ", h("code", null, "backward()"), "."),
+      h("p", null, "Or start from one of the examples in the menu above."),
     ];
   if (absent) return [h("h3", null, "This graph is not drawn"), h("p", null, absent)];
   if (step && at >= run.steps)
@@ -73,14 +96,13 @@ export function absence(state, go) {
     return [
       // a killed process may have got further: events that it had not sent yet are lost
       h("h3", null, run.status === "killed" ? "The process ended before anything was recorded" : "Stopped before the first backward()"),
-      h("p", null, h("span", { class: "bad" }, run.outcome), ": ", prose(run.error.message)),
+      h("p", null, h("span", { class: "bad" }, run.outcome), run.error.line === null ? [": ", prose(run.error.message)] : ". The program shows why."),
     ];
-  if (!ended(run)) return h("h3", null, "Running…");
   if (run.status !== "done")
-    return [h("h3", null, "Nothing to show"), h("p", null, `${run.outcome} before the program called backward().`)];
+    return [h("h3", null, "Nothing was recorded"), h("p", null, `${run.outcome}, before the program called `, h("code", null, "backward()"), ".")];
   return [
     h("h3", null, "No graph"),
-    h("p", null, "No tensor in this program requires a gradient, so autograd recorded nothing. Create one with requires_grad=True."),
+    h("p", null, "No tensor in this program requires a gradient, so autograd recorded nothing. Create one with ", h("code", null, "requires_grad=True"), "."),
   ];
 }
 
@@ -124,7 +146,7 @@ export function outputs({ cells, output, truncated }, over) {
     const end = printed.pop();
     if (end) printed.push({ ...end, text: end.text.replace(/\n+$/, "") });
     if (truncated && cell.index === last)
-      printed.push({ stream: "stdout", text: "\n… the rest of the output was not recorded", cell: cell.index });
+      printed.push({ stream: "stdout", text: "\n… cut here: the program printed more than is kept, and went on", cell: cell.index });
     return { ...cell, printed, over: over.has(cell) };
   });
 }

@@ -1,7 +1,5 @@
 // Name the tab and the exported files after the run.
 
-import { find } from "../../leaves/dom.js";
-
 /** @import {Given, State} from "../../core/state.js" */
 /** @import {Store} from "../../core/store.js" */
 
@@ -27,6 +25,8 @@ export function titles(state, given) {
     for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("a[data-format]"))) {
       link.download = `${name}.${link.dataset["format"]}`;
     }
-    /** @type {HTMLAnchorElement} */ (find("a[data-json]")).download = `${fileName(run.title)}.json`;
+    for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("a[data-json]"))) {
+      link.download = `${fileName(run.title)}.json`;
+    }
   });
 }

@@ -7,44 +7,58 @@ import { units } from "../../leaves/edits.js";
 import { NONE } from "../../leaves/format.js";
 
 /** @import {Range, Text, Transaction} from "@codemirror/state" */
+/** @import {Frame} from "../../leaves/traceback.js" */
 /** @import {CellShown, Printed} from "../../leaves/types.js" */
 
 /**
  * @typedef {object} Margin
- * @property {Map<number, {text: string, title: string, tone: string}>} notes
+ * @property {Map<number, {text: string, title: string, tone: string, literal?: string | null}>} notes    literal: Python that makes the value
  * @property {Map<number, string>} active
  * @property {{line: number, columns: [number, number] | null} | null} selected
- * @property {{line: number, columns: [number, number] | null, type: string, message: string} | null} error
+ * @property {{line: number, columns: [number, number] | null, type: string, message: string, frames: readonly Frame[]} | null} error    frames: the callers, the outermost first
  * @property {readonly number[]} found
  */
 
 const LONGEST = 20_000; // maximum characters of an output
+const MOST_CALLS = 12; // calls shown below an error
 
 /** Replaces the margin. @type {import("@codemirror/state").StateEffectType<Margin>} */
 export const setMargin = StateEffect.define();
 /** Replaces the cells. @type {import("@codemirror/state").StateEffectType<readonly CellShown[]>} */
 export const setCells = StateEffect.define();
 
+/**
+ * What the user does with a line's value.
+ *
+ * @typedef {object} Actions
+ * @property {(line: number) => void} onpick
+ * @property {(line: number) => void} oncopy
+ */
+
 /** The value of a line, at its end. */
 class Value extends WidgetType {
-  /** @param {string} text @param {string} title @param {string} tone @param {(line: number) => void} onpick */
-  constructor(text, title, tone, onpick) {
+  /** @param {string} text @param {string} title @param {string} tone @param {Actions} actions @param {boolean} [copied]  it can be copied */
+  constructor(text, title, tone, actions, copied = false) {
     super();
+    this.copied = copied;
     this.text = text;
     this.title = title;
     this.tone = tone;
-    this.onpick = onpick;
+    this.actions = actions;
   }
   /** @override @param {Value} other */
   eq(other) {
-    return this.text === other.text && this.tone === other.tone && this.title === other.title;
+    return this.text === other.text && this.tone === other.tone && this.title === other.title && this.copied === other.copied;
   }
   /** @override @param {EditorView} view */
   toDOM(view) {
-    const dom = h("span", { class: `cm-value ${this.tone}`, title: this.title }, this.text);
+    const copy = this.copied && h("span", { class: "cm-copy", title: "Copy as Python (Alt C)", "aria-hidden": "true" });
+    const dom = h("span", { class: `cm-value ${this.tone}`, title: this.title }, copy, this.text);
     dom.addEventListener("mousedown", (event) => {
       event.preventDefault();
-      this.onpick(view.state.doc.lineAt(view.posAtDOM(dom)).number);
+      const line = view.state.doc.lineAt(view.posAtDOM(dom)).number;
+      if (event.target === copy) this.actions.oncopy(line);
+      else this.actions.onpick(line);
     });
     return dom;
   }
@@ -54,20 +68,33 @@ class Value extends WidgetType {
   }
 }
 
-/** An error's message, under its line. */
+/** An error's message, and the calls that led to it, under its line. */
 class Message extends WidgetType {
-  /** @param {string} text */
-  constructor(text) {
+  /** @param {string} text @param {readonly Frame[]} calls  the innermost first @param {readonly string[]} source  lines of the program @param {Actions} actions */
+  constructor(text, calls, source, actions) {
     super();
     this.text = text;
+    this.calls = calls;
+    this.source = source;
+    this.actions = actions;
   }
   /** @override @param {Message} other */
   eq(other) {
-    return this.text === other.text;
+    return this.text === other.text && this.calls.length === other.calls.length && this.calls.every(({ line }, i) => line === other.calls[i]?.line);
   }
   /** @override */
   toDOM() {
-    return h("div", { class: "cm-below error" }, block("Error", this.text, prose));
+    const call = (/** @type {Frame} */ { line, name }) =>
+      h(
+        "li",
+        null,
+        `called ${name === "<module>" ? "by the program" : `in ${name}`}, `,
+        h("button", { type: "button", class: "to", onclick: () => this.actions.onpick(line) }, `line ${line}`),
+        ": ",
+        h("code", null, (this.source[line - 1] ?? "").trim()),
+      );
+    const calls = this.calls.length > 0 && h("ol", { class: "calls", "aria-label": "Calls that led to the error" }, this.calls.slice(0, MOST_CALLS).map(call));
+    return h("div", { class: "cm-below error" }, block("Error", this.text, prose), calls);
   }
   /** @override */
   ignoreEvent() {
@@ -152,14 +179,15 @@ const SELECTED = new LineNumberClass("cm-picked-number");
 const CELL = new LineNumberClass("cm-cell-number");
 const FOUND = new LineNumberClass("cm-found-number");
 const FAILED = new LineNumberClass("cm-failed-number");
+const CALLER = new LineNumberClass("cm-caller-number");
 const PLAYED = new Map(["forward", "loss", "backward", "update"].map((phase) => [phase, new LineNumberClass(`cm-at-${phase}`)]));
 
 /**
  * @typedef {{decorations: import("@codemirror/view").DecorationSet, numbers: import("@codemirror/state").RangeSet<GutterMarker>, stale: boolean}} Shown
  */
 
-/** Return the editor's extension. @param {(line: number) => void} onpick  a line's value was clicked */
-export function lineValues(onpick) {
+/** Return the editor's extension. @param {Actions} actions */
+export function lineValues(actions) {
   /** @param {Margin} margin @param {Text} doc @returns {Shown} */
   function show(margin, doc) {
     /** @type {Range<Decoration>[]} */
@@ -173,9 +201,9 @@ export function lineValues(onpick) {
       const played = PLAYED.get(phase);
       if (played) numbers.push(played.range(doc.line(line).from));
     }
-    for (const [line, { text, title, tone }] of margin.notes) {
+    for (const [line, { text, title, tone, literal }] of margin.notes) {
       if (exists(line))
-        marks.push(Decoration.widget({ widget: new Value(text, title, tone, onpick), side: 1 }).range(doc.line(line).to));
+        marks.push(Decoration.widget({ widget: new Value(text, title, tone, actions, Boolean(literal)), side: 1 }).range(doc.line(line).to));
     }
     const { selected, error, found } = margin;
     for (const line of new Set(found)) if (exists(line)) numbers.push(FOUND.range(doc.line(line).from));
@@ -188,8 +216,15 @@ export function lineValues(onpick) {
     if (error && exists(error.line)) {
       const line = doc.line(error.line);
       marks.push(Decoration.line({ class: "cm-failed" }).range(line.from));
-      marks.push(Decoration.widget({ widget: new Value(error.type, error.message, "bad", onpick), side: 1 }).range(line.to));
-      marks.push(Decoration.widget({ widget: new Message(error.message), side: 2, block: true }).range(line.to));
+      marks.push(Decoration.widget({ widget: new Value(error.type, error.message, "bad", actions), side: 1 }).range(line.to));
+      const calls = error.frames.filter((frame) => frame.line !== error.line && exists(frame.line)).reverse();
+      const source = calls.length ? doc.toString().split("\n") : [];
+      marks.push(Decoration.widget({ widget: new Message(error.message, calls, source, actions), side: 2, block: true }).range(line.to));
+      for (const frame of calls) {
+        const caller = doc.line(frame.line);
+        numbers.push(CALLER.range(caller.from));
+        markColumns(caller, frame.columns ?? [/^\s*/.exec(caller.text)?.[0].length ?? 0, caller.text.length], "cm-caret", marks);
+      }
       numbers.push(FAILED.range(line.from));
       markColumns(line, error.columns, "cm-caret", marks);
     }
@@ -286,7 +321,7 @@ function decorate(shown, doc) {
   const inside = shown.filter(({ start_line, end_line }) => start_line >= 1 && end_line <= doc.lines && start_line <= end_line);
   for (const { index, end_line, start_line, printed, output: value, over } of inside) {
     if (index > 0) {
-      marks.push(Decoration.line({ class: "cm-cell" }).range(doc.line(start_line).from));
+      marks.push(Decoration.line({ class: "cm-cell", attributes: { "data-cell": `cell ${index + 1}` } }).range(doc.line(start_line).from));
       numbers.push(CELL.range(doc.line(start_line).from));
     }
     if (printed.length || value)

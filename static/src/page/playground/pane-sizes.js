@@ -1,0 +1,96 @@
+// Resize and hide the panes, and remember both in this browser.
+
+import { find, h } from "../../leaves/dom.js";
+import { recall, remember } from "../../leaves/storage.js";
+import { splitter } from "../../widgets/splitter.js";
+
+/** @typedef {"program" | "inspector" | "findings"} Pane */
+/** @typedef {{sizes: Partial<Record<Pane, number>>, hidden: Pane[]}} Layout    sizes in pixels */
+
+const KEY = "panes";
+const LEAST = 240; // pixels of a pane, and of the graph between the panes
+const LOWEST = 72; // pixels of the findings' height
+
+/** @returns {Layout} */
+function remembered() {
+  try {
+    const { sizes, hidden } = JSON.parse(recall(KEY) ?? "{}");
+    const known = Object.entries(sizes ?? {}).filter(([, size]) => Number.isFinite(size));
+    return { sizes: Object.fromEntries(known), hidden: Array.isArray(hidden) ? hidden : [] };
+  } catch {
+    return { sizes: {}, hidden: [] };
+  }
+}
+
+/** Set up the bars between the panes, and the buttons that hide them. */
+export function paneSizes() {
+  const layout = remembered();
+  const panes = find(".panes");
+  const graph = find("#graph");
+  const save = () => remember(KEY, JSON.stringify(layout));
+
+  /** @param {Pane} pane */
+  function apply(pane) {
+    const size = layout.sizes[pane];
+    if (size === undefined) panes.style.removeProperty(`--${pane}`);
+    else panes.style.setProperty(`--${pane}`, `${size}px`);
+  }
+  /** @param {Pane} pane */
+  const width = (pane) => find(`#${pane}`).getBoundingClientRect().width;
+
+  /** @param {Pane} pane @param {string} label @param {1 | -1} sign @param {"x" | "y"} [axis] */
+  function bar(pane, label, sign, axis = "x") {
+    return splitter({
+      label,
+      controls: pane,
+      axis,
+      sign,
+      size: () => find(`#${pane}`).getBoundingClientRect()[axis === "x" ? "width" : "height"],
+      range: () => (axis === "y" ? [LOWEST, innerHeight * 0.6] : [LEAST, width(pane) + graph.getBoundingClientRect().width - LEAST]),
+      onresize(size, done) {
+        layout.sizes[pane] = size;
+        apply(pane);
+        if (done) save();
+      },
+      onreset() {
+        delete layout.sizes[pane];
+        apply(pane);
+        save();
+      },
+    });
+  }
+
+  /** Add the button that hides or shows a pane. @param {"program" | "inspector"} pane @param {string} name */
+  function hiding(pane, name) {
+    const section = find(`#${pane}`);
+    const button = h("button", { type: "button", class: "btn ghost icon collapse needs-js", "aria-controls": pane }, h("span", { class: "chevron", "aria-hidden": "true" }));
+    const show = () => {
+      const hidden = layout.hidden.includes(pane);
+      section.classList.toggle("collapsed", hidden);
+      panes.classList.toggle(`no-${pane}`, hidden);
+      button.setAttribute("aria-expanded", String(!hidden));
+      button.setAttribute("aria-label", `${hidden ? "Show" : "Hide"} the ${name}`);
+      button.title = `${hidden ? "Show" : "Hide"} the ${name}`;
+    };
+    button.addEventListener("click", () => {
+      layout.hidden = layout.hidden.includes(pane) ? layout.hidden.filter((each) => each !== pane) : [...layout.hidden, pane];
+      save();
+      show();
+    });
+    find(".pane-head", section).append(button);
+    show();
+  }
+
+  const bars = [bar("program", "Width of the program", 1), bar("inspector", "Width of the inspector", -1)];
+  bars[0]?.classList.add("start");
+  bars[1]?.classList.add("end");
+  graph.append(...bars);
+  const height = bar("findings", "Height of the findings", -1, "y");
+  find("#findings").append(height);
+  for (const pane of /** @type {const} */ (["program", "inspector", "findings"])) apply(pane);
+  hiding("program", "program");
+  hiding("inspector", "inspector");
+  const describe = () => [...bars, height].forEach((each) => each.describe());
+  describe();
+  addEventListener("resize", describe);
+}

@@ -1,0 +1,27 @@
+// On small screens: the menu with the controls that the top bar has no room for, and the switch between code and graph.
+
+import { find } from "../../leaves/dom.js";
+
+/** Set up both. */
+export function smallScreen() {
+  for (const button of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-press]"))) {
+    button.addEventListener("click", () => find(button.dataset["press"] ?? "").click());
+  }
+  const jumps = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("[data-jump]")]);
+  const parts = jumps.map((button) => find(`#${button.dataset["jump"]}`));
+  const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
+  for (const [i, button] of jumps.entries()) {
+    button.addEventListener("click", () => parts[i]?.scrollIntoView({ behavior: reducedMotion.matches ? "auto" : "smooth", block: "start" }));
+  }
+  /** @type {Map<Element, number>} */
+  const seen = new Map(); // height in view of each part, in pixels
+  const watcher = new IntersectionObserver(
+    (entries) => {
+      for (const { target, intersectionRect } of entries) seen.set(target, intersectionRect.height);
+      const most = Math.max(...seen.values());
+      for (const [i, button] of jumps.entries()) button.setAttribute("aria-pressed", String(most > 0 && seen.get(parts[i] ?? button) === most));
+    },
+    { threshold: Array.from({ length: 11 }, (_, i) => i / 10) },
+  );
+  for (const part of parts) watcher.observe(part);
+}

@@ -1,0 +1,86 @@
+"""Each state of the page says what happened and what to do."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+
+from playwright.sync_api import Page, Route, expect
+
+from .conftest import Problems
+from .programs import FIT, node, write
+from .test_layout import violations
+
+Look = Callable[[int, str], Page]
+
+
+def test_edited_invalid_and_unreachable(look: Look, problems: Problems) -> None:
+    """One page goes through the states in which the graph is that of an earlier run, and those of failed requests."""
+    problems.expect("Failed to load resource|ERR_INTERNET_DISCONNECTED")
+    page = look(1440, "dark")
+    page.goto("/")
+    note, trouble = page.locator("#stale"), page.locator("#trouble")
+    expect(page.locator("#status")).to_contain_text("sandboxed")
+
+    write(page, FIT)
+    expect(note).to_contain_text("You have edited the program since this run.")
+    expect(page.locator("body.stale #canvas svg.graph")).to_be_visible()
+    note.get_by_role("button", name="Run again").click()
+    expect(page.locator("#status")).to_contain_text("4 steps")
+    expect(note).to_be_hidden()
+
+    write(page, FIT.replace("range(4):", "range(4:"))
+    page.locator("#run").click()
+    expect(note).to_contain_text(re.compile("The program did not start: line 5 is not valid Python"))
+    expect(node(page, "m")).to_be_visible()  # the last good graph stays
+
+    write(page, FIT)
+    answers = [
+        (503, {"title": "The server is busy", "detail": "Too many programs wait."}, {"Retry-After": "1"}),
+        (404, {"title": "Not found", "detail": "There is no such run: it was deleted."}, {}),
+    ]
+
+    def refuse(route: Route) -> None:
+        status, body, headers = answers.pop(0)
+        route.fulfill(status=status, headers=headers, content_type="application/problem+json", body=json.dumps(body))
+
+    page.route("**/api/v1/runs", refuse)
+    page.locator("#run").click()
+    expect(trouble).to_contain_text("The server is busy. Too many programs wait.")
+    assert not violations(page)
+    page.get_by_role("button", name="Try again", exact=True).click()  # enabled after the second that the server asked for
+    expect(trouble).to_contain_text("This run is gone. It was deleted or has expired.")
+    page.unroute("**/api/v1/runs")
+    page.context.set_offline(True)
+    expect(trouble).to_contain_text("You are offline")
+    page.get_by_role("button", name="Dismiss").click()
+    page.locator("#run").click()
+    expect(trouble).to_contain_text("No answer from the server. Check your connection")
+    page.context.set_offline(False)
+    page.get_by_role("button", name="Try again", exact=True).click()
+    expect(page.locator("#status")).to_contain_text("4 steps")
+    expect(trouble).to_be_hidden()
+
+
+def test_queued_running_and_stopped(page: Page) -> None:
+    """The stages of a run are answered by hand, so that each stays for as long as the test looks at it."""
+    page.goto("/")
+    expect(page.locator("#status")).to_contain_text("sandboxed")
+    run = page.request.post("/api/v1/runs", data={"program": "import torch\nx = 1"}).json()
+    stage = {**run, "id": "0" * 32, "status": "queued", "queue": {"position": 3, "seconds": 7.6}}
+    page.route("**/api/v1/runs", lambda route: route.fulfill(status=202, json=stage))
+    page.route(f"**/runs/{'0' * 32}", lambda route: route.fulfill(json=stage))
+
+    def events(route: Route) -> None:
+        news = ("queue", stage["queue"]) if stage["status"] == "queued" else ("end", {})
+        body = f"retry: 100\nevent: {news[0]}\ndata: {json.dumps(news[1])}\n\n"
+        route.fulfill(content_type="text/event-stream", body=body)
+
+    page.route("**/events", events)
+    page.locator("#run").click()
+    expect(page.locator("#status")).to_have_text("Waiting: 2 ahead, about 8 s")
+    stage |= {"status": "timed_out", "outcome": "Stopped at the time limit", "queue": None}
+    stage["error"] = {"type": "timed_out", "message": "Stopped.", "file": None, "line": None, "traceback": ""}
+    expect(page.locator("#status")).to_contain_text("Stopped at the time limit")
+    expect(page.locator("#canvas .void")).to_contain_text("Stopped")
