@@ -13,6 +13,7 @@ from torch import Tensor
 from ..tensors.kinds import PLAIN_TYPES
 from ..tensors.snapshot import Snapshot, TensorTraits
 from ..tensors.transforms import outside_transforms, without_dispatch_modes
+from .tensor_elements import plain_tensor_repr
 
 MAX_TEXT = 2_000
 """Largest number of characters of a line's value. A cell's output may have ten times as many."""
@@ -266,7 +267,7 @@ def tensor_text(tensor: Tensor) -> str:
     """Return a tensor as a notebook prints it."""
     with torch._C.DisableTorchFunction(), without_dispatch_modes():
         try:
-            return repr(tensor)[: 10 * MAX_TEXT]
+            return (plain_tensor_repr(tensor) or repr(tensor))[: 10 * MAX_TEXT]
         except Exception:  # the repr of a subclass or a wrapper may fail here, but must not fail the program
             return f"{type(tensor).__name__} of shape {list(tensor.shape)}"
 
