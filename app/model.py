@@ -194,10 +194,10 @@ class MapInput(Struct, frozen=True):
 class MapBox(Struct, frozen=True):
     """A closed group of a map, or a single node of the graph.
 
-    ``kind`` is ``module``, ``loop``, ``turn``, ``repeat`` (a structure that repeats), ``statement``, ``part`` (neighbours
-    without anything else in common) or ``op``. A box of kind ``turns`` stands for several turns of an open loop. ``nodes`` is
-    the number of operations inside, ``turns`` the number of turns of a loop or repetition. ``node`` is the id of a
-    single node.
+    ``kind`` is ``module``, ``loop``, ``turn``, ``repeat`` (a structure that repeats), ``derivative`` (of a module, computed
+    by a pass with ``create_graph``), ``statement``, ``part`` (neighbours without anything else in common) or ``op``. A box of
+    kind ``turns`` stands for several turns of an open loop. ``nodes`` is the number of operations inside, ``turns`` the number
+    of turns of a loop or repetition. ``node`` is the id of a single node.
 
     ``arrives`` is the gradient that arrives at the group from outside, ``passed_on`` the gradient that it sends to others, and
     ``parameters`` that of the leaves that it uses. ``view`` is the address of the map with this group opened, ``null`` if there
@@ -206,7 +206,8 @@ class MapBox(Struct, frozen=True):
 
     ``kinds`` is the number of different structures among the turns of a loop or repetition. ``own_inputs`` is the number of
     leaves and constants that only this box uses, ``shared_inputs`` the number of those that other boxes use too. A box of few
-    nodes lists the first ones in ``inputs``.
+    nodes lists the first ones in ``inputs``. ``transposes`` are the nodes that only transpose a parameter for the operation of
+    a box. A map draws such a node as part of the edge to the parameter.
     """
 
     id: str
@@ -227,6 +228,7 @@ class MapBox(Struct, frozen=True):
     inputs: list[MapInput] = []
     own_inputs: int = 0
     shared_inputs: int = 0
+    transposes: list[str] = []
 
 
 class MapFrame(Struct, frozen=True):
@@ -397,7 +399,9 @@ class ModuleRow(Struct, frozen=True):
     gradient at its outputs.
 
     ``relative`` is ``gradient`` divided by that of the reference row. ``band`` is ``vanishing`` if ``relative`` is at most
-    0.001, and ``exploding`` if it is at least 1,000 or not finite. ``own`` are the parameters outside of the modules inside.
+    0.001, and ``exploding`` if it is at least 1,000 or not finite. ``own`` are the parameters outside of the modules inside,
+    ``[]`` for a module that is not open. ``inner`` is true if there are modules or parameters inside.
+    ``node`` is its last operation, which a backward pass reaches first.
     """
 
     path: str
@@ -417,6 +421,8 @@ class ModuleRow(Struct, frozen=True):
     relative: float | str | None
     band: Band | None
     own: list[ModuleParameter]
+    inner: bool = False
+    node: str | None = None
 
 
 class GradientTrend(Struct, frozen=True):

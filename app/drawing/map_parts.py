@@ -107,6 +107,8 @@ class MapParts:
         attributes = [f'class="{names}"', f'data-group="{escape(box.id)}"']
         if box.node is not None:
             attributes.append(f'data-node="{box.node}"')
+        if box.transposes:
+            attributes.append(f'data-transposes="{" ".join(box.transposes)}"')
         if box.line is not None:
             attributes.append(f'data-line="{box.line}"')
         if box.frame is not None:

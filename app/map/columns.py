@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -16,8 +16,18 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
 
+TRANSPOSED_TWICE: Final = 2
+"""Largest number of transposes between an operation and a parameter: a derivative transposes a transposed weight again."""
+_TRANSPOSE: Final = re.compile(r"(T|NumpyT|Transpose|Permute)Backward[0-9]+")
+
+
 class StructureColumns:
-    """The structure of a graph by columns: one entry for each node, edge or frame, as in :class:`wire.GraphEvent`."""
+    """The structure of a graph by columns: one entry for each node, edge or frame, as in :class:`wire.GraphEvent`.
+
+    A map does not show an operation that only transposes a parameter, as ``nn.Linear`` does with its weight. Such
+    :attr:`transposes` belong to the edges between the operations that use them and the parameter: ``target`` and ``input`` of
+    these edges are those of the parameter, and ``recorded_target`` is the node that they lead to.
+    """
 
     def __init__(self, event: wire.GraphEvent) -> None:
         self._event = event
@@ -28,8 +38,7 @@ class StructureColumns:
         self.edges = len(event.gradient)
         self.gradient = np.frombuffer(event.gradient, np.uint8).astype(bool)
         self.source = wire.int32(event.source, "source")
-        self.target = wire.int32(event.target, "target")
-        self.input = wire.int32(event.input, "input")
+        self.recorded_target = wire.int32(event.target, "target")
         self.slot = wire.int32(event.slot, "slot")
         self.line = wire.int32(event.line, "line")
         self.parameter = wire.int32(event.parameter, "parameter")
@@ -37,9 +46,45 @@ class StructureColumns:
         self.roots = wire.int32(event.roots, "roots")
         self.frame = self._or_none(event.frame, "frame")
         self.made = self._or_none(event.made, "made")
+        self.formula_graph = self._or_none(event.formula_graph, "formula_graph")
         self.formula_node = self._or_none(event.formula_node, "formula_node")
         self.has_frames = bool(event.frame)
         """False in recordings that are older than frames."""
+        self.transposes: Bools = self._transposes()
+        self.target, self.input = self._through_transposes(wire.int32(event.input, "input"))
+
+    def _transposes(self) -> Bools:
+        """Return for each node whether it only transposes a parameter, and the program does not name the result."""
+        named = [index for index, text in enumerate(self.strings) if _TRANSPOSE.fullmatch(text)]
+        found: Bools = np.isin(self.texts("op"), named) & (self.kind == wire.OP) & (self.outputs == 1)
+        found &= self.texts("name") < 0
+        found &= np.bincount(self.source, minlength=self.count) == 1
+        found &= np.bincount(self.recorded_target, minlength=self.count) > 0
+        found[self.roots] = False
+        leads = (self.kind == wire.LEAF) & (self.parameter >= 0)
+        for _ in range(TRANSPOSED_TWICE):
+            leads[self.source] |= leads[self.recorded_target] & found[self.source]
+        found &= leads
+        return found
+
+    def _through_transposes(self, given: Ints) -> tuple[Ints, Ints]:
+        """Return the target and the input of each edge. An edge to a transpose leads to its parameter."""
+        edge = np.arange(self.edges)
+        onward = np.zeros(self.count, np.int64)
+        onward[self.source] = edge  # a transpose has one edge
+        for _ in range(TRANSPOSED_TWICE):
+            target = self.recorded_target[edge]
+            edge = np.where(self.transposes[target], onward[target], edge)
+        return self.recorded_target[edge], given[edge]
+
+    @cached_property
+    def transposes_of(self) -> dict[int, list[int]]:
+        """For each operation that uses transposes of parameters, their nodes."""
+        found: dict[int, list[int]] = {}
+        leading = np.flatnonzero(self.transposes[self.recorded_target])
+        for source, target in zip(self.source[leading].tolist(), self.recorded_target[leading].tolist(), strict=True):
+            found.setdefault(source, []).append(target)
+        return {node: [*nodes, *(again for each in nodes for again in found.get(each, ()))] for node, nodes in found.items()}
 
     @cached_property
     def output_start(self) -> Longs:

@@ -84,7 +84,7 @@ class SortedEdges:
         return np.bincount(np.append(self.tensor[graph.gradient], starts), minlength=int(graph.output_start[-1]))
 
 
-def starts_of_runs(*columns: Ints | Longs) -> Longs:
+def starts_of_runs(*columns: Ints | Longs | Bools) -> Longs:
     """Return the indices of the first entry and of all entries that differ from the previous entry in any column.
 
     >>> starts_of_runs(np.array([4, 4, 4, 7]), np.array([1, 2, 2, 2])).tolist()

@@ -8,7 +8,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from .. import wire
 from .columns import Ints, Longs, StructureColumns
+from .edges import starts_of_runs
 from .frames import FrameTree
 from .order import ForwardOrder
 from .repeats import Repeat, find_repeats
@@ -79,6 +81,9 @@ class Divider:
     def divide(self, start: int, end: int, depth: int) -> Entries:
         """Return the entries of an interval in a frame that is ``depth`` frames deep."""
         entries = self._frames_of(start, end, depth)
+        calls = self._calls_in_a_row(entries)
+        if calls:
+            entries = _folded(entries, calls)
         for _ in range(_ROUNDS):
             repeats = find_repeats(entries.key) if len(entries) > 2 else []
             if not repeats:
@@ -120,6 +125,18 @@ class Divider:
             entries.repetitions,
         )
 
+    def _calls_in_a_row(self, entries: Entries) -> list[Repeat]:
+        """Return the stretches of calls of one module, such as ``critic(real), critic(fake)``. Two are enough."""
+        names = {name: index for index, name in enumerate(self._frames.name)}
+        module = np.full(len(entries), -1, np.int64)
+        for index in np.flatnonzero(entries.kind == FRAME).tolist():
+            if self._frames.kind[frame := int(entries.ref[index])] == wire.MODULE:
+                module[index] = names[self._frames.name[frame]]
+        starts = starts_of_runs(module)
+        lengths = np.diff(starts, append=len(module))
+        found = zip(starts.tolist(), lengths.tolist(), strict=True)
+        return [Repeat(start, 1, length) for start, length in found if length > 1 and module[start] >= 0]
+
     def _frames_of(self, start: int, end: int, depth: int) -> Entries:
         frame = self._frames.outermost_below(depth + 1, start, end)
         first = np.flatnonzero((frame < 0) | (np.diff(frame, prepend=-2) != 0)).astype(np.int32)
@@ -144,7 +161,7 @@ def _folded(entries: Entries, repeats: list[Repeat]) -> Entries:
         end[start] = entries.end[stop - 1]
         kind[start] = REPEAT
         ref[start] = len(repetitions)
-        key[start] = _hash(entries.key[start : start + period], turns)
+        key[start] = _hash(entries.key[start:stop], period)
         repetitions.append(Repetition(entries[start:stop], period))
     return Entries(entries.start[kept], end[kept], kind[kept], ref[kept], key[kept], repetitions)
 

@@ -1,15 +1,26 @@
-"""The frames of a graph: the calls of modules, the loops and the turns of loops in which its operations were made."""
+"""The frames of a graph: the calls of modules, the loops and the turns of loops in which its operations were made.
+
+Operations of a derivative, which a pass with ``create_graph`` made, are in frames of their own: one for each stretch of them,
+and inside it one for each module that they are the derivative of.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 
 from .. import wire
-from .columns import Ints, StructureColumns
+from .columns import Bools, Ints, StructureColumns
+from .derivatives import Sources, derived_modules
+from .edges import starts_of_runs
 from .order import ForwardOrder
+
+DERIVATIVE: Final = 3
+"""Code of a frame around operations of a derivative, besides the codes of :attr:`wire.GraphEvent.frame_kind`."""
 
 
 class FrameTree:
@@ -63,10 +74,25 @@ class FrameTree:
         """Return how many earlier frames have the same kind, name and line. Loops must also be in the same frame."""
         return self._occurrences[frame]
 
+    def is_called_again(self, frame: int) -> bool:
+        """Return whether a module is called several times in one call of the module around it.
+
+        Such calls are told apart by their number. Those of a loop are told apart by their turn.
+        """
+        around = int(self.parent[frame])
+        if around >= 0 and self.kind[around] == wire.TURN:
+            return False
+        calls = 1 if around < 0 else self._calls[self.kind[around], self.name[around]]
+        return self._calls[self.kind[frame], self.name[frame]] > calls
+
     def with_name(self, name: str, occurrence: int) -> int | None:
         """Return the frame of a call of the module with this path, or ``None``. ``occurrence`` is 0 for the first call."""
         same = [index for index, each in enumerate(self.name) if each == name and self.kind[index] == wire.MODULE]
         return same[occurrence] if occurrence < len(same) else None
+
+    @cached_property
+    def _calls(self) -> Counter[tuple[int, str]]:
+        return Counter(zip(self.kind.tolist(), self.name, strict=True))
 
     @cached_property
     def _occurrences(self) -> list[int]:
@@ -80,38 +106,94 @@ class FrameTree:
         return counted
 
 
-def frame_tree(graph: StructureColumns, order: ForwardOrder) -> FrameTree:
-    """Return the frames of a graph. Those of a recording without frames are derived from the modules of its nodes."""
+def frame_tree(graph: StructureColumns, order: ForwardOrder, sources: Sources) -> FrameTree:
+    """Return the frames of a graph. Those of a recording without frames are derived from the modules of its nodes.
+
+    ``sources`` are the graphs whose formulas made operations of this graph.
+    """
     parent, kind, name, line = graph.frames()
     if len(kind) or graph.has_frames:
-        names = [graph.strings[index] if index >= 0 else "" for index in name.tolist()]
-        return FrameTree(parent, kind, names, line, graph.frame[order.nodes])
-    return _from_modules(graph, order)
+        frames = _FrameColumns(parent.tolist(), kind.tolist(), line.tolist(), graph.frame[order.nodes])
+        frames.names = [graph.strings[index] if index >= 0 else "" for index in name.tolist()]
+    else:
+        frames = _FrameColumns([], [], [], np.full(len(order), -1, np.int32))
+        module = graph.texts("module")[order.nodes]
+        for start, end in _stretches(module):
+            frames.add_path(graph.strings[module[start]] if module[start] >= 0 else "", wire.MODULE, start, end)
+    derived, paths = derived_modules(graph, order, sources)
+    for start, end in _stretches(derived >= 0, frames.at, graph.line[order.nodes]):
+        if derived[start] < 0:
+            continue
+        path = _common([paths[each] for each in np.unique(derived[start:end]).tolist()])
+        frames.begin_derivative(path, int(graph.line[order.nodes[start]]), start)
+        for first, after in _stretches(derived[start:end]):
+            frames.add_path(paths[derived[start + first]], DERIVATIVE, start + first, start + after)
+    return frames.tree()
 
 
-def _from_modules(graph: StructureColumns, order: ForwardOrder) -> FrameTree:
-    """Derive a frame for each stretch of operations whose modules' paths begin with the same parts."""
-    module = graph.texts("module")[order.nodes]
-    changes = np.flatnonzero(np.diff(module, prepend=-2))
-    parents: list[int] = []
-    names: list[str] = []
-    at = np.full(len(order), -1, np.int32)
-    open_: list[int] = []
-    ends = [*changes.tolist()[1:], len(order)][: len(changes)]
-    for start, end in zip(changes.tolist(), ends, strict=True):
-        path = graph.strings[module[start]] if module[start] >= 0 else ""
-        parts = path.split(".") if path else []
-        paths = [".".join(parts[: length + 1]) for length in range(len(parts))]
+class _FrameColumns:
+    """The columns of a :class:`FrameTree`, to which frames are added in forward order."""
+
+    def __init__(self, parents: list[int], kinds: list[int], lines: list[int], at: Ints) -> None:
+        self.names: list[str] = []
+        self.at = at.copy()
+        self._parents = parents
+        self._kinds = kinds
+        self._lines = lines
+        self._open: list[int] = []
+        self._around = -1
+        """The frame around the derivative to which frames are added."""
+
+    def tree(self) -> FrameTree:
+        parents, kinds, lines = (np.array(each, np.int32) for each in (self._parents, self._kinds, self._lines))
+        return FrameTree(parents, kinds, self.names, lines, self.at)
+
+    def begin_derivative(self, path: str, line: int, start: int) -> None:
+        """Add the frame of a derivative of the module with a path, whose first operation is at ``start``."""
+        self._around = int(self.at[start])
+        self._open = []
+        self._add(path, DERIVATIVE, line)
+
+    def add_path(self, path: str, kind: int, start: int, end: int) -> None:
+        """Put operations into a frame for each part of a path. Frames that are still open and have the same path are used."""
+        outermost = self.names[self._open[0]] if kind == DERIVATIVE else ""
+        parts = path.removeprefix(outermost).strip(".").split(".")
+        paths = [outermost] if kind == DERIVATIVE else []
+        for part in filter(None, parts):
+            paths.append(f"{paths[-1]}.{part}" if paths and paths[-1] else part)
         kept = 0
-        while kept < min(len(open_), len(paths)) and names[open_[kept]] == paths[kept]:
+        while kept < min(len(self._open), len(paths)) and self.names[self._open[kept]] == paths[kept]:
             kept += 1
-        del open_[kept:]
+        del self._open[kept:]
         for each in paths[kept:]:
-            parents.append(open_[-1] if open_ else -1)
-            names.append(each)
-            open_.append(len(names) - 1)
-        if open_:
-            at[start:end] = open_[-1]
-    none = np.full(len(names), -1, np.int32)
-    kinds = np.full(len(names), wire.MODULE, np.int32)
-    return FrameTree(np.array(parents, np.int32), kinds, names, none, at)
+            self._add(each, kind, -1)
+        if self._open:
+            self.at[start:end] = self._open[-1]
+
+    def _add(self, name: str, kind: int, line: int) -> None:
+        self._parents.append(self._open[-1] if self._open else self._around)
+        self._kinds.append(kind)
+        self._lines.append(line)
+        self.names.append(name)
+        self._open.append(len(self.names) - 1)
+
+
+def _stretches(*columns: Ints | Bools) -> Iterator[tuple[int, int]]:
+    """Yield the start and the end (exclusive) of each stretch of entries that are equal in all columns."""
+    starts = starts_of_runs(*columns).tolist()
+    return zip(starts, [*starts[1:], len(columns[0])], strict=False)
+
+
+def _common(paths: Sequence[str]) -> str:
+    """Return the longest path that is the beginning of all.
+
+    >>> _common(["model.h.0", "model.h.1"]), _common(["D.4", ""]), _common(["D"])
+    ('model.h', '', 'D')
+    """
+    parts = [path.split(".") for path in paths]
+    common = []
+    for each in zip(*parts, strict=False):
+        if len(set(each)) > 1:
+            break
+        common.append(each[0])
+    return ".".join(common)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from msgspec import structs
 
 from .. import model, wire
 from ..errors import InvalidInput, NotFound
@@ -25,17 +27,21 @@ MOST_PARAMETERS: Final = 10_000
 """Largest number of parameters in an answer."""
 
 
-def read_models(recording: Recording, step: int | None = None, pass_index: int | None = None) -> model.ModelRows:
+def read_models(
+    recording: Recording, step: int | None = None, pass_index: int | None = None, opened: Collection[str] | None = None
+) -> model.ModelRows:
     """Return the modules that took part in a pass, in the order of the map: from the loss downwards.
 
-    Default: the main pass of the last step, or the last pass with a graph. Raises :class:`NotFound` for a missing step or pass
-    and for a run without passes, and :class:`InvalidInput` if both are given.
+    Default: the main pass of the last step, or the last pass with a graph. ``opened`` are the paths of modules. If given, the
+    answer has only the modules and parameters inside of these, of outermost modules, and of those around the reference.
+    Raises :class:`NotFound` for a missing step or pass and for a run without passes, and :class:`InvalidInput` if both are
+    given.
     """
     if step is not None and pass_index is not None:
         raise InvalidInput("Both a pass and a step are given: give one of them.", where="pass")
     passed = _pass(recording, step, pass_index)
-    known = known_graph(recording.log.graph(passed.graph))
-    return _Rows(known, passed, _step_of(recording, passed)).read()
+    known = known_graph(recording.log, recording.log.graph(passed.graph))
+    return _Rows(known, passed, _step_of(recording, passed)).read(opened)
 
 
 def _pass(recording: Recording, step: int | None, pass_index: int | None) -> wire.PassEvent:
@@ -125,19 +131,26 @@ class _Rows:
             if (parent := self._modules.modules[index].parent) >= 0:
                 self._sums[parent].merge(self._sums[index])
 
-    def read(self) -> model.ModelRows:
+    def read(self, opened: Collection[str] | None) -> model.ModelRows:
         kept = [index for index in self._in_order() if self._sums[index].tensors]
         sequence = self._sequence(kept)
         gradients = {index: _root(self._sums[index].gradient) for index in kept}
         reference = self._reference(kept, sequence)
-        shown = kept[:MOST_ROWS]
+        open_ = set(kept) if opened is None else self._open(kept, opened, reference)
+        visible = [index for index in kept if (parent := self._modules.modules[index].parent) < 0 or parent in open_]
+        shown = visible[:MOST_ROWS]
         row_of = {index: row for row, index in enumerate(shown)}
         arriving = self._arriving()
         room = MOST_PARAMETERS
         rows = []
+        around = {self._modules.modules[index].parent for index in kept}
         for index in shown:
-            room -= len(self._own[index])
-            rows.append(self._row(index, row_of, gradients[index], gradients.get(reference), arriving.get(index), room >= 0))
+            with_parameters = index in open_
+            room -= len(self._own[index]) * with_parameters
+            row = self._row(index, row_of, gradients[index], gradients.get(reference), arriving.get(index))
+            own = [_parameter(each, row.path) for each in self._own[index]] if with_parameters and room >= 0 else []
+            inner = index in around or bool(self._own[index])
+            rows.append(structs.replace(row, own=own, inner=inner))
         return model.ModelRows(
             graph=f"g{self._passed.graph}",
             pass_=self._passed.index,
@@ -145,9 +158,24 @@ class _Rows:
             rows=rows,
             outside=[_parameter(self._numbers(leaf), "") for leaf in self._modules.outside[:MOST_ROWS]],
             reference=row_of.get(reference),
-            trend=self._trend(sequence, gradients, row_of),
-            omitted=len(kept) - len(shown),
+            trend=self._trend(sequence, gradients, row_of, around),
+            omitted=len(visible) - len(shown),
         )
+
+    def _open(self, kept: Sequence[int], opened: Collection[str], reference: int) -> set[int]:
+        """Return the modules that are open: those with the given paths, the outermost ones, and those around the reference."""
+        modules = self._modules.modules
+        open_ = {index for index in kept if modules[index].path in opened}
+        siblings = Counter(modules[index].parent for index in kept)
+        for index in kept:
+            parent = modules[index].parent
+            if parent < 0 or (parent in open_ and siblings[parent] == 1):
+                open_.add(index)
+        around = modules[reference].parent if reference >= 0 else -1
+        while around >= 0:
+            open_.add(around)
+            around = modules[around].parent
+        return open_
 
     # ------------------------------------------------------------------ numbers
 
@@ -213,7 +241,6 @@ class _Rows:
         gradient: float | None,
         reference: float | None,
         arrives: float | None,
-        with_parameters: bool,
     ) -> model.ModuleRow:
         module, sums = self._modules.modules[index], self._sums[index]
         value, update = _root(sums.value), _root(sums.update)
@@ -235,7 +262,8 @@ class _Rows:
             arrives=_json(arrives),
             relative=_json(relative),
             band=None if relative is None else band(relative),
-            own=[_parameter(each, module.path) for each in self._own[index]] if with_parameters else [],
+            own=[],
+            node=f"n{int(self._tree.order.nodes[module.last])}" if module.last >= 0 else None,
         )
 
     def _name(self, module: Module) -> str:
@@ -258,15 +286,15 @@ class _Rows:
         return -1
 
     def _trend(
-        self, sequence: Sequence[int], gradients: dict[int, float | None], row_of: dict[int, int]
+        self, sequence: Sequence[int], gradients: dict[int, float | None], row_of: dict[int, int], around: Collection[int]
     ) -> model.GradientTrend | None:
         known = [index for index in sequence if gradients[index] is not None]
-        if len(known) < LEAST_MODULES or known[0] not in row_of:
+        if len(known) < LEAST_MODULES:
             return None
         norms = np.array([gradients[index] for index in known], np.float64)
-        has_parts = any(self._modules.modules[index].parent == known[0] for index in row_of)
         names = [self._name(self._modules.modules[index]) for index in known]
-        return trend(names, norms, "block" if has_parts else "layer", [row_of[index] for index in known if index in row_of])
+        unit = "block" if known[0] in around else "layer"
+        return trend(names, norms, unit, [row_of[index] for index in known if index in row_of])
 
 
 def _parameter(numbers: _ParameterNumbers, around: str) -> model.ModuleParameter:

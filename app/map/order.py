@@ -27,13 +27,13 @@ class ForwardOrder:
 
 
 def forward_order(graph: StructureColumns) -> ForwardOrder:
-    """Return the forward order of a graph's operations.
+    """Return the forward order of a graph's operations, without those that only transpose a parameter.
 
     The order in which nodes were made is usually a topological one. It is not if PyTorch made a new node for a view that was
     written to, or if several threads made nodes. Graphs with such nodes are sorted: of all operations that may come next, the
     oldest comes next. In recordings without ``made``, a node with a larger index counts as made earlier.
     """
-    operations = np.flatnonzero(graph.kind == wire.OP).astype(np.int32)
+    operations = np.flatnonzero((graph.kind == wire.OP) & ~graph.transposes).astype(np.int32)
     made: Longs = graph.made.astype(np.int64)
     if bool((made[operations] < 0).any()):
         made = -np.arange(graph.count, dtype=np.int64)

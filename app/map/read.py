@@ -43,7 +43,7 @@ def read_map(
     passed = None if pass_index is None else recording.log.pass_(pass_index)
     if passed is not None and passed.graph != graph:
         raise InvalidInput(f"Pass {pass_index} is over graph g{passed.graph}, not g{graph}.", where="pass")
-    tree = known_graph(event).tree
+    tree = known_graph(recording.log, event).tree
     gradients = PassSums(tree, passed)
     shown = _view(tree, gradients, view, revealed)
     intervals = [(box.start, box.end) for box in shown.boxes]
@@ -83,7 +83,7 @@ def read_numbers(recording: Recording, graph: int, view: str, start: int = 0, co
     :class:`InvalidInput` for a view that is too long.
     """
     _check_length(view)
-    tree = known_graph(recording.log.graph(graph)).tree
+    tree = known_graph(recording.log, recording.log.graph(graph)).tree
     shown = read_view(tree, view)
     count = min(count, max(1, MOST_CELLS // max(1, tree.graph.count)))
     over = list(islice(passes_over(recording, graph, start), count + 1))
@@ -167,7 +167,12 @@ def _box(
         ],
         own_inputs=used.own,
         shared_inputs=used.shared,
+        transposes=_transposes(tree, gradients.node_at(box.start)) if group.kind == "op" else [],
     )
+
+
+def _transposes(tree: GroupTree, node: int) -> list[str]:
+    return [f"n{each}" for each in tree.graph.transposes_of.get(node, ())]
 
 
 def _edge(ids: list[str], edge: BoxEdge, from_formula: bool) -> model.MapEdge:

@@ -37,7 +37,7 @@ def search(
     passed = chosen_pass(recording, graph, pass_index, step)
     if passed is None and needs_pass(terms):
         raise InvalidInput("The query has a condition on gradients: add `pass=0` or `step=0` to the address.", where="q")
-    known = known_graph(event)
+    known = known_graph(recording.log, event)
     states = None if passed is None else pass_states(known.tree.graph, passed)
     matcher = _Matcher(known.tree.graph, known.texts, recording.program, states)
     found = [matcher.reasons(term) for term in terms]

@@ -59,6 +59,7 @@ class TextIndex:
         at = position.astype(np.int32)
         last = np.full(graph.count, -1, np.int32)
         np.maximum.at(last, graph.target, position[graph.source])
+        np.maximum.at(last, graph.recorded_target, position[graph.source])
         return np.where(at < 0, last, at).astype(np.int32)
 
     @cached_property

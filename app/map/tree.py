@@ -12,16 +12,17 @@ import numpy as np
 
 from .. import wire
 from .columns import Ints, Longs, StructureColumns, op_name
+from .derivatives import Sources
 from .edges import SortedEdges
 from .entries import FRAME, OP, REPEAT, STATEMENT, Divider, Entries
-from .frames import FrameTree, frame_tree
+from .frames import DERIVATIVE, FrameTree, frame_tree
 from .kinds import kinds_of_turns
 from .order import ForwardOrder, forward_order
 from .parts import MOST_CHILDREN, crossing_edges, cut
 
-GroupKind = Literal["graph", "module", "loop", "turn", "repeat", "statement", "part", "op"]
+GroupKind = Literal["graph", "module", "loop", "turn", "repeat", "derivative", "statement", "part", "op"]
 
-_SEGMENT: Final = re.compile(r"(n|m:|x:|f:|l:|p:)?([^~/]{1,1000})(?:~([0-9]{1,9}))?")
+_SEGMENT: Final = re.compile(r"(n|m:|x:|f:|l:|p:|d:)?([^~/]{1,1000})(?:~([0-9]{1,9}))?")
 
 
 @dataclass(slots=True, eq=False)
@@ -75,12 +76,12 @@ class Group:
 
 
 class GroupTree:
-    """The groups of a graph. ``root`` holds all its operations."""
+    """The groups of a graph. ``root`` holds all its operations. ``sources`` are the graphs of which it has derivatives."""
 
-    def __init__(self, graph: StructureColumns) -> None:
+    def __init__(self, graph: StructureColumns, sources: Sources | None = None) -> None:
         self.graph = graph
         self.order: ForwardOrder = forward_order(graph)
-        self.frames: FrameTree = frame_tree(graph, self.order)
+        self.frames: FrameTree = frame_tree(graph, self.order, sources or {})
         self._divider = Divider(graph, self.order, self.frames)
         self.root = Group("", "graph", "", 0, len(self.order), None, 0)
 
@@ -206,6 +207,8 @@ class GroupTree:
         return f"n{int(self.order.nodes[entries.start[index]])}"
 
     def _frame_stem(self, frame: int) -> str:
+        if self.frames.kind[frame] == DERIVATIVE:
+            return f"d:{self.frames.name[frame] or 0}"
         if self.frames.kind[frame] != wire.MODULE:
             return f"x:{int(self.frames.line[frame])}"
         number = self.frames.occurrence(frame)
@@ -224,7 +227,12 @@ class GroupTree:
         group = Group(
             self._inside(parent, name), "statement", f"line {line}", start, end, parent, parent.depth, parent.path, line
         )
-        if kind == FRAME:
+        if kind == FRAME and self.frames.kind[ref] == DERIVATIVE:
+            group.kind = "derivative"
+            group.depth += 1
+            group.path = self.frames.name[ref]
+            group.name = self._derivative_name(ref, parent)
+        elif kind == FRAME:
             group.kind = "loop"
             group.depth += 1
             group.turns = self._divider.turns(start, end, group.depth)
@@ -244,6 +252,8 @@ class GroupTree:
             depth, inner = depth + 1, only
         path = self.frames.name[inner]
         name = relative(path, parent.path)
+        if self.frames.is_called_again(frame):
+            name += f", call {self.frames.occurrence(inner) + 1}"
         return Group(id_, "module", name, start, end, parent, depth, path=path)
 
     @staticmethod
@@ -272,6 +282,13 @@ class GroupTree:
             return call.rpartition(".")[2]
         return op_name(self.graph, node)
 
+    def _derivative_name(self, frame: int, parent: Group) -> str:
+        """Return the name of a derivative: that of its module, inside of the derivative of another module relative to that."""
+        path, line = self.frames.name[frame], int(self.frames.line[frame])
+        if parent.kind == "derivative":
+            return relative(path, parent.path)
+        return f"gradient of {path}" if path else f"gradient on line {line}" if line > 0 else "gradient"
+
     def _loop_name(self, group: Group) -> str:
         """Return the line of a loop, or the names of its turns if each is the call of a module."""
         assert group.turns is not None
@@ -282,7 +299,7 @@ class GroupTree:
 
     def _repeat_name(self, group: Group, of: Entries, period: int) -> str:
         first, last = int(of.ref[0]), int(of.ref[-period])
-        if int(of.kind[0]) == FRAME and self.frames.kind[first] == wire.MODULE:
+        if int(of.kind[0]) == FRAME and self.frames.kind[first] in (wire.MODULE, DERIVATIVE):
             names = [relative(self.frames.name[frame], group.path) for frame in (first, last)]
             return names[0] if names[0] == names[1] else _range(*names)
         return f"line {group.line}" if group.line is not None else self._op_name(group.start)

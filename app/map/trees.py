@@ -11,7 +11,9 @@ from typing import Final
 import msgspec
 
 from .. import wire
+from ..recording import Log
 from .columns import StructureColumns
+from .derivatives import Sources, sources_of
 from .module_tree import ModuleTree
 from .text_index import TextIndex
 from .tree import GroupTree
@@ -23,8 +25,8 @@ KEPT_NODES: Final = 1_000_000
 class KnownGraph:
     """The tree of a graph, and the index of its texts and its modules, each made when it is first needed."""
 
-    def __init__(self, event: wire.GraphEvent) -> None:
-        self.tree = GroupTree(StructureColumns(event))
+    def __init__(self, event: wire.GraphEvent, sources: Sources) -> None:
+        self.tree = GroupTree(StructureColumns(event), sources)
 
     @cached_property
     def texts(self) -> TextIndex:
@@ -40,15 +42,15 @@ class _KnownGraphs:
         self._known: OrderedDict[Hashable, KnownGraph] = OrderedDict()
         self._lock = Lock()
 
-    def get(self, event: wire.GraphEvent) -> KnownGraph:
+    def get(self, event: wire.GraphEvent, sources: Sources) -> KnownGraph:
         """Return the tree and index of a graph. They are made without the lock, so two threads may make the same tree."""
-        key = _key(event)
+        key = (_key(event), *map(_key, sources.values()))
         with self._lock:
             known = self._known.get(key)
             if known is not None:
                 self._known.move_to_end(key)
                 return known
-        known = KnownGraph(event)
+        known = KnownGraph(event, sources)
         with self._lock:
             self._known[key] = known
             while len(self._known) > 1 and sum(each.tree.graph.count for each in self._known.values()) > KEPT_NODES:
@@ -59,9 +61,9 @@ class _KnownGraphs:
 _graphs: Final = _KnownGraphs()
 
 
-def known_graph(event: wire.GraphEvent) -> KnownGraph:
-    """Return the tree of a graph, from the cache if an equal graph was read before."""
-    return _graphs.get(event)
+def known_graph(log: Log, event: wire.GraphEvent) -> KnownGraph:
+    """Return the tree of a graph of a run, from the cache if an equal graph was read before."""
+    return _graphs.get(event, sources_of(log, event))
 
 
 def _key(event: wire.GraphEvent) -> Hashable:

@@ -19,7 +19,7 @@ WHOLE_TURNS: Final = 12
 MOST_IDS: Final = 400
 """Largest number of ids of an address that are read."""
 
-_DEPTH_COST: Final = {"module": 0.0, "loop": 0.3, "repeat": 0.3, "part": 0.4, "turn": 0.6, "statement": 1.2}
+_DEPTH_COST: Final = {"module": 0.0, "loop": 0.3, "repeat": 0.3, "derivative": 0.3, "part": 0.4, "turn": 0.6, "statement": 1.2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ def read_view(tree: GroupTree, address: str) -> View:
 
 
 def reveal(tree: GroupTree, view: View, node: int) -> View:
-    """Return a view that also shows an operation, by the index of its node. For a leaf or constant, show its last user.
+    """Return a view that also shows an operation, by the index of its node. For any other node, show its last user.
 
     Raises :class:`KeyError` if the graph has no such node.
     """
@@ -151,8 +151,9 @@ def reveal(tree: GroupTree, view: View, node: int) -> View:
         raise KeyError(node)
     position = int(tree.order.position[node])
     if position < 0:
-        users = tree.order.position[tree.graph.source[tree.graph.target == node]]
-        if not len(users):
+        graph = tree.graph
+        users = tree.order.position[graph.source[(graph.target == node) | (graph.recorded_target == node)]]
+        if not (users >= 0).any():
             raise KeyError(node)
         position = int(users.max())
     way = tree.way_to(position)
@@ -189,7 +190,7 @@ def first_view(tree: GroupTree, *, shown: int | None = None) -> View:
         if group.turns is not None and len(group.turns) > WHOLE_TURNS:
             continue  # stays closed: its box has a bar for each turn
         inside = tree.children(group)
-        if group.kind == "module" and group.size <= 4 and all(child.kind == "op" for child in inside):
+        if group.kind in ("module", "derivative") and group.size <= 4 and all(child.kind == "op" for child in inside):
             continue
         more = 0 if view.is_open(group) else len(inside) - 1
         if rows + more > FIRST_ROWS:

@@ -156,10 +156,19 @@ async def read_model_rows(
     id: str,
     step: Annotated[int | None, Query(ge=0, le=2**31 - 1, description="Step to read. Default: the last one.")] = None,
     pass_: Annotated[int | None, Query(alias="pass", ge=0, le=2**31 - 1, description="Pass to read instead.")] = None,
+    opened: Annotated[
+        list[Annotated[str, Query(max_length=1000)]] | None,
+        Query(
+            alias="open",
+            max_length=500,
+            description="Path of a module. Repeat it to read the insides of several modules only; an empty text reads those of "
+            "the outermost ones. Default: all modules.",
+        ),
+    ] = None,
 ) -> Response:
     """Read the modules of a model in order, with the norms of their gradients, parameters and updates."""
     recorded = await service_of(request).runs.find(id)
-    return await answers.answer(request, recorded, read_models, recorded.recording, step, pass_)
+    return await answers.answer(request, recorded, read_models, recorded.recording, step, pass_, opened)
 
 
 @router.get("/passes/{index}", **reference.returns(model.Pass, "The pass.", 304, 404))

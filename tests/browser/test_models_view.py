@@ -89,6 +89,14 @@ def test_the_rows_show_by_how_much_the_gradient_shrinks_from_block_40_to_block_3
     assert bars[1]["width"] > bars[0]["width"] > 0
     assert bars[1]["x"] < bars[0]["x"], "smaller gradients extend to the left"
     expect(page.locator("[data-path='model.h.47'] .factor")).to_have_text("reference")
+    for button in ("Graph", "Models"):
+        page.get_by_role("button", name=button, exact=True).focus()
+        page.keyboard.press("Enter")
+    page.locator("[data-path='model.h.47']").focus()
+    for block, presses in ((40, 7), (3, 37)):
+        for _ in range(presses):
+            page.keyboard.press("ArrowDown")
+        expect(page.locator("tr:focus")).to_have_attribute("data-path", f"model.h.{block}")
 
 
 def test_the_deck_plays_the_rows(visit: Visit) -> None:
@@ -111,9 +119,11 @@ def test_rows_open_by_keyboard_and_lead_to_the_graph(visit: Visit) -> None:
     row.focus()
     page.keyboard.press("ArrowRight")
     expect(row).to_have_attribute("aria-expanded", "true")
+    expect(page.locator("[data-path='model.h.47.down']")).to_be_visible()
     page.keyboard.press("ArrowDown")
     expect(page.locator("[data-path='model.h.47.down']")).to_be_focused()
     page.keyboard.press("ArrowRight")
+    expect(page.locator("tr.of-parameter").first).to_be_visible()
     page.keyboard.press("ArrowDown")
     expect(page.locator("tr.of-parameter:focus")).to_contain_text("bias")
     page.keyboard.press("Enter")
@@ -127,6 +137,8 @@ def test_a_module_opens_in_the_graph_by_pointer(visit: Visit) -> None:
     expect(page.get_by_role("treegrid")).to_be_hidden()
     expect(page.locator("#canvas svg.graph")).to_be_visible()
     expect(page.locator("#canvas .frame.goal[data-group='m:model.h.40']")).to_be_visible()
+    expect(page.locator("#inspected")).to_contain_text("model.h.40")
+    expect(page.locator(".crumbs")).to_contain_text("h.40")
 
 
 def test_the_view_is_in_the_address(visit: Visit) -> None:

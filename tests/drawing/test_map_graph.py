@@ -21,6 +21,7 @@ from tapedeck.model import GraphMap, MapBox, MapEdge, MapFrame, MapNorm
 from tapedeck.recording import Recording
 
 from ..tracer.run_twice import record
+from .golden_maps import golden, path_of
 from .map_programs import MODELS
 
 NS = "{http://www.w3.org/2000/svg}"
@@ -110,6 +111,35 @@ def test_every_edge_is_drawn_downwards_with_its_count_and_norm(name: str) -> Non
         title = links[edge.source, edge.target].findtext(f"{NS}title") or ""
         assert (f"{edge.count:,} edges" in title) == (edge.count > 1)
         assert ("about" in title) == (not edge.norm.exact)
+
+
+NUMERIC: Final = ("data-field", "data-turns")
+"""Attributes of elements that show numbers, which differ a little between processors."""
+
+
+def parts(text: str) -> tuple[list[str], list[float]]:
+    """Return the elements of a picture with their texts and attributes, and the numbers that depend on gradients."""
+    structure, numbers = [], []
+    for each in ET.fromstring(text).iter():
+        attributes = dict(each.attrib)
+        shown = [each.text or ""] if each.tag.endswith(("text", "title")) else []
+        if any(name in each.attrib for name in NUMERIC) or each.get("class", "").startswith("shaft"):
+            shown += [attributes.pop(name, "") for name in ("width", "stroke-width", "d", "class", "stroke", "fill")]
+        digits = re.compile(r"[0-9][0-9.]*(e[-−]?[0-9]+)?")
+        if any(name in each.attrib for name in NUMERIC) or "gradient" in (each.text or ""):
+            numbers += [float(found[0].rstrip(".").replace("−", "-")) for each_ in shown for found in digits.finditer(each_)]
+            shown = [digits.sub("#", text) for text in shown]
+        structure.append(f"{each.tag} {attributes} {shown[:1] if each.tag.endswith(('text', 'title')) else ''}")
+    return structure, numbers
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", MODELS)
+def test_the_picture_is_the_one_that_was_looked_at(name: str, theme: Any) -> None:
+    expected, found = (parts(text) for text in (path_of(name, theme).read_text(), golden(recording_of(name), theme, engine)))
+    remedy = "look at the new picture, then write it with `python -m tests.drawing.golden_maps`"
+    assert found[0] == expected[0], remedy
+    assert found[1] == pytest.approx(expected[1], rel=0.02, abs=0.2), remedy
 
 
 @pytest.mark.parametrize("layout", ["graph", "rows"])

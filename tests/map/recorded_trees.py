@@ -5,9 +5,11 @@ from __future__ import annotations
 from functools import cache
 
 import msgspec
-from tapedeck import wire
+from msgspec.structs import replace
+from tapedeck import model, wire
 from tapedeck.map.columns import StructureColumns
 from tapedeck.map.tree import Group, GroupTree
+from tapedeck.recording.structure import read_graph
 
 from ..tracer.run_twice import record
 
@@ -81,7 +83,23 @@ def recorded_graphs(name: str) -> tuple[list[wire.GraphEvent], list[wire.PassEve
 
 
 def tree_of(name: str, graph: int = -1) -> GroupTree:
-    return GroupTree(StructureColumns(recorded_graphs(name)[0][graph]))
+    return GroupTree(StructureColumns(recorded_graphs(name)[0][graph]), dict(enumerate(recorded_graphs(name)[0])))
+
+
+def as_shown(event: wire.GraphEvent) -> model.Graph:
+    """Return a graph as a map shows it: edges to an operation that only transposes a parameter lead to the parameter."""
+    graph = read_graph(event)
+    nodes = {node.id: node for node in graph.nodes}
+    given: dict[str, list[model.Edge]] = {}
+    for edge in graph.edges:
+        given.setdefault(edge.source, []).append(edge)
+    through = {}
+    for node, edges in given.items():
+        leaf = nodes[edges[0].target]
+        if nodes[node].op == "TBackward0" and nodes[node].name is None and leaf.kind == "leaf" and leaf.parameter is not None:
+            through[node] = leaf.id
+    edges = [replace(edge, target=through.get(edge.target, edge.target)) for edge in graph.edges]
+    return replace(graph, edges=edges)
 
 
 def without_frames(event: wire.GraphEvent, *, order: bool) -> wire.GraphEvent:

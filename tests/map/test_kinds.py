@@ -7,10 +7,9 @@ from tapedeck import model
 from tapedeck.map.columns import StructureColumns
 from tapedeck.map.read import read_map
 from tapedeck.map.tree import Group, GroupTree
-from tapedeck.recording.structure import read_graph
 
 from ..tracer.run_twice import record
-from .recorded_trees import PROGRAMS, START, all_groups, recorded_graphs
+from .recorded_trees import PROGRAMS, START, all_groups, as_shown, recorded_graphs
 
 
 def structure(tree: GroupTree, graph: model.Graph, users: dict[str, set[int]], group: Group, index: int) -> object:
@@ -36,7 +35,7 @@ def structure(tree: GroupTree, graph: model.Graph, users: dict[str, set[int]], g
 @pytest.mark.parametrize("name", [*PROGRAMS])
 def test_turns_of_one_kind_have_equal_structures(name: str) -> None:
     event = recorded_graphs(name)[0][-1]
-    tree, graph = GroupTree(StructureColumns(event)), read_graph(event)
+    tree, graph = GroupTree(StructureColumns(event)), as_shown(event)
     users: dict[str, set[int]] = {}
     for edge in graph.edges:
         users.setdefault(edge.target, set()).add(int(tree.order.position[int(edge.source[1:])]))

@@ -10,10 +10,9 @@ from tapedeck.map.leaves import MOST_LEAVES, MOST_STUBS, SMALL, shown_leaves
 from tapedeck.map.read import read_map
 from tapedeck.map.tree import GroupTree
 from tapedeck.map.view import first_view, read_view
-from tapedeck.recording.structure import read_graph
 
 from ..tracer.run_twice import record
-from .recorded_trees import PROGRAMS, START, recorded_graphs
+from .recorded_trees import PROGRAMS, START, as_shown, recorded_graphs
 
 SHARED = """w = torch.ones(3, requires_grad=True)
 a = (x * w).sin().sum()
@@ -26,7 +25,7 @@ b = (w * 2).cos().sum()
 def test_shown_leaves_are_those_with_users_in_several_boxes(name: str) -> None:
     event = recorded_graphs(name)[0][-1]
     tree = GroupTree(StructureColumns(event))
-    graph = read_graph(event)
+    graph = as_shown(event)
     for view in (read_view(tree, ""), first_view(tree)):
         box = {
             f"n{node}": index

@@ -6,6 +6,7 @@ import math
 from functools import cache
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from tapedeck import model
@@ -160,7 +161,7 @@ def test_gradients_that_are_zero_or_not_finite_are_named() -> None:
 def test_parameters_outside_of_modules_and_modules_called_twice() -> None:
     program = "m = nn.Linear(3, 3)\nw = torch.ones(3, requires_grad=True)\n(m(m(x)) * w).sum().backward()\n"
     found = read_models(recording_of(program))
-    assert [(row.path, row.calls, row.nodes > 2) for row in found.rows] == [("m", 2, True)]
+    assert [(row.path, row.calls, row.nodes) for row in found.rows] == [("m", 2, 2)]
     assert {each.name for each in found.outside} == {"x", "w"}
     assert found.trend is None
     names = run_by_torch(program)
@@ -189,6 +190,25 @@ def test_rows_that_do_not_fit_are_counted(monkeypatch: pytest.MonkeyPatch) -> No
     found = read_models(recording_of(TRANSFORMER))
     assert (len(found.rows), found.omitted > 50) == (4, True)
     assert all(row.parent is None or row.parent < 4 for row in found.rows)
+
+
+def test_only_the_insides_of_open_modules_are_returned_if_they_are_named() -> None:
+    recording = recording_of(PROGRAMS["transformer"])
+    everything = {row.path: row for row in read_models(recording).rows}
+    closed = read_models(recording, opened=[""])
+    paths = [row.path for row in closed.rows]
+    assert paths == [path for path in everything if path.count(".") <= (2 if ".h." in path else 1)]
+    assert [row.path for row in closed.rows if row.own] == [], "parameters are sent once their module is open"
+    assert closed.trend
+    assert [closed.rows[row].path for row in closed.trend.rows] == [f"model.h.{index}" for index in reversed(range(14))]
+    opened = read_models(recording, opened=["model.h.3", "model.h.3.mlp", "model.gone"])
+    assert {row.path for row in opened.rows} - set(paths) == {path for path in everything if path.startswith("model.h.3.")}
+    for row in opened.rows:
+        whole = everything[row.path]
+        assert (row.gradient, row.relative, row.inner) == (whole.gradient, whole.relative, whole.inner)
+        assert row.inner == bool(whole.own or any(path.startswith(f"{row.path}.") for path in everything))
+        assert row.node is not None
+    assert len(msgspec.json.encode(closed)) < len(msgspec.json.encode(read_models(recording))) / 2
 
 
 def test_a_run_without_a_pass_is_not_found() -> None:

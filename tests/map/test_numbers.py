@@ -11,15 +11,14 @@ from tapedeck.map.numbers import BoxEdge, PassSums
 from tapedeck.map.tree import GroupTree
 from tapedeck.map.view import View, first_view, read_view
 from tapedeck.recording.pass_numbers import PassNumbers
-from tapedeck.recording.structure import read_graph
 
-from .recorded_trees import PROGRAMS, all_groups, recorded_graphs
+from .recorded_trees import PROGRAMS, all_groups, as_shown, recorded_graphs
 
 
 def the_pass(name: str) -> tuple[GroupTree, PassSums, PassNumbers, model.Graph]:
     graphs, passes = recorded_graphs(name)
     event = passes[-1]
-    structure = read_graph(graphs[event.graph])
+    structure = as_shown(graphs[event.graph])
     tree = GroupTree(StructureColumns(graphs[event.graph]))
     return tree, PassSums(tree, event), PassNumbers(event, structure), structure
 
@@ -105,7 +104,7 @@ def test_a_loop_has_one_series_for_each_tensor_that_it_carries() -> None:
     assert [each.name for each in series][-1] == "loss"  # its gradient is 1 in every turn
     assert series[-1].norms.tolist() == [1.0] * 39
     assert {each.name for each in series} >= {"h", "loss"}
-    structure = read_graph(graphs[0])
+    structure = as_shown(graphs[0])
     numbers = PassNumbers(passes[0], structure)
     h = next(each for each in series if each.name == "h")
     node = int(tree.order.nodes[tree.turn(loop, 7).start + h.position])
@@ -120,7 +119,7 @@ def test_without_a_pass_there_are_counts_and_no_norms() -> None:
     edges = edges_of(sums, read_view(tree, ""))
     assert [(edge.count, edge.norm.value) for edge in edges] == [(1, None)]
     assert sums.over([(0, len(tree.order))]).arriving[0].value is None
-    assert wire.int32(graphs[0].made, "made").max() == len(tree.order) - 1
+    assert wire.int32(graphs[0].made, "made").max() == len(tree.order) + int(tree.graph.transposes.sum()) - 1
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

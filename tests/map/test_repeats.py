@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tapedeck.map.columns import StructureColumns
 from tapedeck.map.repeats import LEAST_TURNS, Repeat, find_repeats
+from tapedeck.map.tree import GroupTree
+
+from ..tracer.run_twice import record
+from .recorded_trees import START
 
 
 @given(st.lists(st.integers(0, 3), max_size=60))
@@ -40,3 +45,17 @@ def test_a_sequence_of_equal_turns_is_covered_completely(turn: list[int], turns:
 )
 def test_the_longest_repetition_is_found(keys: list[int], expected: list[Repeat]) -> None:
     assert find_repeats(np.array(keys, np.int64)) == expected
+
+
+def test_calls_of_one_module_in_a_row_are_a_repetition_even_if_there_are_two() -> None:
+    program = "m = nn.Sequential(nn.Linear(3, 3), nn.Tanh())\nn = nn.Linear(3, 3)\n(m(m(n(x))) + n(x)).sum().backward()\n"
+    event = record(START + program)[1].log.graph(0)
+    tree = GroupTree(StructureColumns(event))
+    named = {group.name: group for group in tree.children(tree.root)}
+    pair = named["m"]
+    assert (pair.kind, pair.id, [turn.name for turn in tree.children(pair)]) == ("repeat", "f:m", ["m, call 1", "m, call 2"])
+    assert [turn.id for turn in tree.children(pair)] == ["m:m", "m:m~2"]
+    assert {"n, call 1", "n, call 2"} <= named.keys(), "calls with other work between them are told apart by their number"
+    for turn in tree.children(pair):
+        assert tree.find(turn.id) is turn
+    assert [tree.children(turn)[0].name for turn in tree.children(pair)] == ["0", "0"]

@@ -72,9 +72,8 @@ def test_every_operation_can_be_revealed() -> None:
 def test_a_leaf_is_revealed_with_its_last_user() -> None:
     tree = tree_of("transformer")
     graph, view = tree.graph, read_view(tree, "")
-    leaves = [node for node in range(graph.count) if tree.order.position[node] < 0]
-    for leaf in leaves:
-        users = graph.source[graph.target == leaf]
+    for leaf in [node for node in range(graph.count) if tree.order.position[node] < 0]:
+        users = graph.source[(graph.target == leaf) | (graph.recorded_target == leaf)]
         last = users[tree.order.position[users].argmax()]
         assert f"n{last}" in ids(reveal(tree, view, leaf))
 

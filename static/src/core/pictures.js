@@ -25,6 +25,8 @@ export function pictures(api, once) {
   const layouts = new Map();
   /** The pass whose numbers the picture of a structure has. @type {Map<string, number | undefined>} */
   const owners = new Map();
+  /** The pass whose numbers were given last with the picture of a structure. @type {Map<string, number>} */
+  const given = new Map();
   const figures = mapFigures(api, once);
 
   /**
@@ -81,12 +83,14 @@ export function pictures(api, once) {
       const what = pass ? `passes/${pass.index}` : `graphs/${graph}`;
       const { direction } = look;
       const { key, address, layout } = keysOf(run, graph, pass, look);
-      const fresh = !owners.has(key);
       const svg = await once(key, () => api.picture(picture(run.id, what, "svg", direction, "inline", address, layout)));
       const drawn = made(run, graph, pass, look, svg);
       if (!drawn.map || shown === null || shows(drawn, shown)) {
         const own = keysOf(run, graph, pass, look).key;
-        if (!drawn.map || !pass || drawn.view === null || (fresh && owners.get(own) === pass.index)) return drawn;
+        if (!drawn.map || !pass || drawn.view === null) return drawn;
+        const whole = owners.get(own) === pass.index && (given.get(own) ?? pass.index) === pass.index;
+        given.set(own, pass.index);
+        if (whole) return drawn;
         return { ...drawn, figures: await figures(run, graph, drawn.view, pass.index) };
       }
       const path = `${picture(run.id, what, "svg", direction, "inline", drawn.view, layout ?? layoutOf(svg))}&reveal=${encodeURIComponent(shown)}`;

@@ -336,15 +336,18 @@ export function session(store, api, onrun) {
       sought = node;
       move(instant, { node }, true);
     },
-    /** Open a group of a map and bring it into view, or show a node of the module if the graph is drawn whole. @param {string}
-     * id */
-    openGroup(id) {
+    /**
+     * Open a group of a map, bring it into view, and show a node of it. If the graph is drawn whole, only show the node.
+     *
+     * @param {string} id
+     * @param {string | null} node  an operation of the group
+     */
+    openGroup(id, node) {
       const { picture, graph } = store.get();
-      const path = /^m:([^/~]*)/.exec(id)?.[1] ?? "";
-      const inside = graph?.nodes.find(({ kind, module }) => kind === "op" && (module === path || module.startsWith(`${path}.`)));
-      if (!picture?.map) return void (inside && this.reveal(inside.id));
-      store.set({ pane: "graph", goal: id, view: [picture.view, id].filter(Boolean).join(","), viewOf: graph?.id ?? null });
-      void load();
+      if (!picture?.map) return void (node && this.reveal(node));
+      sought = node;
+      const view = [picture.view, id].filter(Boolean).join(",");
+      move({}, { pane: "graph", goal: id, view, viewOf: graph?.id ?? null, ...(node === null ? {} : { node }) }, true);
     },
     /**
      * Show the recording that the server wrote into the page.

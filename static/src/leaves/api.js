@@ -181,8 +181,16 @@ export function client(base) {
      */
     mapNumbers: async (id, graph, view, start, count) =>
       (await request(`${run(id)}/graphs/${graph}/map/numbers?view=${encodeURIComponent(view)}&start=${start}&count=${count}`)).json(),
-    /** Fetch the modules of a pass. @param {string} id @param {number} pass @returns {Promise<ModelRows>} */
-    models: async (id, pass) => (await request(`${run(id)}/models?pass=${pass}`)).json(),
+    /**
+     * Fetch the modules of a pass: the outermost ones, and those inside of open ones.
+     *
+     * @param {string} id
+     * @param {number} pass
+     * @param {readonly string[]} open  paths of open modules
+     * @returns {Promise<ModelRows>}
+     */
+    models: async (id, pass, open) =>
+      (await request(`${run(id)}/models?${new URLSearchParams([["pass", String(pass)], ...["", ...open].map((path) => ["open", path])])}`)).json(),
     /**
      * Search a graph.
      *

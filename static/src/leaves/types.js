@@ -142,7 +142,9 @@
  * @property {Scalar | null} ratio                update / value
  * @property {Scalar | null} arrives              norm of the gradient at its outputs
  * @property {Scalar | null} relative             gradient, as a multiple of that of the reference
- * @property {ModuleParameter[]} own
+ * @property {ModuleParameter[]} own              of an open module
+ * @property {boolean} inner                      there are modules or parameters inside
+ * @property {string | null} node                 its last operation
  *
  * @typedef {object} ModelRows
  * @property {string} graph

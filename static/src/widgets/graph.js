@@ -106,10 +106,12 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
     groups().find((each) => each.dataset.node === id && !each.classList.contains("stub")) ??
     groups().find((each) => each.dataset.node === id) ??
     null;
+  /** Return the box of an operation at whose edge a map draws a node, the transpose of a weight; null if there is none. @param {string} id */
+  const atEdge = (id) => groups().find((each) => each.dataset["transposes"]?.split(" ").includes(id)) ?? null;
   /** Return the element of the selected node, or of a node to show instead of it. */
   const shownNode = () => {
     for (const id of selected === null ? [] : [selected, ...instead]) {
-      const found = group(id);
+      const found = group(id) ?? atEdge(id);
       if (found) return found;
     }
     return null;
@@ -126,9 +128,10 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
     const all = /** @type {SVGGElement[]} */ ([...frame.querySelectorAll("[data-node], [data-group]")]);
     const stop = all.find((each) => each === document.activeElement) ?? shownNode() ?? all[0];
     const own = selected !== null && group(selected) !== null;
+    const users = new Set(own ? [] : [selected, ...instead].map((id) => id && (group(id) ?? atEdge(id))));
     for (const each of shown) {
       each.classList.toggle("selected", each.dataset.node === selected);
-      each.classList.toggle("user", !own && instead.includes(each.dataset.node ?? ""));
+      each.classList.toggle("user", users.has(each));
       each.setAttribute("role", "button");
       each.setAttribute("aria-pressed", String(each.dataset.node === selected));
     }

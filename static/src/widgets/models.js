@@ -28,9 +28,10 @@ const TICK = 40; // least distance between two labels of the scale, in pixels
  * @param {object} options
  * @param {(row: ModuleRow) => void} options.onmodule            show a module in the graph
  * @param {(parameter: ModuleParameter) => void} options.onparameter  show a parameter in the graph
+ * @param {() => void} options.onopen                        a module was opened: its inside is wanted
  * @param {(norm: number) => number} options.width              width of an edge in pixels
  */
-export function models({ onmodule, onparameter, width }) {
+export function models({ onmodule, onparameter, onopen, width }) {
   const headline = h("b");
   const sentence = h("span");
   const summary = h("p", { class: "trend" }, headline, sentence);
@@ -78,11 +79,10 @@ export function models({ onmodule, onparameter, width }) {
       const outer = around === null ? null : given.rows[around];
       hidden[i] = around !== null && (hidden[around] || !open?.has(outer?.path ?? ""));
       if (hidden[i]) return [];
-      const inner = row.own.length > 0 || given.rows.some(({ parent }) => parent === i);
       const level = levels[i] ?? 1;
       const own = open?.has(row.path) ? row.own : [];
       return [
-        { key: row.path, level, row, parameter: null, inner },
+        { key: row.path, level, row, parameter: null, inner: row.inner },
         ...own.map((parameter) => ({ key: parameter.id, level: level + 1, row: null, parameter, inner: false })),
       ];
     });
@@ -151,9 +151,11 @@ export function models({ onmodule, onparameter, width }) {
   /** Open or close a module. @param {string} path */
   function toggle(path) {
     if (!open || !shown) return;
-    if (!open.delete(path)) open.add(path);
+    const opened = !open.delete(path);
+    if (opened) open.add(path);
     draw();
     lines.get(path)?.element.focus();
+    if (opened) onopen();
   }
 
   /** Show a row in the graph. @param {string} key */
@@ -183,7 +185,11 @@ export function models({ onmodule, onparameter, width }) {
       if (made?.inner) made.element.setAttribute("aria-expanded", String(open?.has(each.key) ?? false));
     }
     const now = given.map(({ key }) => key).join("\n");
-    if (now !== order) fill(body, [...lines.values()].map(({ element }) => element));
+    if (now !== order) {
+      const held = body.contains(document.activeElement) ? /** @type {HTMLElement} */ (document.activeElement) : null;
+      fill(body, [...lines.values()].map(({ element }) => element));
+      if (held?.isConnected) held.focus({ preventScroll: true });
+    }
     order = now;
     stop(focused);
   }
@@ -263,6 +269,8 @@ export function models({ onmodule, onparameter, width }) {
       element.classList.toggle("ahead", ahead);
       element.classList.toggle("updated", updated);
     },
+    /** Return the paths of the modules that are open; none before the first answer. */
+    open: () => [...(open ?? [])],
     /** Move the focus into the table. */
     enter: () => focus(focused),
   });

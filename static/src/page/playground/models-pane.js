@@ -24,7 +24,8 @@ const KEPT = 64; // answers that are kept
  */
 export function modelsPane(state, work, api, edgeStyle) {
   const table = models({
-    onmodule: ({ group }) => work.openGroup(group),
+    onmodule: ({ group, node }) => work.openGroup(group, node),
+    onopen: () => void load(),
     onparameter: ({ node }) => work.reveal(node),
     width: edgeStyle.width,
   });
@@ -33,13 +34,16 @@ export function modelsPane(state, work, api, edgeStyle) {
   const cached = new Map();
   let latest = 0;
 
-  state.watch(["pane", "step", "pass", "apart", "run"], async (now) => {
+  /** Fetch the rows of the shown pass that are visible, and show them. */
+  async function load() {
+    const now = state.get();
     const { pane, run } = now;
     const pass = shownPass(now);
     if (pane !== "models" || !run || !pass) return;
     const mine = ++latest;
-    const key = `${run.id} ${pass.index}`;
-    const answer = cached.get(key) ?? api.models(run.id, pass.index);
+    const open = table.open();
+    const key = `${run.id} ${pass.index} ${open.join(" ")}`;
+    const answer = cached.get(key) ?? api.models(run.id, pass.index, open);
     if (cached.size > KEPT) cached.clear();
     cached.set(key, answer);
     answer.catch(() => cached.delete(key));
@@ -49,7 +53,8 @@ export function modelsPane(state, work, api, edgeStyle) {
     } catch (error) {
       if (mine === latest) state.set({ trouble: { title: "The modules cannot be shown", detail: error instanceof Error ? error.message : String(error) } });
     }
-  });
+  }
+  state.watch(["pane", "step", "pass", "apart", "run"], load);
   state.watch(["phase"], ({ phase }) => table.phase(PHASES.indexOf(phase) < PHASES.indexOf("backward"), phase === "update"));
 
   return { enter: table.enter };
