@@ -43,6 +43,7 @@ from .web.request_parts import reject_unknown_parameters
 from .web.security import CrossOriginApi, SecurityHeaders
 from .web.service import Service, root_of
 from .web.stopping import AnswersWhenStopped
+from .web.warming import warm
 from .workers import Workers
 
 ONE_PROCESS: Final = (
@@ -83,9 +84,12 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
             await service.executor.start()
             await service.finder.start()
             preparing: asyncio.Task[None] | None = None
-            if executor is None:  # in tests, the first call starts the workers, and the first visit records the example
+            if (
+                executor is None
+            ):  # in tests, the first call starts the workers and compiles templates, and the first visit records the example
                 await workers.start()
                 preparing = asyncio.create_task(service.example_runs.prepare(service.first_example))
+                await run_in_threadpool(warm, app)
             await run_in_threadpool(int)  # starts the thread pool, so that the first response does not wait for it
             try:
                 yield
