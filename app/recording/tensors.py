@@ -35,14 +35,14 @@ class Tensors:
         return len(self._table.dtype)
 
     @cached_property
-    def _offsets(self) -> tuple[Sequence[int], Sequence[int], Sequence[int], list[int]]:
+    def _offsets(self) -> tuple[Sequence[int], Sequence[int], Sequence[int], Sequence[int]]:
         """The starts of the shape, statistics and values of each row, and its number of elements."""
         table, numel = self._table, self._numel
         shapes = starts(self._ndim)
         stats = starts((self._flags & wire.HAS_STATS) != 0)
         dtype = np.frombuffer(table.dtype, np.uint8)
         values = starts(np.where(self._flags & wire.HAS_VALUES, numel * ITEM_SIZES[dtype], 0))
-        return shapes, stats, values, numel.tolist()
+        return shapes, stats, values, _listed(numel)
 
     @cached_property
     def _numel(self) -> _Ints:
@@ -188,10 +188,12 @@ def _json_floats(value: Any) -> Any:
 
 def starts(sizes: np.ndarray[Any, Any]) -> Sequence[int]:
     """Return the start of each of several consecutive pieces, and the end of the last. An array is returned for many pieces."""
-    ends = np.cumsum(sizes, dtype=np.int64)
-    if len(ends) <= LISTED:
-        return [0, *ends.tolist()]  # an element of a list is read faster
-    return np.concatenate(([0], ends))  # type: ignore[return-value]  # it is read in the same way
+    return _listed(np.concatenate(([0], np.cumsum(sizes, dtype=np.int64))))
+
+
+def _listed(numbers: _Ints) -> Sequence[int]:
+    """Return numbers as a list, whose elements are read faster; many numbers as an array, of which few are usually read."""
+    return numbers.tolist() if len(numbers) <= LISTED else numbers  # type: ignore[return-value]
 
 
 def finite(table: wire.TensorTable) -> bool:

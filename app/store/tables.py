@@ -36,7 +36,7 @@ class NumberLayout:
         """Number of rows with statistics."""
         self.bytes = int(lengths.sum())
         """Bytes of all values."""
-        words: dict[int, list[Matrix]] = {}
+        pieces: dict[int, list[tuple[Matrix, Matrix]]] = {}
         # By packed dtype and number of elements: the starts of the values, and the rows of the statistics.
         self._recomputed: dict[tuple[str, int], tuple[Matrix, Matrix]] = {}
         for code in sorted(set(codes[has_values].tobytes())):
@@ -46,7 +46,7 @@ class NumberLayout:
             dtype = np.dtype(packed)
             size = dtype.itemsize // _WORDS.get(dtype.kind, 1)
             own = np.flatnonzero(has_values & (codes == code))
-            words.setdefault(size, []).append(_word_starts(starts[own], lengths[own] // size, size))
+            pieces.setdefault(size, []).append((starts[own], lengths[own] // size))
             if dtype.kind == "f":
                 own = own[has_stats[own] & (numel[own] > 0) & (numel[own] <= MAX_RECOMPUTED)]
                 for count in sorted(set(numel[own].tolist())):
@@ -56,13 +56,20 @@ class NumberLayout:
                         np.concatenate((before[0], starts[rows])),
                         np.concatenate((before[1], stats_rows[rows])),
                     )
-        self._words = {size: np.sort(np.concatenate(words[size])) for size in sorted(words)}
+        self._counts = {size: sum(int(counts.sum()) for _, counts in pieces[size]) for size in sorted(pieces)}
+        """The number of words of each size."""
+        self._words: dict[int, Matrix] = {}
+        """The starts of the words of each size, if there are several sizes."""
+        if len(pieces) > 1:
+            for size in self._counts:
+                each = [_word_starts(first, counts, size) for first, counts in pieces[size]]
+                self._words[size] = np.sort(np.concatenate(each)) if len(each) > 1 else each[0]
 
     @property
     def widths(self) -> list[tuple[int, int]]:
         """The size of a word in bytes and the number of words in a row, for each matrix."""
         stats = [(8, 4 * self.stats), (8, 3 * self.stats)] if self.stats else []
-        return [(size, len(starts)) for size, starts in self._words.items()] + stats
+        return list(self._counts.items()) + stats
 
     def matrices(self, tables: Sequence[wire.TensorTable]) -> list[Matrix]:
         """Return the numbers of tables as matrices of unsigned words: values by size of word, then statistics, then counts."""
@@ -71,7 +78,7 @@ class NumberLayout:
         stats = np.frombuffer(b"".join([table.stats for table in tables]), "<u8").reshape(count, self.stats * 4)
         counts = np.frombuffer(b"".join([table.counts for table in tables]), "<u8").reshape(count, self.stats * 3)
         expected_stats, expected_counts = self._expected(values)
-        found = [self._words_of_size(values, size).view(f"<u{size}") for size in self._words]
+        found = [self._words_of_size(values, size).view(f"<u{size}") for size in self._counts]
         return [*found, stats - expected_stats, counts - expected_counts] if self.stats else found
 
     def numbers(self, matrices: Iterator[Matrix], count: int) -> tuple[Matrix, Matrix, Matrix]:
@@ -80,12 +87,12 @@ class NumberLayout:
         Consume as many of ``matrices`` as :attr:`widths` has.
         """
         values = np.zeros((count, self.bytes), np.uint8)
-        for size, starts in self._words.items():
+        for size in self._counts:
             own = np.ascontiguousarray(next(matrices)).view(np.uint8)
-            if len(self._words) == 1:
+            if len(self._counts) == 1:
                 values = own
             else:
-                values[:, (starts[:, None] + np.arange(size)).reshape(-1)] = own
+                values[:, (self._words[size][:, None] + np.arange(size)).reshape(-1)] = own
         if not self.stats:
             none = np.zeros((count, 0), "<u8")
             return values, none, none
@@ -94,7 +101,7 @@ class NumberLayout:
 
     def _words_of_size(self, values: Matrix, size: int) -> Matrix:
         """Return the bytes of all words of a size, side by side."""
-        if len(self._words) == 1:
+        if len(self._counts) == 1:
             return np.ascontiguousarray(values)
         return np.ascontiguousarray(values[:, (self._words[size][:, None] + np.arange(size)).reshape(-1)])
 
