@@ -36,7 +36,7 @@ class WatchPoints:
     def _point(self, statement: ast.stmt) -> ast.stmt | None:
         """Return the call that belongs before or after a statement, or ``None``."""
         if isinstance(statement, ast.ImportFrom) and statement.module == "__future__":
-            return None  # nothing but a docstring may precede it
+            return None  # only a docstring may precede this import
         if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
             return None
         if hasattr(statement, "body") and not isinstance(statement, _DEFINING):

@@ -2,7 +2,7 @@
 
 import { h } from "../leaves/dom.js";
 
-/** By the anchor of its section in the guide. */
+/** The explanation of each term, by the anchor of its section in the guide. */
 const TERMS = {
   leaf: "A leaf is a tensor that no operation made. backward() fills the .grad of leaves that require a gradient.",
   grad_fn: "The function that computes the gradients of this operation's inputs.",
