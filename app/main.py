@@ -35,7 +35,7 @@ from .runs.archive import Archive
 from .runs.manager import Finder, Runs
 from .settings import Settings, SettingsError
 from .store import Store, locked
-from .web import guide, health, lists, pages, problems, recordings, reference, replays, responses, runs
+from .web import divergence, guide, health, lists, pages, problems, recordings, reference, replays, responses, runs
 from .web.access import AccessCheck
 from .web.bodies import BodiesInFlight
 from .web.owner import Owners, secret_in
@@ -124,7 +124,7 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
         ],
     )
     problems.install(app, pages.failure)
-    for router in (runs.router, recordings.router, lists.router, replays.router, health.api):
+    for router in (runs.router, divergence.router, recordings.router, lists.router, replays.router, health.api):
         app.include_router(router, dependencies=[Depends(reject_unknown_parameters)])
     for router in (health.router, pages.router, guide.router):
         app.include_router(router)

@@ -1,4 +1,4 @@
-"""Declare the commands: serve, run, render, check, backup, restore, doctor.
+"""Declare the commands: serve, run, render, check, diff, backup, restore, doctor.
 
 The commands import what they need when they run, so that ``tapedeck --help`` starts fast.
 """
@@ -323,6 +323,53 @@ def check(
         raise typer.Exit(1)
     if checked.right is None:
         raise typer.Exit(3)
+
+
+@app.command()
+def diff(
+    first: Annotated[str, typer.Argument(metavar="FIRST", help="A program (.py) or a notebook (.ipynb).")],
+    second: Annotated[str, typer.Argument(metavar="SECOND", help="The program to compare it with.")],
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            help="Largest relative difference that counts as equal. Default: 0 if both programs compute in the same dtypes, "
+            "else a bound on rounding errors that grows with the number of operations.",
+            min=0,
+            max=1,
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the divergence as JSON, as GET /api/v1/runs/{id}/divergence returns it.")
+    ] = False,
+    sandbox: SANDBOX = False,
+    seed: FIXED_SEED = 0,
+) -> None:
+    """Run two programs and print the first step and node whose numbers differ.
+
+    A step is compared in the order in which it computes: values, gradients, then parameters after the update. The programs
+    start from the same random state, and what they print is not shown.
+
+    \b
+    Exit status:
+      0  the runs are equal
+      1  they differ, or one has no step to compare
+      2  a program could not be run
+    """
+    from ..recording.divergence import first_divergence
+    from . import record
+
+    invocations = [record.prepare(file, None, module=False, sandbox=sandbox, seed=seed) for file in (first, second)]
+    recorded = [asyncio.run(record.record(invocation)) for invocation in invocations]
+    found = first_divergence(recorded[0].recording, recorded[1].recording, tolerance)
+    if as_json:
+        print(msgspec.json.format(msgspec.json.encode(found)).decode())
+    else:
+        print(found.sentence)
+    for file, run in zip((first, second), recorded, strict=True):
+        if run.status != "done":
+            print(f"tapedeck: {file} ended as {run.status}: only its recorded steps were compared.", file=sys.stderr)
+    if found.where is not None or not found.compared:
+        raise typer.Exit(1)
 
 
 DATA = Annotated[str | None, typer.Option(help="Folder of the recordings (TAPEDECK_DATA).")]

@@ -541,3 +541,24 @@ def test_check_compares_gradients_under_autocast_with_the_precision_of_autocast(
     checked = tapedeck("check", str(file))
     assert checked.exit_code == 0, checked.output
     assert "This pass computes in bfloat16, so its gradients have only this precision." in checked.output
+
+
+def test_diff_finds_the_first_difference_of_two_programs(fake_process: type[FakeProcess], file: str, tmp_path: Path) -> None:
+    equal = tapedeck("diff", file, file)
+    assert (equal.exit_code, equal.output) == (0, "All 2 steps are equal.\n")
+    assert [job.seed for job in fake_process.jobs] == [0, 0]
+    fake_process.events = [wire.EndEvent("done", None, 1.0)]
+    nothing = json.loads(tapedeck("diff", "--json", file, file).output)
+    assert (nothing["where"], nothing["compared"]) == (None, 0)
+    assert tapedeck("diff", file, file).exit_code == 1
+
+
+def test_diff_runs_both_programs(python: str, tmp_path: Path) -> None:
+    (tmp_path / "one.py").write_text(FIT)
+    (tmp_path / "two.py").write_text(FIT.replace("mean()", "sum()"))
+    ended = command("diff", "one.py", "two.py", folder=tmp_path, python=python)
+    assert (ended.returncode, ended.stderr) == (1, "")
+    assert (
+        ended.stdout
+        == "The runs first differ in step 0: MeanBackward0 in the first run is SumBackward0 in the second (line 7).\n"
+    )

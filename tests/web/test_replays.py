@@ -93,6 +93,20 @@ async def test_a_surface_has_the_recorded_point_the_tangent_and_the_path(serve: 
         assert "step 1 stay fixed" in result["fixed"]
 
 
+async def test_the_first_divergence_of_two_runs(serve: Serve) -> None:
+    async with serve(executor=InProcess()) as client:
+        run, other = await posted(client, FIT), await posted(client, FIT.replace("0.05", "0.1 if step == 1 else 0.05"))
+        other_id = other.rpartition("/")[2]
+        found = (await client.get(f"{run}/divergence", params={"other": other_id})).json()
+        step, changed = [(await client.get(f"{each}/steps/1")).json()["parameters"][0] for each in (run, other)]
+        assert (found["where"], found["step"], found["name"]) == ("parameter", 1, "m after the update")
+        assert (found["first"], found["second"]) == (step["value_after"]["values"], changed["value_after"]["values"])
+        same = (await client.get(f"{run}/divergence", params={"other": run.rpartition("/")[2]})).json()
+        assert (same["where"], same["sentence"]) == (None, "All 4 steps are equal.")
+        assert (await client.get(f"{run}/divergence", params={"other": "nobody"})).status_code == 404
+        assert (await client.get(f"{run}/divergence", params={"other": other_id, "tolerance": "2"})).status_code == 422
+
+
 async def test_a_surface_over_two_elements_is_a_matrix(serve: Serve) -> None:
     async with serve(executor=InProcess()) as client:
         run = await posted(client, LINE)
