@@ -70,7 +70,7 @@ class Losses:
 
 
 def bindings(syntax: Syntax) -> Iterator[tuple[ast.expr, ast.expr]]:
-    """Yield the targets and values of assignments, loops, and calls that add to a list."""
+    """Yield the targets and values of assignments, loops and comprehensions, and of calls that add to a list."""
     for assign in syntax.statements(ast.Assign):
         for target in assign.targets:
             if (
@@ -88,6 +88,8 @@ def bindings(syntax: Syntax) -> Iterator[tuple[ast.expr, ast.expr]]:
             yield annotated.target, annotated.value
     for loop in syntax.statements(ast.For):
         yield loop.target, loop.iter
+    for generator in syntax.statements(ast.comprehension):
+        yield generator.target, generator.iter
     for call in syntax.statements(ast.Call):
         if isinstance(call.func, ast.Attribute) and call.func.attr in ("append", "extend") and call.args:
             yield call.func.value, call.args[0]

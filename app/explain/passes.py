@@ -70,6 +70,24 @@ class GraphOfPass:
         """Return the edges of a node and the nodes of its inputs, in their order."""
         return self._edges.get(node, [])
 
+    @cached_property
+    def _users(self) -> dict[int, list[tuple[int, int]]]:
+        """For each node, the nodes that have it as an input, each with the index of the edge."""
+        found: dict[int, list[tuple[int, int]]] = {}
+        for source, edges in self._edges.items():
+            for edge, target in edges:
+                found.setdefault(target, []).append((source, edge))
+        return found
+
+    def users(self, node: int) -> list[tuple[int, int]]:
+        """Return the nodes that have a node as an input, each with the index of the edge."""
+        return self._users.get(node, [])
+
+    def saved(self, node: int, name: str) -> model.TensorSummary | None:
+        """Return the tensor that a node saved under a name, as it was when the pass ran; ``None`` if there is none."""
+        names = self.nodes[node].saved
+        return self.numbers.saved(node, names.index(name)) if name in names else None
+
     def inputs(self, node: int) -> list[int]:
         """Return the nodes of the inputs of a node, in their order. Constants come last."""
         return [target for _, target in self.edges(node)]

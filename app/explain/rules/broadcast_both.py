@@ -259,11 +259,11 @@ class _Pair:
         if self.operands is None:
             return False
         column = self.operands[self.meeting.column]
-        if any(_makes_column(each) for operand in self.operands for each in ast.walk(operand)):
+        if any(makes_column(each) for operand in self.operands for each in ast.walk(operand)):
             return True
         if self.meeting.squared or not isinstance(column, ast.Name):
             return False
-        return any(_makes_column(each) for value in syntax.assigned(column.id) for each in ast.walk(value))
+        return any(makes_column(each) for value in syntax.assigned(column.id) for each in ast.walk(value))
 
     def finding(self, syntax: Syntax, index: int, step: int) -> model.Finding:
         """Return the finding, with a fix that turns the column into a row."""
@@ -293,7 +293,7 @@ class _Pair:
         )
 
 
-def _makes_column(node: ast.AST) -> bool:
+def makes_column(node: ast.AST) -> bool:
     """Return whether code makes a column: ``x[:, None]``, ``x.unsqueeze(1)``, ``keepdim=True``."""
     match node:
         case ast.Subscript(slice=subscript):

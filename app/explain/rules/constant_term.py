@@ -1,10 +1,10 @@
-"""Report a term of a loss that is a constant, because it was computed from a gradient without a graph.
+"""Report a term of a loss that depends on the parameters but has no gradient, so that training does not reduce it.
 
 ## Why it matters
 
 A penalty on a gradient, as in WGAN-GP, needs the derivative of that gradient. `autograd.grad` returns it without a graph unless
-`create_graph=True` is given. The penalty then has a value, which changes the printed loss, but it has no gradient: training
-does not reduce it.
+`create_graph=True` is given. A penalty on the weights that is computed from `.data` or `.item()` has no graph either. Such a
+term changes the printed loss, but it is a constant: training does not reduce it.
 
 ## Example
 
@@ -42,7 +42,9 @@ for step in range(3):
 
 ## What it does not report
 
-Gradients inside a term that has a gradient itself, such as the perturbation of an adversarial example.
+- Terms that are cut with `detach()` or under `no_grad()`: both say that no gradient is meant.
+- Gradients inside a term that has a gradient itself, such as the perturbation of an adversarial example.
+- Terms that are not computed from a parameter, such as a constant of a formula.
 """
 
 from __future__ import annotations
@@ -53,85 +55,141 @@ from typing import Final
 
 from ... import model
 from ...recording import Recording
+from ..cuts import CONSTRUCTORS, NUMBER_BUILTINS, NUMBER_METHODS
+from ..losses import Losses
+from ..passes import different_graphs
 from ..syntax import Syntax, called, root_of_pass
+from ..wording import first_line
 
 CODE: Final = "constant-term"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
 PASSES: Final = 200
 """Largest number of passes whose lines are searched."""
-NAMES: Final = 100
-"""Largest number of names that are followed from a term."""
+TERMS: Final = 50
+"""Largest number of terms of a loss that are examined."""
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield a finding for each gradient that was returned without a graph, although a term of a loss was computed from it."""
+    """Yield a finding for each line that cuts a term of a loss from the parameters."""
     events = [recording.log.pass_(index) for index in range(min(recording.log.counts()[1], PASSES))]
+    lines = {event.line: event for event in reversed(events) if event.kind == "backward"}
     without_graph = {event.line for event in events if event.kind == "grad"}
-    if not without_graph:
-        return
-    requires_grad = {row.line: bool(row.tensor.requires_grad) for row in recording.lines() if row.tensor is not None}
+    terms: _Terms | None = None
     reported: set[int] = set()
-    for event in events:
-        root = root_of_pass(syntax.call(event.line, "backward")) if event.kind == "backward" else None
-        values = syntax.assigned(root.id) if isinstance(root, ast.Name) else [root] if root is not None else []
-        for term in (term for value in values for term in _terms(value)):
-            if not isinstance(term, ast.Name) or any(
-                requires_grad.get(value.lineno, True) for value in syntax.assigned(term.id)
-            ):
-                continue
-            call = _gradient(syntax, term, without_graph)
-            if call is not None and call.lineno not in reported:
-                reported.add(call.lineno)
+    for line, event in sorted(lines.items()):
+        root = root_of_pass(syntax.call(line, "backward"))
+        if root is None:
+            continue
+        terms = terms or _Terms(recording, syntax)
+        for term in terms.constant(root):
+            cut = terms.cut(term, without_graph)
+            if cut is not None and cut[0].lineno not in reported:
+                reported.add(cut[0].lineno)
                 yield model.Finding(
                     code=CODE,
                     severity="warning",
                     file=None,
-                    line=call.lineno,
+                    line=cut[0].lineno,
                     step=event.step,
                     node=None,
-                    message=f"`{term.id}` is a constant in the loss, because the gradient on line {call.lineno} has no graph.",
-                    why="Without `create_graph=True`, `autograd.grad` returns only the numbers, so nothing that is computed "
-                    "from them has a gradient. Training does not reduce this term.",
+                    message=f"`{first_line(syntax.text(term))}` is a constant in the loss, because "
+                    f"{'the gradient' if 'grad' in cut[1] else 'its value'} on line {cut[0].lineno} has no graph.",
+                    why=f"{cut[1]} Training does not reduce this term.",
                     pass_=event.index,
                 )
 
 
-def _terms(value: ast.expr) -> Iterator[ast.expr]:
-    """Yield the terms of a sum, without their constant factors."""
-    waiting = [value]
-    while waiting:
-        match waiting.pop():
-            case ast.BinOp(left=left, op=ast.Add() | ast.Sub(), right=right):
-                waiting += [left, right]
-            case ast.BinOp(left=ast.Constant(), op=ast.Mult(), right=inner):
-                waiting.append(inner)
-            case ast.BinOp(left=inner, op=ast.Mult() | ast.Div(), right=ast.Constant()):
-                waiting.append(inner)
-            case ast.BinOp(left=ast.Name() as factor, op=ast.Mult(), right=ast.Name() as inner):
-                waiting += [factor, inner]
-            case term:
-                yield term
+class _Terms:
+    """The terms of the losses of a program, and which of them have no gradient."""
 
+    def __init__(self, recording: Recording, syntax: Syntax) -> None:
+        self._syntax = syntax
+        self._losses = Losses(syntax)
+        self._requires_grad = {
+            row.line: bool(row.tensor.requires_grad) for row in recording.lines() if row.tensor is not None and row.file is None
+        }
+        graphs = list(different_graphs(recording))
+        self._constants = {node.name for graph in graphs for node in graph.nodes if node.kind == "constant" and node.name}
+        parameters = [name.split(".") for parameter in recording.parameters() for name in parameter.names]
+        self._owners = {part for parts in parameters for part in (parts[:-1] or parts) if not part.isdigit()} - {"self"}
 
-def _gradient(syntax: Syntax, term: ast.Name, lines: set[int]) -> ast.Call | None:
-    """Return the call of ``autograd.grad`` from whose result a term was computed."""
-    waiting, seen = [term], {term.id}
-    while waiting and len(seen) < NAMES:
-        for statement in _assignments(syntax, waiting.pop().id):
-            nodes = list(ast.walk(statement.value))
-            for call in (node for node in nodes if isinstance(node, ast.Call) and node.lineno in lines):
-                keywords = {keyword.arg for keyword in call.keywords}
-                if called(call) == "grad" and "create_graph" not in keywords:
-                    return call
-            for node in nodes:
-                if isinstance(node, ast.Name) and node.id not in seen:
-                    seen.add(node.id)
-                    waiting.append(node)
-    return None
+    def constant(self, root: ast.expr) -> Iterator[ast.expr]:
+        """Yield the terms of a loss that the recording shows to be constants."""
+        waiting: list[tuple[ast.expr, bool]] = [(root, True)]
+        seen: set[ast.expr] = set()
+        while waiting and len(seen) < TERMS:
+            node, whole = waiting.pop(0)
+            if node in seen:
+                continue
+            seen.add(node)
+            match node:
+                case ast.BinOp(left=left, op=ast.Add() | ast.Sub(), right=right):
+                    waiting += [(left, False), (right, False)]
+                    continue
+                case ast.Name() | ast.Call() | ast.Attribute() if values := self._before(node):
+                    known = [self._requires_grad[value.lineno] for value in values if value.lineno in self._requires_grad]
+                    if not whole and len(known) == len(values) and not any(known):
+                        yield node
+                    else:
+                        added = (isinstance(self._syntax.parent(value), ast.AugAssign) for value in values)
+                        waiting += [(value, whole and not more) for value, more in zip(values, added, strict=True)]
+                    continue
+            without = self._in_graph(node) or self._is_number(node) or not self._requires_grad.get(self._line(node), True)
+            if without and not whole:
+                yield node
+            elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult | ast.Div):
+                waiting += [(each, whole) for each in (node.left, node.right) if self._before(each)]
 
+    def cut(self, term: ast.expr, gradients: set[int]) -> tuple[ast.expr, str] | None:
+        """Return the expression that cuts a term from the parameters, with a sentence about it; ``None`` if it was meant."""
+        nodes = self._losses.below(term)
+        if any(isinstance(node, ast.Call) and called(node) in ("detach", "detach_") for node in nodes):
+            return None
+        found: list[tuple[ast.expr, str]] = []
+        for node in nodes:
+            match node:
+                case ast.Call(keywords=keywords) if called(node) == "grad" and node.lineno in gradients:
+                    if all(keyword.arg != "create_graph" for keyword in keywords):
+                        why = "Without `create_graph=True`, `autograd.grad` returns only the numbers."
+                        return node, f"{why} Nothing that is computed from them has a gradient."
+                case ast.Attribute(attr="grad"):
+                    found.append((node, "`backward()` fills `.grad` without a graph, unless it gets `create_graph=True`."))
+                case ast.Attribute(attr="data", value=value) if self._of_parameter(value):
+                    found.append((node, "`.data` returns the numbers without their graph."))
+                case ast.Call(func=ast.Attribute(attr=name, value=value)) if name in NUMBER_METHODS and self._of_parameter(
+                    value
+                ):
+                    found.append((node, f"`{name}()` returns plain numbers, which have no graph."))
+                case ast.Call(args=[value]) if called(node) in {*CONSTRUCTORS, *NUMBER_BUILTINS} and self._of_parameter(value):
+                    found.append((node, f"`{called(node)}` keeps only the numbers, without their graph."))
+        found = [(node, why) for node, why in found if self._syntax.no_grad_line(node) is None]
+        return min(found, key=lambda each: each[0].lineno, default=None)
 
-def _assignments(syntax: Syntax, name: str) -> Iterator[ast.Assign]:
-    """Yield the assignments that bind a name, alone or among others."""
-    for statement in syntax.statements(ast.Assign):
-        if any(isinstance(node, ast.Name) and node.id == name for target in statement.targets for node in ast.walk(target)):
-            yield statement
+    def _before(self, node: ast.expr) -> list[ast.expr]:
+        """Return the expressions that an expression stands for, except those that are assigned to a name further below."""
+        if isinstance(node, ast.Call):
+            return self._losses.values(node)
+        function = self._syntax.function_of(node)
+        return [
+            value
+            for value in self._losses.values(node)
+            if value.lineno <= node.lineno and self._syntax.function_of(value) in (function, None)
+        ]
+
+    def _in_graph(self, node: ast.expr) -> bool:
+        """Return whether a graph has an expression as a constant."""
+        return not isinstance(node, ast.Constant) and self._syntax.text(node) in self._constants
+
+    def _is_number(self, node: ast.expr) -> bool:
+        return isinstance(node, ast.Call) and called(node) in {*NUMBER_METHODS, *NUMBER_BUILTINS}
+
+    def _line(self, node: ast.expr) -> int:
+        """Return the line of the statement that consists of an expression, -1 if it is a part of one."""
+        parent = self._syntax.parent(node)
+        return node.lineno if isinstance(parent, ast.Assign | ast.Return | ast.AugAssign) else -1
+
+    def _of_parameter(self, node: ast.expr) -> bool:
+        """Return whether an expression is computed from a parameter, or from the module that has it."""
+        nodes = self._losses.below(node)
+        names = {getattr(each, "id", None) or getattr(each, "attr", None) for each in nodes}
+        return bool(names & self._owners)

@@ -48,8 +48,9 @@ from typing import Final
 
 from ... import model, wire
 from ...recording import Recording
+from ..optimizers import Optimizer, optimizers
 from ..steps import first_steps
-from ..syntax import Syntax
+from ..syntax import Syntax, called
 
 CODE: Final = "gradient-unused"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
@@ -60,32 +61,80 @@ _WRAPS: Final = ("lr_scheduler", "LR", "Scheduler", "scheduler", "CosineAnnealin
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield a finding if no step of the run uses its gradients although the program has an optimizer."""
+    """Yield a finding for gradients that no step of the run uses although the program has an optimizer for them."""
     steps = list(first_steps(recording))
-    if len(steps) < STEPS or any(row.grad_used >= 0 for step in steps for row in step.parameters):
+    if len(steps) < STEPS:
         return
-    if not all(any(row.contribution >= 0 for row in step.parameters) for step in steps):
+    filled = [{row.parameter for row in step.parameters if row.contribution >= 0} for step in steps]
+    used = {row.parameter for step in steps for row in step.parameters if row.grad_used >= 0}
+    unused = set.intersection(*filled) - used
+    if not unused:
         return
-    if all(step.optimizer is not None for step in steps):
+    if used:
+        yield from _of_one_optimizer(recording, syntax, steps, unused)
+    elif all(step.optimizer is not None for step in steps):
         yield from _cleared(recording, syntax, steps[0])
     elif all(step.optimizer is None and not step.update for step in steps):
-        yield from _never_stepped(recording, syntax, steps)
+        yield from _never_stepped(recording, syntax, steps, list(optimizers(syntax)))
+
+
+def _of_one_optimizer(
+    recording: Recording, syntax: Syntax, steps: list[wire.StepEvent], unused: set[int]
+) -> Iterator[model.Finding]:
+    """Yield the finding for an optimizer of which no parameter is updated, although other optimizers update theirs."""
+    names = {row.parameter: row.name or "" for step in steps for row in step.parameters}
+    for optimizer in optimizers(syntax):
+        owned = {parameter for parameter, name in names.items() if optimizer.owns(name)}
+        if owned and owned <= unused:
+            backward = recording.log.pass_(steps[0].main).line if steps[0].main >= 0 else -1
+            clearing = _cleared_between(syntax, optimizer, backward)
+            if clearing is not None:
+                yield _cleared_finding(clearing[0], clearing[1], backward, steps[0])
+                return
+            found = list(_never_stepped(recording, syntax, steps, [optimizer]))
+            yield from found
+            if found:
+                return
+
+
+def _cleared_between(syntax: Syntax, optimizer: Optimizer, backward: int) -> tuple[int, int] | None:
+    """Return the lines of the clearing and of the step of an optimizer, if both follow the pass in this order."""
+    calls = {
+        name: [call.lineno for call in optimizer.calls(syntax, name) if call.lineno > backward]
+        for name in ("zero_grad", "step")
+    }
+    clearing = min(calls["zero_grad"], default=None)
+    stepping = min(calls["step"], default=None)
+    if clearing is None or stepping is None or clearing >= stepping:
+        return None
+    between = (call.lineno for call in syntax.statements(ast.Call) if called(call) == "backward")
+    return None if any(clearing < line < stepping for line in between) else (clearing, stepping)
 
 
 def _cleared(recording: Recording, syntax: Syntax, step: wire.StepEvent) -> Iterator[model.Finding]:
     """Yield the finding for gradients that are cleared after the pass and before the optimizer's step."""
     backward = recording.log.pass_(step.main).line if step.main >= 0 else -1
-    calls = sorted(
-        (call.lineno, call.col_offset, name)
-        for call in syntax.statements(ast.Call)
-        if isinstance(call.func, ast.Attribute) and (name := call.func.attr) in ("zero_grad", "step")
-        if call.lineno in step.update
-    )
-    clearing = next((line for line, _, name in calls if name == "zero_grad"), None)
-    stepping = next((line for line, _, name in calls if name == "step" and clearing is not None and line >= clearing), None)
-    if clearing is None or stepping is None:
-        return
-    yield model.Finding(
+    clears = [call.lineno for call in syntax.statements(ast.Call) if called(call) == "zero_grad"] + list(_resets(syntax))
+    steps = [
+        call.lineno for call in syntax.statements(ast.Call) if isinstance(call.func, ast.Attribute) and called(call) == "step"
+    ]
+    clearing = min((line for line in clears if line in step.update or line - 1 in step.update), default=None)
+    if clearing is not None and (
+        stepping := min((line for line in steps if line in step.update and line >= clearing), default=None)
+    ):
+        yield _cleared_finding(clearing, stepping, backward, step)
+
+
+def _resets(syntax: Syntax) -> Iterator[int]:
+    """Yield the lines that set a ``.grad`` to ``None``."""
+    for statement in syntax.statements(ast.Assign):
+        match statement:
+            case ast.Assign(targets=[ast.Attribute(attr="grad")], value=ast.Constant(value=None)):
+                yield statement.lineno
+
+
+def _cleared_finding(clearing: int, stepping: int, backward: int, step: wire.StepEvent) -> model.Finding:
+    return model.Finding(
         code=CODE,
         severity="warning",
         file=None,
@@ -99,26 +148,25 @@ def _cleared(recording: Recording, syntax: Syntax, step: wire.StepEvent) -> Iter
     )
 
 
-def _never_stepped(recording: Recording, syntax: Syntax, steps: list[wire.StepEvent]) -> Iterator[model.Finding]:
-    """Yield the finding for an optimizer whose ``step`` the program never calls."""
-    for statement in syntax.statements(ast.Assign):
-        match statement:
-            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(func=function)) if _is_optimizer(syntax, function):
-                pass
-            case _:
-                continue
-        uses = [node for node in syntax.statements(ast.Name) if node.id == name and isinstance(node.ctx, ast.Load)]
+def _never_stepped(
+    recording: Recording, syntax: Syntax, steps: list[wire.StepEvent], candidates: list[Optimizer]
+) -> Iterator[model.Finding]:
+    """Yield the finding for the first of these optimizers whose ``step`` the program never calls."""
+    for optimizer in candidates:
+        uses = optimizer.uses(syntax)
         if not uses or not all(_does_not_step(syntax, use) for use in uses):
             continue
-        main = steps[0].main
+        name, main = optimizer.name, steps[0].main
+        uncalled = next((use.lineno for use in uses if _names_step(syntax, use)), None)
         backward = recording.log.pass_(main).line if main >= 0 else -1
-        schedulers = [each for each in _schedulers(syntax, uses) if each]
-        confused = f" `{schedulers[0]}.step()` only changes the learning rate." if schedulers else ""
+        confused = next((f" `{each}.step()` only changes the learning rate." for each in _schedulers(syntax, uses) if each), "")
+        if uncalled is not None:
+            confused = f" Line {uncalled} names the method without calling it."
         yield model.Finding(
             code=CODE,
             severity="warning",
             file=None,
-            line=backward if backward > 0 else statement.lineno,
+            line=uncalled or (backward if backward > 0 else optimizer.made.lineno),
             step=steps[0].index,
             node=None,
             message=f"The gradients are computed in each step, but `{name}.step()` is never called, so no parameter changes.",
@@ -128,27 +176,29 @@ def _never_stepped(recording: Recording, syntax: Syntax, steps: list[wire.StepEv
         return
 
 
-def _is_optimizer(syntax: Syntax, function: ast.expr) -> bool:
-    text = syntax.text(function)
-    return "optim." in text and "lr_scheduler" not in text
-
-
-def _does_not_step(syntax: Syntax, use: ast.Name) -> bool:
+def _does_not_step(syntax: Syntax, use: ast.expr) -> bool:
     """Return whether a use of an optimizer leaves its parameters unchanged."""
     parent = syntax.parent(use)
     if isinstance(parent, ast.Attribute):
-        return parent.attr in ("zero_grad", "param_groups", "state_dict", "defaults", "state", "add_param_group")
+        harmless = ("zero_grad", "param_groups", "state_dict", "defaults", "state", "add_param_group", "load_state_dict")
+        return parent.attr in harmless or _names_step(syntax, use)
     while isinstance(parent, ast.keyword | ast.Starred | ast.List | ast.Tuple):
         parent = syntax.parent(parent)
     return isinstance(parent, ast.Call) and any(part in syntax.text(parent.func) for part in _WRAPS)
 
 
-def _schedulers(syntax: Syntax, uses: list[ast.Name]) -> Iterator[str | None]:
+def _names_step(syntax: Syntax, use: ast.expr) -> bool:
+    """Return whether a use is a statement ``optimizer.step`` that does not call the method."""
+    parent = syntax.parent(use)
+    return isinstance(parent, ast.Attribute) and parent.attr == "step" and isinstance(syntax.parent(parent), ast.Expr)
+
+
+def _schedulers(syntax: Syntax, uses: list[ast.expr]) -> Iterator[str | None]:
     """Yield the names of the learning-rate schedulers that were made with an optimizer and whose ``step`` is called."""
     for use in uses:
         statement = syntax.statement_of(use)
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-            name = statement.targets[0].id
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name | ast.Attribute):
+            name = syntax.text(statement.targets[0])
             stepped = (
                 isinstance(call.func, ast.Attribute) and call.func.attr == "step" and syntax.text(call.func.value) == name
                 for call in syntax.statements(ast.Call)

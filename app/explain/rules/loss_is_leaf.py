@@ -47,6 +47,7 @@ from typing import Final
 from ... import model
 from ...recording import Recording
 from ..cuts import MODULES, Cuts
+from ..losses import Losses
 from ..passes import different_graphs
 from ..syntax import Syntax
 from ..wording import first_line
@@ -63,7 +64,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
         root = graph.roots[0]
         if len(graph.roots) != 1 or root.kind != "leaf" or root.name is None or root.name in reported:
             continue
-        late = _set_late(syntax, root.name)
+        late = _set_late(syntax, root.name) or _returned(syntax, root.name)
         if late is None:
             continue
         reported.add(root.name)
@@ -96,6 +97,16 @@ def _set_late(syntax: Syntax, name: str) -> tuple[int, ast.expr] | None:
     for statement in syntax.statements(ast.stmt) if values else ():
         if _made_leaf(statement) == name:
             return statement.lineno, next((each for each in reversed(values) if each.lineno < statement.lineno), values[0])
+    return None
+
+
+def _returned(syntax: Syntax, name: str) -> tuple[int, ast.expr] | None:
+    """Return the line that makes a leaf in a function of the program whose result is assigned to a name, and the expression."""
+    losses = Losses(syntax)
+    for value in syntax.assigned(name):
+        for result in losses.values(value) if isinstance(value, ast.Call) else ():
+            if isinstance(result, ast.Call) and _computed(result) and any(_is_true(keyword) for keyword in result.keywords):
+                return result.lineno, result
     return None
 
 

@@ -1,4 +1,4 @@
-"""Report an assignment to an attribute whose name is a misspelled `requires_grad`.
+"""Report an assignment to an attribute whose name is a misspelled `requires_grad` or `grad`.
 
 ## Why it matters
 
@@ -48,7 +48,8 @@ from ..syntax import Syntax
 CODE: Final = "misspelled-attribute"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
 NAME: Final = "requires_grad"
-ALIKE: Final = 0.84
+GRAD: Final = "grad"
+ALIKE: Final = 0.82
 """Smallest similarity of a misspelled name, as :class:`difflib.SequenceMatcher` measures it."""
 LONGEST: Final = 20
 """Length of the longest name that is compared."""
@@ -56,7 +57,7 @@ LONGEST: Final = 20
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
     """Yield a finding for each such assignment, with a fix that corrects the name."""
-    candidates = [node for node in syntax.statements(ast.Attribute) if isinstance(node.ctx, ast.Store) and _misspelled(node)]
+    candidates = [node for node in syntax.statements(ast.Attribute) if isinstance(node.ctx, ast.Store) and _meant(syntax, node)]
     if not candidates:
         return
     own = {node.attr for node in syntax.statements(ast.Attribute) if isinstance(node.ctx, ast.Load)}
@@ -70,6 +71,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
         if node.attr in own or not isinstance(statement, ast.Assign | ast.AnnAssign) or _of_self(node):
             continue
         _, (line, end) = syntax.span(node)
+        name = _meant(syntax, node) or NAME
         yield model.Finding(
             code=CODE,
             severity="warning",
@@ -78,16 +80,23 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             step=None,
             node=None,
             message=f"`{syntax.text(node)}` is a new attribute with a misspelled name, so this line changes nothing.",
-            why=f"PyTorch reads `{NAME}`. Python creates any other attribute without an error, and nothing reads it.",
-            fix=model.Fix(f"Spell it `{NAME}`", [model.Edit((line, end - len(node.attr)), (line, end), NAME)]),
+            why=f"PyTorch reads `{name}`. Python creates any other attribute without an error, and nothing reads it.",
+            fix=model.Fix(f"Spell it `{name}`", [model.Edit((line, end - len(node.attr)), (line, end), name)]),
         )
 
 
-def _misspelled(node: ast.Attribute) -> bool:
-    name = node.attr
-    if name == NAME or not name.isascii() or len(name) > LONGEST:
-        return False
-    return difflib.SequenceMatcher(None, name.lower(), NAME).ratio() >= ALIKE
+def _meant(syntax: Syntax, node: ast.Attribute) -> str | None:
+    """Return the name that an attribute is meant to have, ``None`` if it is not misspelled.
+
+    A misspelled ``grad`` has the same letters in another order, or one more at its end, and is set to ``None``.
+    """
+    name, parent = node.attr, syntax.parent(node)
+    if name in (NAME, GRAD) or not name.isascii() or len(name) > LONGEST:
+        return None
+    if difflib.SequenceMatcher(None, name.lower(), NAME).ratio() >= ALIKE:
+        return NAME
+    resets = isinstance(parent, ast.Assign) and isinstance(parent.value, ast.Constant) and parent.value.value is None
+    return GRAD if resets and (sorted(name) == sorted(GRAD) or name == f"{GRAD}s") else None
 
 
 def _of_self(node: ast.Attribute) -> bool:

@@ -80,9 +80,20 @@ def _given(graph: GraphOfPass, index: int) -> int | None:
     # kl_div multiplies its first argument by the second, so the first one is a result of another call, or a leaf
     outside = [each for each in graph.inputs(index) if graph.nodes[each].call != node.call]
     softmaxes = [each for each in outside if graph.before_views(each).op in ("SoftmaxBackward0", "SigmoidBackward0")]
+    scores = [each for each in outside if _has_both_signs(graph, each)]
+    if len(scores) == 1 and graph.nodes[scores[0]].kind != "constant":
+        return scores[0]
     if len(outside) != len(softmaxes) + sum(_is_probability(graph, each) for each in outside if each not in softmaxes):
         return None
     return softmaxes[0] if softmaxes else None
+
+
+def _has_both_signs(graph: GraphOfPass, node: int) -> bool:
+    """Return whether a node has elements below and above 0, so that it is neither a probability nor a logarithm of one."""
+    value = graph.numbers.value(node)
+    if value is None or not isinstance(value.min, float | int) or not isinstance(value.max, float | int):
+        return False
+    return value.min < -ROUNDING and value.max > ROUNDING
 
 
 def _is_probability(graph: GraphOfPass, node: int) -> bool:

@@ -4,7 +4,8 @@
 
 `cross_entropy` expects logits, the plain outputs of a network, and applies `log_softmax` itself. If it gets the result of a
 softmax, its input is between 0 and 1, so the loss cannot approach 0 and the gradients are small. Training runs without an error
-and stops improving early. The same is true of a sigmoid before `binary_cross_entropy_with_logits`.
+and stops improving early. The same is true of a sigmoid before
+`binary_cross_entropy_with_logits`, and of a softmax of a softmax.
 
 ## Example
 
@@ -51,10 +52,13 @@ from ..syntax import Syntax
 CODE: Final = "softmax-twice"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
 _FIRST: Final = {
-    "LogSoftmaxBackward0": ("SoftmaxBackward0", "softmax", "log_softmax"),
-    "BinaryCrossEntropyWithLogitsBackward0": ("SigmoidBackward0", "sigmoid", "sigmoid"),
+    "LogSoftmaxBackward0": ({"SoftmaxBackward0": "softmax", "SigmoidBackward0": "sigmoid"}, "log_softmax"),
+    "BinaryCrossEntropyWithLogitsBackward0": ({"SigmoidBackward0": "sigmoid", "SoftmaxBackward0": "softmax"}, "sigmoid"),
+    "SoftmaxBackward0": ({"SoftmaxBackward0": "softmax"}, "softmax"),
+    "SigmoidBackward0": ({"SigmoidBackward0": "sigmoid"}, "sigmoid"),
 }
-"""For each loss: the function that must not precede it, that function's name, and the function that the loss applies."""
+"""For a function: those that must not precede it, with their names, and the one that it applies itself."""
+_ACTIVATIONS: Final = frozenset({"SoftmaxBackward0", "SigmoidBackward0"})
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
@@ -63,16 +67,34 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
     for graph in different_graphs(recording):
         for index, node in enumerate(graph.nodes):
             if node.op in _FIRST and node.line not in reported:
-                op, name, inner = _FIRST[node.op]
-                below = next((each for each in map(graph.before_views, graph.inputs(index)[:1]) if each.op == op), None)
-                if below is not None:
+                before, inner = _FIRST[node.op]
+                below = next((each for each in map(graph.before_views, graph.inputs(index)[:1]) if each.op in before), None)
+                if below is not None and (node.op != "SigmoidBackward0" or _is_probability(graph, index)):
                     reported.add(node.line)
-                    yield _finding(graph, node, below, name, inner)
+                    yield _finding(graph, node, below, before[below.op], inner)
+
+
+def _is_probability(graph: GraphOfPass, index: int) -> bool:
+    """Return whether a loss takes the result of a node for probabilities. Elsewhere, sigmoids may follow each other."""
+    return any(graph.nodes[user].op == "BinaryCrossEntropyBackward0" for user, _ in graph.users(index))
 
 
 def _finding(graph: GraphOfPass, loss: model.Node, below: model.Node, name: str, inner: str) -> model.Finding:
     function = _function(loss)
     by = f"`{below.module}`" if below.module else f"`{name}` on line {below.line}" if below.line else f"`{name}`"
+    if loss.op in _ACTIVATIONS:
+        what = f"`{inner}` gets the result of a {name}, computed by {by}, so it is applied twice."
+        why = f"After a second {name}, the results lie close together, and the gradients are small. Apply it once."
+        return _of_line(graph, loss, below, what, why)
+    what = f"`{function}` gets the result of a {name}, computed by {by}, but expects logits."
+    why = (
+        f"`{function}` applies `{inner}` itself. With inputs between 0 and 1, the loss cannot approach 0, and the gradients "
+        f"are small. Pass the outputs of the last layer, without the {name}."
+    )
+    return _of_line(graph, loss, below, what, why)
+
+
+def _of_line(graph: GraphOfPass, loss: model.Node, below: model.Node, message: str, why: str) -> model.Finding:
     return model.Finding(
         code=CODE,
         severity="warning",
@@ -80,9 +102,8 @@ def _finding(graph: GraphOfPass, loss: model.Node, below: model.Node, name: str,
         line=loss.line,
         step=graph.step,
         node=below.id,
-        message=f"`{function}` gets the result of a {name}, computed by {by}, but expects logits.",
-        why=f"`{function}` applies `{inner}` itself. With inputs between 0 and 1, the loss cannot approach 0, and the "
-        f"gradients are small. Pass the outputs of the last layer, without the {name}.",
+        message=message,
+        why=why,
         pass_=graph.pass_,
     )
 

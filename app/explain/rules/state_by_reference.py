@@ -107,12 +107,26 @@ def _bound_to(syntax: Syntax, statement: ast.stmt | None, call: ast.Call) -> str
     if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
         return None
     target = statement.targets[0]
-    if statement.value is call and isinstance(target, ast.Name | ast.Attribute):
+    if isinstance(target, ast.Name | ast.Attribute) and _refers_to(statement.value, call):
         return syntax.text(target)
     if isinstance(statement.value, ast.Tuple) and isinstance(target, ast.Tuple) and call in statement.value.elts:
         places = zip(target.elts, statement.value.elts, strict=False)
         return next((syntax.text(each) for each, value in places if value is call), None)
     return None
+
+
+def _refers_to(value: ast.expr, call: ast.Call) -> bool:
+    """Return whether a value consists of the tensors of a state: the state itself, or a dict with the same tensors."""
+    match value:
+        case ast.DictComp(value=ast.Name(), generators=[ast.comprehension(iter=source)]):
+            return any(node is call for node in ast.walk(source))
+        case ast.Call(func=ast.Name(id="dict" | "OrderedDict"), args=[only]):
+            return only is call
+        case ast.Call(func=ast.Attribute(attr="copy"), args=[only]):
+            return only is call
+        case ast.Call(func=ast.Attribute(attr="copy", value=only), args=[]):
+            return only is call
+    return value is call
 
 
 def _training_loop(syntax: Syntax, node: ast.AST) -> ast.AST | None:

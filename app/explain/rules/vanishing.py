@@ -57,11 +57,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from math import log10, prod, sqrt
+from math import log10
 from typing import Final
 
 from ... import model
-from ...recording import PassNumbers, Recording
+from ...recording import Recording
+from ..layers import Layer, depths, layers_of, line_of
 from ..syntax import Syntax
 from ..wording import short
 
@@ -96,8 +97,8 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
         or len(recording.graph(graph).nodes) > NODES
     ):
         return
-    depths = _depths(recording.numbers(mains[0]))
-    layers = [_layers(recording.numbers(main), depths) for main in mains]
+    depth = depths(recording.numbers(mains[0]))
+    layers = [layers_of(recording.numbers(main), depth) for main in mains]
     if not all(_falls(each, orders) for each, orders in zip(layers, _orders(thin), strict=False)):
         return
     (last, large), (first, small) = layers[0][0], layers[0][-1]
@@ -110,7 +111,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
         code=CODE,
         severity="note" if thin else "warning",
         file=None,
-        line=_line(recording.numbers(mains[0]), first),
+        line=line_of(recording.numbers(mains[0]), first),
         step=0,
         node=nodes[first].id,
         message="The gradient vanishes on its way to the first layers: "
@@ -131,55 +132,9 @@ def _thin(count: int) -> str:
     return f"The run is too short to be sure: it has {'one step' if count == 1 else f'{count} steps'}. "
 
 
-_Layer = tuple[int, float]
-
-
-def _layers(numbers: PassNumbers, depths: list[int]) -> list[_Layer]:
-    """Return the index of each layer's weights and the root mean square of their gradient, the last layer first."""
-    found: dict[int, _Layer] = {}
-    for index, node in enumerate(numbers.graph.nodes):
-        gradient = numbers.used(index) if node.kind == "leaf" else None
-        if gradient is None or len(gradient.shape) < 2 or not isinstance(gradient.norm, float) or gradient.nan or gradient.inf:
-            continue
-        found.setdefault(depths[index], (index, gradient.norm / sqrt(prod(gradient.shape))))
-    return [found[each] for each in sorted(found)]
-
-
-def _falls(layers: list[_Layer], orders: float) -> bool:
+def _falls(layers: list[Layer], orders: float) -> bool:
     """Return whether nonzero gradients fall by at least ``orders`` orders of magnitude to the first layer."""
     if len(layers) < LAYERS or min(size for _, size in layers) <= 0:
         return False
     falling = sum(after[1] < before[1] for before, after in pairwise(layers))
     return log10(layers[0][1]) - log10(layers[-1][1]) >= orders and falling >= STEADY * (len(layers) - 1)
-
-
-def _depths(numbers: PassNumbers) -> list[int]:
-    """Return the length of the longest path from the root to each node."""
-    down: dict[int, list[int]] = {}
-    pending = [0] * len(numbers.graph.nodes)
-    for edge in numbers.graph.edges:
-        source, target = numbers.node_index(edge.source), numbers.node_index(edge.target)
-        down.setdefault(source, []).append(target)
-        pending[target] += 1
-    depth = [0] * len(pending)
-    ready = [index for index, count in enumerate(pending) if not count]
-    while ready:
-        at = ready.pop()
-        for each in down.get(at, ()):
-            depth[each] = max(depth[each], depth[at] + 1)
-            pending[each] -= 1
-            if not pending[each]:
-                ready.append(each)
-    return depth
-
-
-def _line(numbers: PassNumbers, leaf: int) -> int | None:
-    """Return the line of the nearest operation that uses a leaf."""
-    nodes, waiting = numbers.graph.nodes, [leaf]
-    for _ in range(4):
-        above = [numbers.node_index(edge.source) for edge in numbers.graph.edges if numbers.node_index(edge.target) in waiting]
-        for each in above:
-            if nodes[each].line is not None:
-                return nodes[each].line
-        waiting = above
-    return None

@@ -1,0 +1,160 @@
+"""Report weights of a loss that broadcasting has turned into a matrix, outside of the graph.
+
+## Why it matters
+
+In reinforcement learning, a loss often weights each log-probability with a number that has no gradient: `returns - values`. If
+one of them is a column of shape `(N, 1)` and the other a row of shape `(N,)`, their difference is an `(N, N)` matrix. The
+product then combines each log-probability with the weights of all samples, and the mean hides the shape.
+
+## Example
+
+```python
+import torch
+from torch import nn
+
+torch.manual_seed(0)
+x, returns = torch.randn(8, 3), torch.randn(8)
+policy, critic = nn.Linear(3, 2), nn.Linear(3, 1)
+value = critic(x)
+advantage = returns - value.detach()
+chosen = policy(x).log_softmax(1)[:, 0]
+loss = -(chosen * advantage).mean() + ((value.squeeze(1) - returns) ** 2).mean()
+loss.backward()
+```
+
+Give both the same shape:
+
+```python
+import torch
+from torch import nn
+
+torch.manual_seed(0)
+x, returns = torch.randn(8, 3), torch.randn(8)
+policy, critic = nn.Linear(3, 2), nn.Linear(3, 1)
+value = critic(x)
+advantage = returns - value.detach().squeeze(1)
+chosen = policy(x).log_softmax(1)[:, 0]
+loss = -(chosen * advantage).mean() + ((value.squeeze(1) - returns) ** 2).mean()
+loss.backward()
+```
+
+## What it does not report
+
+- Columns that the expression makes on purpose, with `x[:, None]`, `unsqueeze()` or `keepdim=True`.
+- Matrices that do not come from a column, such as kernels and masks, and results that are not reduced to a single number.
+- Tensors inside the graph. For those, see [broadcast-both](#broadcast-both).
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import Final
+
+from ... import model
+from ...recording import Recording
+from ..passes import GraphOfPass, different_graphs
+from ..syntax import Syntax
+from .broadcast_both import makes_column
+
+CODE: Final = "broadcast-outside"
+SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
+ABOVE: Final = 20
+"""Largest number of nodes between the product and the number to which it is reduced."""
+_PRODUCTS: Final = ("MulBackward0", "SubBackward0", "MinimumBackward0")
+_PASSED: Final = ("Mul", "Neg", "Div", "Sub", "Add", "Minimum", "Mean", "Sum")
+
+
+def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
+    """Yield a finding for each line that makes such a matrix."""
+    reported: set[int] = set()
+    shapes = {row.line: row.tensor.shape for row in recording.lines() if row.tensor is not None and row.file is None}
+    for graph in different_graphs(recording):
+        for index, node in enumerate(graph.nodes):
+            matrix = _matrix(graph, index) if node.op in _PRODUCTS else None
+            line = graph.nodes[matrix].line if matrix is not None else None
+            if matrix is None or line is None or line in reported or not _reduced(graph, index):
+                continue
+            column = _column(graph, syntax, line, _size(graph, matrix), shapes)
+            if column is not None:
+                reported.add(line)
+                size = _size(graph, matrix)
+                name = graph.nodes[matrix].name or "the result"
+                yield model.Finding(
+                    code=CODE,
+                    severity="warning",
+                    file=None,
+                    line=line,
+                    step=graph.step,
+                    node=graph.nodes[matrix].id,
+                    message=f"`{column}` is a column of {size} numbers, so `{name}` has {size} × {size} numbers, not {size}.",
+                    why=f"Line {node.line} combines each of {size} numbers with a whole row of them, and the loss is reduced "
+                    f"over all pairs. Give both operands on line {line} the same shape: `{column}.squeeze(-1)`.",
+                    pass_=graph.pass_,
+                )
+
+
+def _matrix(graph: GraphOfPass, index: int) -> int | None:
+    """Return the operand of a node that is a square matrix without a gradient, if the other one is a row of the same length."""
+    inputs = graph.inputs(index)
+    if len(inputs) != 2 or graph.nodes[inputs[1]].kind != "constant":
+        return None
+    row, matrix = (graph.numbers.value(each) for each in inputs)
+    if row is None or matrix is None or len(row.shape) != 1 or row.shape[0] < 2:
+        return None
+    return inputs[1] if matrix.shape == [row.shape[0], row.shape[0]] else None
+
+
+def _size(graph: GraphOfPass, matrix: int) -> int:
+    value = graph.numbers.value(matrix)
+    return value.shape[0] if value is not None else 0
+
+
+def _reduced(graph: GraphOfPass, index: int) -> bool:
+    """Return whether the result of a node goes, element by element, into a single number."""
+    waiting, seen = [index], set[int]()
+    while waiting and len(seen) < ABOVE:
+        for user, _ in graph.users(waiting.pop()):
+            value = graph.numbers.value(user)
+            if not graph.nodes[user].op.startswith(_PASSED):
+                return False
+            if value is not None and not value.shape:
+                return True
+            if user not in seen:
+                seen.add(user)
+                waiting.append(user)
+    return False
+
+
+def _column(graph: GraphOfPass, syntax: Syntax, line: int, size: int, shapes: dict[int, list[int]]) -> str | None:
+    """Return the operand of an expression on a line that is a column of this size, as written in the program.
+
+    ``shapes`` has the shapes of the last values of lines. If the line makes a column on purpose, return ``None``.
+    """
+    statement = syntax.statement(line)
+    if not isinstance(statement, ast.Assign) or any(makes_column(each) for each in ast.walk(statement.value)):
+        return None
+    named = {
+        node.name: value.shape for index, node in enumerate(graph.nodes) if (value := graph.numbers.value(index)) is not None
+    }
+    for operation in ast.walk(statement.value):
+        for operand in (operation.left, operation.right) if isinstance(operation, ast.BinOp) else ():
+            name = _tensor(operand)
+            made = [value.lineno for value in syntax.assigned(name)] if name is not None else []
+            shape = named.get(name) or next((shapes[each] for each in reversed(made) if each in shapes), None)
+            if name is not None and shape == [size, 1]:
+                return syntax.text(operand)
+    return None
+
+
+def _tensor(node: ast.expr) -> str | None:
+    """Return the name of a tensor, also behind ``.detach()``, ``.data`` and the like."""
+    while isinstance(node, ast.Call | ast.Attribute):
+        if isinstance(node, ast.Call) and not (isinstance(node.func, ast.Attribute) and node.func.attr in ("detach", "clone")):
+            return None
+        node = node.func.value if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else node
+        if isinstance(node, ast.Attribute) and node.attr == "data":
+            node = node.value
+        elif isinstance(node, ast.Attribute):
+            return None
+    return node.id if isinstance(node, ast.Name) else None

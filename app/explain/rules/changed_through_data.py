@@ -1,0 +1,123 @@
+"""Report a tensor that was changed through `.data` after the graph had saved it, so that its gradients are wrong.
+
+## Why it matters
+
+A node saves tensors that its derivative needs. If one is changed in place before the pass, autograd notices it and raises an
+error. A write through `.data` is not counted, so the pass runs and computes every gradient from the changed numbers.
+
+## Example
+
+```python
+import torch
+
+w = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+h = w * 2
+loss = (h ** 2).sum()
+h.data.clamp_(max=1)
+loss.backward()
+```
+
+Change a copy, or change it before it is used:
+
+```python
+import torch
+
+w = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+h = w * 2
+loss = (h ** 2).sum()
+clamped = h.detach().clamp(max=1)
+loss.backward()
+```
+
+## What it does not report
+
+Writes that leave the saved numbers unchanged, and writes to tensors that no derivative needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import isclose
+from typing import Final
+
+from ... import model
+from ...recording import Recording
+from ..passes import GraphOfPass, different_graphs
+from ..syntax import Syntax
+from ..updates import updates
+from ..wording import first_line
+
+CODE: Final = "changed-through-data"
+SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
+_OPERANDS: Final = {
+    "PowBackward0": {"self": 0},
+    "MulBackward0": {"self": 0, "other": 1},
+    "DivBackward0": {"self": 0, "other": 1},
+    "MmBackward0": {"self": 0, "mat2": 1},
+    "AddmmBackward0": {"mat1": 1, "mat2": 2},
+    "LogBackward0": {"self": 0},
+    "SinBackward0": {"self": 0},
+    "CosBackward0": {"self": 0},
+    "AbsBackward0": {"self": 0},
+    "MseLossBackward0": {"self": 0},
+}
+"""For each function, the saved tensors that are its inputs, with their positions."""
+_RESULTS: Final = frozenset({"result", "self_result"})
+
+
+def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
+    """Yield a finding for each line that writes through ``.data`` to a tensor that a graph has saved."""
+    lines = range(1, len(syntax.lines) + 1)
+    writes = [each for each in updates(syntax, lines) if each.through_data] if ".data" in program.text else []
+    if not writes:
+        return
+    for graph in different_graphs(recording):
+        for index, node in enumerate(graph.nodes):
+            changed = _changed(graph, index) if node.kind == "op" else None
+            if changed is None:
+                continue
+            named = graph.nodes[changed].name
+            tensor = f"`{named}`" if named else "a tensor"
+            target = next((each for each in writes if syntax.text(each.target) == named), writes[0])
+            yield model.Finding(
+                code=CODE,
+                severity="warning",
+                file=None,
+                line=target.statement.lineno,
+                step=graph.step,
+                node=node.id,
+                message=f"`{first_line(syntax.text(target.statement))}` changes {tensor} after line {node.line} has saved it, "
+                "so the gradients are wrong.",
+                why="The derivative is computed from the saved numbers, which are no longer those of the forward pass. "
+                "Autograd does not notice a write through `.data`. Change a copy, or write before the tensor is used.",
+                pass_=graph.pass_,
+            )
+            return
+
+
+def _changed(graph: GraphOfPass, index: int) -> int | None:
+    """Return the node whose value differs from what ``index`` has saved of it, ``None`` if there is none."""
+    node = graph.nodes[index]
+    for name in node.saved:
+        position = _OPERANDS.get(node.op, {}).get(name)
+        inputs = graph.inputs(index)
+        source = index if name in _RESULTS else inputs[position] if position is not None and position < len(inputs) else None
+        if source is None or graph.nodes[source].kind == "constant":
+            continue
+        source = source if source == index else graph.below_views(source)
+        then, now = graph.numbers.value(source), graph.saved(index, name)
+        if then is None or now is None or graph.nodes[source].kind == "constant":
+            continue
+        if sorted(then.shape) == sorted(now.shape) and then.dtype == now.dtype and _differs(then, now):
+            return source
+    return None
+
+
+def _differs(then: model.TensorSummary, now: model.TensorSummary) -> bool:
+    """Return whether two tensors have different statistics, beyond the rounding of a sum in another order."""
+    for before, after in ((then.min, now.min), (then.max, now.max), (then.norm, now.norm)):
+        if not isinstance(before, float | int) or not isinstance(after, float | int):
+            return False
+        if not isclose(before, after, rel_tol=1e-6, abs_tol=1e-12):
+            return True
+    return False

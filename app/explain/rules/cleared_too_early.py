@@ -1,0 +1,120 @@
+"""Report gradients of micro-batches that are cleared before the update, so that it uses only the last of them.
+
+## Why it matters
+
+To train with large batches on little memory, a program adds up the gradients of several micro-batches and updates once. The
+gradients must be cleared after the update only. If they are cleared in every iteration, all micro-batches but the last are
+computed for nothing, and a loss that was divided by their number gives steps that are too small.
+
+## Example
+
+```python
+import torch
+
+torch.manual_seed(0)
+x, w = torch.randn(12), torch.ones(1, requires_grad=True)
+optimizer = torch.optim.SGD([w], lr=0.1)
+for i in range(12):
+    optimizer.zero_grad()
+    loss = (w * x[i] - 1) ** 2 / 4
+    loss.backward()
+    if (i + 1) % 4 == 0:
+        optimizer.step()
+```
+
+Clear them after the update:
+
+```python
+import torch
+
+torch.manual_seed(0)
+x, w = torch.randn(12), torch.ones(1, requires_grad=True)
+optimizer = torch.optim.SGD([w], lr=0.1)
+for i in range(12):
+    loss = (w * x[i] - 1) ** 2 / 4
+    loss.backward()
+    if (i + 1) % 4 == 0:
+        optimizer.step()
+        optimizer.zero_grad()
+```
+
+## What it does not report
+
+- Steps without an update that occur irregularly, for example because a loss was not finite.
+- Several optimizers that update different parameters in turn.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from itertools import zip_longest
+from typing import Final
+
+from ... import model, wire
+from ...recording import Recording, Tensors
+from ..steps import first_steps, is_zero
+from ..syntax import Syntax, called
+
+CODE: Final = "cleared-too-early"
+SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
+UPDATES: Final = 2
+"""Smallest number of updates that lost the same number of micro-batches."""
+
+
+def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
+    """Yield a finding if the same number of micro-batches is lost before every update."""
+    steps = list(first_steps(recording))
+    lost: list[int] = []
+    count, example = 0, -1
+    for step, following in zip_longest(steps, steps[1:]):
+        if not any(row.contribution >= 0 for row in step.parameters):
+            return
+        if step.optimizer is None and following is not None:
+            if not _cleared(step, following):
+                return
+            count, example = count + 1, example if example >= 0 else step.index
+        elif step.optimizer is not None:
+            lost.append(count)
+            count = 0
+        elif following is not None:
+            return
+    if len(lost) < UPDATES or len(set(lost)) != 1 or not lost[0] or len({recording.log.pass_(s.main).line for s in steps}) != 1:
+        return
+    backward = recording.log.pass_(steps[0].main).line
+    clearing = _clearing(syntax, backward)
+    if clearing is None:
+        return
+    many = f"{lost[0]} of every {lost[0] + 1} micro-batches"
+    yield model.Finding(
+        code=CODE,
+        severity="warning",
+        file=None,
+        line=clearing.lineno,
+        step=example,
+        node=None,
+        message=f"Line {clearing.lineno} clears the gradients in every iteration, so the gradients of {many} are lost.",
+        why=f"Each `backward()` on line {backward} adds to `.grad`, and the update uses what was added since the last "
+        "`zero_grad()`. Clear the gradients only after an update.",
+    )
+
+
+def _cleared(step: wire.StepEvent, following: wire.StepEvent) -> bool:
+    """Return whether the gradients of a step without an update are gone when the next one begins."""
+    filled = {row.parameter for row in step.parameters if row.contribution >= 0}
+    tensors = Tensors(following.tensors)
+    rows = [row for row in following.parameters if row.parameter in filled]
+    return bool(rows) and all(row.grad_before < 0 or is_zero(tensors.summary(row.grad_before)) for row in rows)
+
+
+def _clearing(syntax: Syntax, backward: int) -> ast.Call | None:
+    """Return the call of ``zero_grad`` in the innermost loop around the pass, or in its function."""
+    passes = syntax.call(backward, "backward")
+    calls = [call for call in syntax.statements(ast.Call) if called(call) == "zero_grad"]
+    around: ast.AST | None = passes
+    while around is not None and (around := syntax.parent(around)) is not None:
+        if isinstance(around, ast.For | ast.While | ast.FunctionDef):
+            inside = set(ast.walk(around))
+            if (found := next((call for call in calls if call in inside), None)) is not None:
+                return found
+    return calls[0] if calls else None

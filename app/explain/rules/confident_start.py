@@ -1,0 +1,124 @@
+"""Report a classifier whose loss at the start is far above that of guessing.
+
+## Why it matters
+
+Before training, a classifier of K classes knows nothing, so its loss should be about log K: 2.3 for ten classes. A far larger
+loss means that the network is sure of wrong answers. The usual causes are inputs that are not scaled, such as pixels from 0 to
+255, and initial weights that are too large. The first part of the training then only undoes the start, if it can.
+
+## Example
+
+```python
+import torch
+from torch import nn
+
+torch.manual_seed(0)
+x, y = torch.rand(16, 4) * 255 * 4, torch.randint(10, (16,))
+net = nn.Sequential(nn.Linear(4, 64), nn.ReLU(), nn.Linear(64, 10))
+optimizer = torch.optim.SGD(net.parameters(), lr=0.001)
+for step in range(2):
+    loss = nn.functional.cross_entropy(net(x), y)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+```
+
+Scale the inputs:
+
+```python
+import torch
+from torch import nn
+
+torch.manual_seed(0)
+x, y = torch.rand(16, 4) * 255 * 4, torch.randint(10, (16,))
+x = (x - x.mean()) / x.std()
+net = nn.Sequential(nn.Linear(4, 64), nn.ReLU(), nn.Linear(64, 10))
+optimizer = torch.optim.SGD(net.parameters(), lr=0.001)
+for step in range(2):
+    loss = nn.functional.cross_entropy(net(x), y)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+```
+
+## What it does not report
+
+- Networks whose weights were loaded, which have learned before.
+- Losses below four times log K, and below log K plus 3.
+- A batch of fewer than eight samples, and a loss that is not an average over samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import log
+from typing import Final
+
+from ... import model
+from ...recording import Recording
+from ..passes import GraphOfPass, different_graphs
+from ..syntax import Syntax
+from ..wording import short
+
+CODE: Final = "confident-start"
+SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
+FACTOR: Final = 4.0
+"""How many times the loss of guessing the first loss must be."""
+DISTANCE: Final = 3.0
+"""How far above the loss of guessing the first loss must be."""
+STEPS: Final = 2
+"""Smallest number of steps of a run, and of updates by an optimizer."""
+SAMPLES: Final = 8
+"""Smallest number of samples of the first batch. The loss of a few samples varies too much."""
+_LOADS: Final = ("load_state_dict", "load", "from_pretrained", "hub")
+
+
+def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
+    """Yield a finding if the first pass of a run starts at such a loss."""
+    count = recording.log.counts()[2]
+    if count < STEPS or any(syntax.calls(name) for name in _LOADS):
+        return
+    if any(recording.log.step(index).optimizer is None for index in range(STEPS)):
+        return
+    graph = next(different_graphs(recording), None)
+    if graph is None or graph.step != 0:
+        return
+    for index, node in enumerate(graph.nodes):
+        if node.op == "NllLossBackward0" and node.line is not None and (inputs := graph.inputs(index)):
+            finding = _finding(graph, index, inputs[0])
+            if finding is not None:
+                yield finding
+                return
+
+
+def _finding(graph: GraphOfPass, index: int, softmax: int) -> model.Finding | None:
+    loss, result = graph.numbers.value(index), graph.saved(softmax, "result")
+    if (
+        loss is None
+        or loss.shape
+        or result is None
+        or len(result.shape) != 2
+        or result.shape[0] < SAMPLES
+        or result.shape[1] < 2
+    ):
+        return None
+    guessing, value, mean = log(result.shape[1]), loss.mean, result.mean
+    if not isinstance(value, float) or not isinstance(mean, float):
+        return None
+    limit = max(FACTOR * guessing, guessing + DISTANCE)
+    # the mean over all classes says how sure the network is, whatever the labels; a sum over samples would be far larger
+    if value < limit or -mean < limit or value > -3 * mean:
+        return None
+    node = graph.nodes[index]
+    return model.Finding(
+        code=CODE,
+        severity="warning",
+        file=None,
+        line=node.line,
+        step=graph.step,
+        node=node.id,
+        message=f"The first loss is {short(value)}, although guessing among {result.shape[1]} classes gives {short(guessing)}.",
+        why="The network is sure of wrong answers before it has learned anything. Scale the inputs to a mean near 0 and a "
+        "deviation near 1, and start from smaller weights.",
+        pass_=graph.pass_,
+    )

@@ -1,0 +1,148 @@
+"""Report a name that was meant for a copy of a network, but refers to the network that is trained.
+
+## Why it matters
+
+An assignment does not copy. After `target = net`, both names refer to one module, and every update changes the "target" too.
+A target network, a teacher, or the best network so far then has no effect: it is always the current network. `copy.copy` copies
+only the outermost object, which still refers to the same parameters.
+
+## Example
+
+```python
+import torch
+from torch import nn
+
+torch.manual_seed(0)
+x, net = torch.randn(8, 4), nn.Linear(4, 2)
+target = net
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+for step in range(4):
+    with torch.no_grad():
+        goal = 0.9 * target(x) + 1
+    loss = ((net(x) - goal) ** 2).mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+```
+
+Make a copy:
+
+```python
+import copy
+import torch
+from torch import nn
+
+torch.manual_seed(0)
+x, net = torch.randn(8, 4), nn.Linear(4, 2)
+target = copy.deepcopy(net)
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+for step in range(4):
+    with torch.no_grad():
+        goal = 0.9 * target(x) + 1
+    loss = ((net(x) - goal) ** 2).mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+```
+
+## What it does not report
+
+- Names that do not say that a copy is meant, such as `model = net`.
+- A network that gets another name before the first name is bound to a new network.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from ... import model
+from ...recording import Recording
+from ..losses import bindings
+from ..syntax import Syntax, called
+
+CODE: Final = "same-network"
+SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
+STEPS: Final = 2
+"""Smallest number of steps of a run."""
+_COPIES: Final = frozenset(
+    {
+        "target", "teacher", "ema", "old", "frozen", "reference", "ref", "best", "initial", "backup", "original", "previous",
+        "prev", "momentum", "swa", "averaged", "snapshot",
+    }
+)  # fmt: skip
+"""Words in names that mean a copy of a network."""
+
+
+def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
+    """Yield a finding for each assignment of a trained network to such a name."""
+    if recording.log.counts()[2] < STEPS:
+        return
+    trained = {part for parameter in recording.parameters() for name in parameter.names for part in name.split(".")[:-1]}
+    if not trained:
+        return
+    pairs = list(bindings(syntax))
+    for target, value in pairs:
+        source = _same(value)
+        name, given = _path(target), _path(source) if source is not None else None
+        if name is None or given is None or source is None or name == given or not _means_copy(name) or _means_copy(given):
+            continue
+        if given.rpartition(".")[2] not in trained or _rebound(pairs, given, target.lineno) or not _used(syntax, name):
+            continue
+        shallow = isinstance(value, ast.Call)
+        yield model.Finding(
+            code=CODE,
+            severity="warning",
+            file=None,
+            line=target.lineno,
+            step=None,
+            node=None,
+            message=f"`{name}` has the parameters of `{given}` itself, so every update changes both."
+            if shallow
+            else f"`{name}` and `{given}` are the same network, so every update changes both.",
+            why=f"{'`copy.copy` copies only the outermost object' if shallow else 'An assignment does not copy'}. Make a copy: "
+            f"`copy.deepcopy({given})`.",
+        )
+
+
+def _same(value: ast.expr) -> ast.expr | None:
+    """Return the network that an expression refers to without a copy of its parameters."""
+    match value:
+        case ast.Name() | ast.Attribute():
+            return value
+        case ast.Call(func=ast.Attribute(attr="eval" | "train" | "requires_grad_", value=owner)):
+            return _same(owner)
+        case ast.Call(args=[only]) if called(value) == "copy":
+            return only if isinstance(only, ast.Name | ast.Attribute) else None
+    return None
+
+
+def _path(node: ast.expr) -> str | None:
+    """Return the text of a name, or of an attribute of a name."""
+    match node:
+        case ast.Name(id=name):
+            return name
+        case ast.Attribute(value=ast.Name(id=owner), attr=name):
+            return f"{owner}.{name}"
+    return None
+
+
+def _means_copy(path: str) -> bool:
+    words = re.split(r"_|(?<=[a-z])(?=[A-Z])", path.rpartition(".")[2])
+    return any(word.lower() in _COPIES for word in words)
+
+
+def _rebound(pairs: list[tuple[ast.expr, ast.expr]], given: str, line: int) -> bool:
+    """Return whether the first name of a network is bound again, after the network got a second name."""
+    return any(_path(target) == given and target.lineno > line for target, _ in pairs)
+
+
+def _used(syntax: Syntax, name: str) -> bool:
+    """Return whether the program calls the copy, or a method of it, or passes it on."""
+    for node in syntax.statements(ast.Call):
+        owner = node.func.value if isinstance(node.func, ast.Attribute) else node.func
+        if _path(owner) == name or _path(node.func) == name or any(_path(each) == name for each in node.args):
+            return True
+    return False

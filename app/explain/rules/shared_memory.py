@@ -1,0 +1,127 @@
+"""Report two parameters that use the same memory, so that every update of one also changes the other.
+
+## Why it matters
+
+`b.weight.data = a.weight.data` and `nn.Parameter(a.weight)` do not copy: they make two parameters on one memory. Each has its
+own gradient and its own state in the optimizer, and each update is applied to the same numbers, one after the other.
+
+## Example
+
+```python
+import torch
+from torch import nn
+
+torch.manual_seed(0)
+x, a, b = torch.randn(8, 4), nn.Linear(4, 4), nn.Linear(4, 4)
+b.weight.data = a.weight.data
+optimizer = torch.optim.SGD([*a.parameters(), *b.parameters()], lr=0.1)
+for step in range(3):
+    loss = ((b(a(x).tanh()) - x) ** 2).mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+```
+
+Copy the numbers. To share a weight, share the parameter itself: `b.weight = a.weight`.
+
+```python
+import torch
+from torch import nn
+
+torch.manual_seed(0)
+x, a, b = torch.randn(8, 4), nn.Linear(4, 4), nn.Linear(4, 4)
+b.weight.data.copy_(a.weight.data)
+optimizer = torch.optim.SGD([*a.parameters(), *b.parameters()], lr=0.1)
+for step in range(3):
+    loss = ((b(a(x).tanh()) - x) ** 2).mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+```
+
+## What it does not report
+
+- One parameter under two names, as in weights that are tied on purpose.
+- Parameters that get equal gradients, and constant ones, such as biases that are all 0.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Final
+
+from ... import model, wire
+from ...recording import Recording, Tensors
+from ..steps import first_steps
+from ..syntax import Syntax
+from ..wording import listed
+
+CODE: Final = "shared-memory"
+SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
+STEPS: Final = 2
+"""Smallest number of steps in which the values must be equal although the gradients differ."""
+
+_Numbers = tuple[object, ...]
+
+
+def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
+    """Yield a finding for each group of parameters with equal values and different gradients in each of the first steps."""
+    pairs: dict[tuple[int, ...], int] = defaultdict(int)
+    names: dict[int, str] = {}
+    for step in first_steps(recording):
+        names |= {row.parameter: row.name for row in step.parameters if row.name is not None}
+        for group in _equal(step):
+            pairs[group] += 1
+    for group, count in pairs.items():
+        found = [names[each] for each in group if each in names]
+        if count >= STEPS and len(found) > 1:
+            yield model.Finding(
+                code=CODE,
+                severity="warning",
+                file=None,
+                line=_line(syntax, found),
+                step=0,
+                node=None,
+                message=f"{listed(found)} are different parameters on the same memory.",
+                why="They have equal values after every update, although their gradients differ: the update of each is applied "
+                "to the numbers of both. Copy the numbers with `copy_`, or use one parameter in both layers.",
+            )
+
+
+def _equal(step: wire.StepEvent) -> Iterator[tuple[int, ...]]:
+    """Yield the parameters with equal values before and after the update of a step, whose gradients differ."""
+    tensors = Tensors(step.tensors)
+    groups: dict[_Numbers, dict[int, _Numbers]] = defaultdict(dict)
+    for row in step.parameters:
+        before, after = _numbers(tensors.summary(row.value)), _numbers(tensors.summary(row.value_after))
+        used = _numbers(tensors.summary(row.grad_used))
+        if before is not None and after is not None and used is not None and before != after:
+            groups[before + after][row.parameter] = used
+    for group in groups.values():
+        if len(group) > 1 and len(set(group.values())) > 1:
+            yield tuple(sorted(group))
+
+
+def _numbers(summary: model.TensorSummary | None) -> _Numbers | None:
+    """Return the statistics of a tensor; ``None`` for a tensor whose elements are all equal."""
+    if summary is None or summary.norm is None or summary.min == summary.max:
+        return None
+    return (*summary.shape, summary.min, summary.max, summary.mean, summary.norm)
+
+
+def _line(syntax: Syntax, names: list[str]) -> int | None:
+    """Return the line that puts one of these parameters on the memory of another one."""
+    attributes = {name.rpartition(".")[2] for name in names}
+    for statement in syntax.statements(ast.Assign):
+        match statement:
+            case ast.Assign(
+                targets=[ast.Attribute(attr="data", value=target)], value=ast.Attribute(attr="data" | "weight" | "bias")
+            ):
+                if syntax.text(target).rpartition(".")[2] in attributes:
+                    return statement.lineno
+            case ast.Assign(targets=[target], value=ast.Call(func=function, args=[ast.Attribute(), *_])):
+                if syntax.text(function).endswith("Parameter"):
+                    return statement.lineno
+    return None

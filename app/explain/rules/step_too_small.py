@@ -1,0 +1,185 @@
+"""Report updates that change nothing, because the learning rate is 0, far too small, or was reduced to nothing.
+
+## Why it matters
+
+A scheduler that runs after each batch instead of each epoch, or that multiplies its factor again and again, makes the learning
+rate vanish. `LambdaLR` multiplies the initial rate by the result of its function: a function that returns a rate instead of a
+factor makes it tiny. Below about 1e-8 of its value, a parameter in single precision does not change at all. Training goes on
+without an error, and nothing is learned.
+
+## Example
+
+```python
+import torch
+
+w = torch.ones(2, requires_grad=True)
+optimizer = torch.optim.SGD([w], lr=0.1)
+scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.1)
+for step in range(30):
+    optimizer.zero_grad()
+    loss = ((w - 3) ** 2).sum()
+    loss.backward()
+    optimizer.step()
+    scheduler.step()
+```
+
+Reduce the learning rate slowly:
+
+```python
+import torch
+
+w = torch.ones(2, requires_grad=True)
+optimizer = torch.optim.SGD([w], lr=0.1)
+scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.95)
+for step in range(30):
+    optimizer.zero_grad()
+    loss = ((w - 3) ** 2).sum()
+    loss.backward()
+    optimizer.step()
+    scheduler.step()
+```
+
+## What it does not report
+
+- A rate that is nearly 0 only in the last third of a run, as at the end of a cosine, or only at its start, as in a warm-up.
+- Runs of fewer than six steps, and parameters whose gradient is 0.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from ... import model, wire
+from ...recording import Recording, Tensors
+from ..steps import is_zero
+from ..syntax import Syntax, called
+from ..wording import short
+
+CODE: Final = "step-too-small"
+SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
+STEPS: Final = 6
+"""Smallest number of steps with an optimizer."""
+MOST: Final = 400
+"""Largest number of steps that are read, spread over the run."""
+SHARE: Final = 1 / 3
+"""Share of the steps, at the end of a run, in which the rate may be nearly 0."""
+GONE: Final = 1e-6
+"""Share of its largest value, or of its initial one, below which a learning rate counts as nothing."""
+
+
+@dataclass(frozen=True)
+class _RatedStep:
+    """A step with an optimizer: its learning rate, the initial one, and whether any parameter with a gradient changed."""
+
+    index: int
+    rate: float
+    initial: float | None
+    moves: bool
+
+
+def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
+    """Yield a finding if the updates of a run change nothing, or only until the learning rate has vanished."""
+    steps = [step for event in _spread(recording) if (step := _read(event)) is not None]
+    if len(steps) < STEPS:
+        return
+    largest = max(step.rate for step in steps)
+    gone = next((at for at, step in enumerate(steps) if _from_here(steps[at:], largest)), None)
+    if gone is None or len(steps) - gone <= SHARE * len(steps):
+        return
+    first = steps[gone]
+    initial = next((step.initial for step in steps if step.initial), None)
+    scheduled = _scheduler(syntax)
+    line = scheduled.lineno if scheduled is not None else _rate_line(syntax)
+    whole = gone == 0
+    when = "in every step" if whole else f"from step {first.index} on"
+    yield model.Finding(
+        code=CODE,
+        severity="warning",
+        file=None,
+        line=line,
+        step=first.index,
+        node=None,
+        message=f"The learning rate is {short(first.rate)} {when}, so the updates change nothing."
+        if whole
+        else f"The learning rate falls from {short(largest)} to {short(first.rate)} in step {first.index}, so the later "
+        "updates change nothing.",
+        why=_why(syntax, scheduled, initial, whole),
+    )
+
+
+def _why(syntax: Syntax, scheduled: ast.Call | None, initial: float | None, whole: bool) -> str:
+    if scheduled is not None and called(scheduled) == "LambdaLR" and whole:
+        of = f"{short(initial)}" if initial else "the initial rate"
+        return f"`LambdaLR` multiplies {of} by the result of its function. Return a factor, not a rate."
+    if scheduled is not None and not whole:
+        return (
+            "Each `step()` of the scheduler reduces the rate. Call it once per epoch instead of once per batch, or reduce the "
+            "rate by less."
+        )
+    if whole:
+        return "The change is smaller than the distance between two numbers of this precision. Set a larger learning rate."
+    return "The program reduces the rate in each step. Reduce it from its initial value, or by less."
+
+
+def _from_here(steps: list[_RatedStep], largest: float) -> bool:
+    """Return whether none of these steps changes anything."""
+    return all(not step.moves or step.rate <= GONE * max(largest, step.initial or 0.0) for step in steps)
+
+
+def _spread(recording: Recording) -> Iterator[wire.StepEvent]:
+    """Yield the steps of a run, or ``MOST`` of them at equal distances."""
+    count = recording.log.counts()[2]
+    for index in range(0, count, max(1, count // MOST)):
+        yield recording.log.step(index)
+
+
+def _read(event: wire.StepEvent) -> _RatedStep | None:
+    """Return the facts of a step; ``None`` if no optimizer updated a parameter by a gradient other than 0."""
+    rate = (event.optimizer or {}).get("lr")
+    if not isinstance(rate, int | float) or rate < 0 or event.groups:
+        return None
+    tensors = Tensors(event.tensors)
+    rows = [row for row in event.parameters if row.grad_used >= 0 and row.update >= 0]
+    rows = [row for row in rows if (used := tensors.summary(row.grad_used)) is not None and used.norm and not is_zero(used)]
+    if not rows:
+        return None
+    initial = (event.optimizer or {}).get("initial_lr")
+    moves = any(not is_zero(tensors.summary(row.update)) for row in rows)
+    return _RatedStep(event.index, float(rate), float(initial) if isinstance(initial, int | float) else None, moves)
+
+
+def _scheduler(syntax: Syntax) -> ast.Call | None:
+    """Return the call that makes the scheduler if it decides the first rate, else the call of its ``step``."""
+    for statement in syntax.statements(ast.Assign):
+        value = statement.value
+        if isinstance(value, ast.Call) and ("lr_scheduler." in syntax.text(value.func) or (called(value) or "").endswith("LR")):
+            if called(value) == "LambdaLR":
+                return value
+            name = syntax.text(statement.targets[0])
+            return next(
+                (
+                    call
+                    for call in syntax.statements(ast.Call)
+                    if isinstance(call.func, ast.Attribute)
+                    and call.func.attr == "step"
+                    and syntax.text(call.func.value) == name
+                ),
+                value,
+            )
+    return None
+
+
+def _rate_line(syntax: Syntax) -> int | None:
+    """Return the line that sets the learning rate: in a group of the optimizer, or where the optimizer is made."""
+    for statement in syntax.statements(ast.Assign):
+        match statement.targets:
+            case [ast.Subscript(slice=ast.Constant(value="lr"))]:
+                return statement.lineno
+    for added in syntax.statements(ast.AugAssign):
+        match added.target:
+            case ast.Subscript(slice=ast.Constant(value="lr")):
+                return added.lineno
+    return next((call.lineno for call in syntax.statements(ast.Call) if "optim." in syntax.text(call.func)), None)

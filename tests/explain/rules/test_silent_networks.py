@@ -1,0 +1,349 @@
+"""Losses and networks that train badly without an error are reported at their line; similar correct programs are not."""
+
+from __future__ import annotations
+
+import pytest
+
+from .test_audit_of_updates import BEGIN, STEP, codes, loop
+from .test_silent_updates import steps
+
+F = "import torch.nn.functional as F\n"
+CLASSES = (
+    f"{BEGIN}{F}labels = torch.randint(3, (16,))\nnet = nn.Linear(4, 3)\nopt = torch.optim.SGD(net.parameters(), lr=0.05)\n"
+)
+WEIGHTS = "w1, w2 = torch.{one}(4, 8, requires_grad=True), torch.{two}(8, 1, requires_grad=True)"
+MATRICES = f"{BEGIN}{WEIGHTS}\nopt = torch.optim.SGD([w1, w2], lr=0.01)\n"
+MANY = """\
+x = torch.randn(16, 32)
+net = nn.Sequential(*(each for _ in range(8) for each in (nn.Linear(32, 32), nn.{act}())), nn.Linear(32, 1))
+for layer in net[:-1:2]: nn.init.normal_(layer.weight, std={std})
+opt = torch.optim.SGD(net.parameters(), lr=1e-30)
+"""
+DEEP = BEGIN + MANY
+NEW_NET = "opt = torch.optim.SGD(net.parameters(), lr=0.01)\n"
+DROP = f"{BEGIN}net = nn.Sequential(nn.Linear(4, 8), nn.{{layer}}, nn.Linear(8, 1))\n{NEW_NET}"
+EVALUATE = ("net.eval()", "with torch.no_grad(): net(x)")
+FORWARD = """\
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 1)
+    def forward(self, x):
+        return self.layer({call})
+net = Net()
+opt = torch.optim.SGD(net.parameters(), lr=0.05)
+"""
+SEQUENCES = f"{BEGIN}{F}s, t = torch.randn(5, 16, 4), torch.randn(16, 5, 1)\n"
+ACTOR = "policy, critic, r = nn.Linear(4, 2), nn.Linear(4, 1), torch.randn(16)\n"
+CRITIC = f"{BEGIN}{ACTOR}opt = torch.optim.SGD(policy.parameters(), lr=0.05)\n"
+CHOSEN = "chosen = policy(x).log_softmax(1)[:, 0]"
+
+REPORTED = {
+    "constant-term": {
+        "data": loop("decay = sum(p.data.pow(2).sum() for p in net.parameters())  # here", "loss = loss + 0.1 * decay", *STEP),
+        "numbers": loop(
+            "size = 0.", "for p in net.parameters(): size += p.abs().sum().item()  # here", "loss = loss + 0.1 * size", *STEP
+        ),
+        "a gradient in the sum": loop(
+            "x.requires_grad_()",
+            "out = net(x)",
+            "g = torch.autograd.grad(out.sum(), x)[0]  # here",
+            "loss = ((net(x) - y) ** 2).mean() + g.norm() * 10",
+            *STEP,
+        ),
+        "a gradient of a pass": loop(
+            "x.requires_grad_()",
+            "net(x).sum().backward()",
+            "loss = loss + x.grad.pow(2).mean()  # here",
+            "x.grad = None",
+            *STEP,
+        ),
+        "a function": loop(
+            "loss += penalty(net, x)",
+            *STEP,
+            begin=f"{BEGIN}def penalty(net, x):\n    x = x.clone().requires_grad_()\n"
+            "    g, = torch.autograd.grad(net(x).sum(), x)  # here\n"
+            "    return 10 * ((g.norm(dim=1) - 1) ** 2).mean()\n",
+        ),
+    },
+    "zero-gradient": {
+        "a ratio": steps(
+            "loss = (w / w).sum()  # here",
+            *STEP,
+            begin=f"{BEGIN}w = nn.Parameter(torch.rand(5) + 1)\nopt = torch.optim.SGD([w], lr=0.1)\n",
+        ),
+        "a difference": loop("h = net(x)", "loss = (h - h).sum()  # here", *STEP),
+        "one class": loop("p = net(x).softmax(1)  # here", "loss = (p * y).sum()", *STEP),
+        "a tensor and itself": loop("h = net(x)", "loss = nn.functional.mse_loss(h, h)  # here", *STEP),
+        "clamped": loop("loss = (net(x) + 99).clamp(0, 1).sum()  # here", *STEP),
+        "two zeros": steps(
+            "loss = ((x @ w1 @ w2 - y) ** 2).mean()",
+            *STEP,
+            begin=MATRICES.format(one="zeros", two="zeros").replace("=True)\n", "=True)  # here\n"),
+        ),
+    },
+    "softmax-twice": {
+        "a sigmoid before cross entropy": steps(
+            "loss = F.cross_entropy(torch.sigmoid(net(x)), labels)  # here", *STEP, begin=CLASSES
+        ),
+        "a softmax before a sigmoid": steps(
+            "loss = F.binary_cross_entropy_with_logits(net(x).softmax(1), x[:, :3].gt(0).float())  # here", *STEP, begin=CLASSES
+        ),
+        "two softmaxes": steps(
+            "p = F.softmax(F.softmax(net(x), dim=1), dim=1)  # here", "loss = F.nll_loss(p.log(), labels)", *STEP, begin=CLASSES
+        ),
+        "two sigmoids": steps(
+            "p = torch.sigmoid(torch.sigmoid(net(x)))  # here",
+            "loss = F.binary_cross_entropy(p, x[:, :3].gt(0).float())",
+            *STEP,
+            begin=CLASSES,
+        ),
+    },
+    "not-log-probabilities": {
+        "scores": steps("loss = F.kl_div(net(x), torch.rand(16, 3).softmax(1))  # here", *STEP, begin=CLASSES),
+        "scores, summed": steps(
+            "loss = F.kl_div(net(x), torch.rand(16, 3).softmax(1), reduction='sum')  # here", *STEP, begin=CLASSES
+        ),
+        "a module": steps(
+            "loss = nn.KLDivLoss(reduction='batchmean')(net(x), torch.rand(16, 3).softmax(1))  # here", *STEP, begin=CLASSES
+        ),
+    },
+    "targets-out-of-range": {
+        "signs": steps("loss = F.binary_cross_entropy_with_logits(net(x), torch.sign(x[:, :3]))  # here", *STEP, begin=CLASSES),
+        "pixels": steps(
+            "loss = nn.BCEWithLogitsLoss()(net(x), torch.randint(256, (16, 3)).float())  # here", *STEP, begin=CLASSES
+        ),
+        "scores": steps("loss = F.cross_entropy(net(x), x[:, :3])  # here", *STEP, begin=CLASSES),
+        "several classes": steps("loss = F.cross_entropy(net(x), torch.ones(16, 3))  # here", *STEP, begin=CLASSES),
+    },
+    "confident-start": {
+        "large inputs": steps("loss = F.cross_entropy(net(100 * x), labels)  # here", *STEP, begin=CLASSES),
+        "large weights": steps(
+            "loss = F.cross_entropy(net(x), labels)  # here", *STEP, begin=f"{CLASSES}nn.init.normal_(net.weight, std=20.)\n"
+        ),
+        "a module": steps("loss = nn.CrossEntropyLoss()(net(1000 * x), labels)  # here", *STEP, begin=CLASSES),
+    },
+    "saturated-start": {
+        "large inputs": loop("loss = ((net(1000 * x) - y) ** 2).mean()  # here", *STEP).replace(
+            "    loss = ((net(x) - y) ** 2).mean()\n", ""
+        ),
+        "a sigmoid": steps("h = torch.sigmoid(net[0](1000 * x))  # here", "loss = (net[2](h) - y).pow(2).mean()", *STEP),
+        "large weights": loop(
+            "h = torch.tanh(net[0](x))", *STEP, begin=f"{BEGIN}nn.init.normal_(net[0].weight, std=500.)\n"
+        ).replace("- y) ** 2).mean()\n", "- y) ** 2).mean()  # here\n"),
+    },
+    "symmetric-units": {
+        "ones": steps(
+            "loss = ((torch.sigmoid(x @ w1) @ w2 - y) ** 2).mean()",
+            *STEP,
+            begin=MATRICES.format(one="ones", two="ones").replace("=True)\n", "=True)  # here\n"),
+        ),
+        "constants": loop(*STEP, begin=f"{BEGIN}for p in net.parameters(): nn.init.constant_(p, 0.1)  # here\n"),
+        "a function": loop(
+            *STEP,
+            begin=f"{BEGIN}def init(layer):\n    if isinstance(layer, nn.Linear):\n"
+            "        layer.weight.data.fill_(0.5)  # here\nnet.apply(init)\n",
+        ),
+    },
+    "exploding": {
+        "large weights": loop(*STEP, begin=DEEP.format(act="ReLU", std=2)).replace(
+            "- y) ** 2).mean()\n", "- y) ** 2).mean()  # here\n"
+        ),
+        "another activation": loop(*STEP, begin=DEEP.format(act="LeakyReLU", std=2)).replace(
+            "- y) ** 2).mean()\n", "- y) ** 2).mean()  # here\n"
+        ),
+        "a product": steps(
+            "h = x",
+            "for w in weights: h = h @ w  # here",
+            "loss = h.mean()",
+            *STEP,
+            begin=f"{BEGIN}weights = [torch.randn(4, 4, requires_grad=True) for _ in range(12)]\n"
+            "for w in weights: w.data *= 5\nopt = torch.optim.SGD(weights, lr=1e-30)\n",
+        ),
+    },
+    "evaluation-mode": {
+        "dropout": loop(*STEP, "net.eval()  # here", EVALUATE[1], begin=DROP.format(layer="Dropout(0.5)")),
+        "batch normalization": loop(*STEP, "net.eval()  # here", EVALUATE[1], begin=DROP.format(layer="BatchNorm1d(8)")),
+        "from the start": loop(*STEP, begin=DROP.format(layer="BatchNorm1d(8)") + "net.eval()  # here\n"),
+    },
+    "dropout-always": {
+        "the module's alias": loop(
+            *STEP, *EVALUATE, "net.train()", begin=BEGIN + F + FORWARD.format(call="F.dropout(x, 0.5)  # here\n        ")
+        ),
+        "the whole name": loop(
+            *STEP,
+            *EVALUATE,
+            "net.train()",
+            begin=BEGIN + FORWARD.format(call="torch.nn.functional.dropout(x)  # here\n        "),
+        ),
+        "by keyword": loop(
+            *STEP, *EVALUATE, "net.train()", begin=BEGIN + F + FORWARD.format(call="F.dropout(x, p=0.1)  # here\n        ")
+        ),
+    },
+    "mixed-batch": {
+        "a view": steps("loss = F.mse_loss(net(s).view(16, 5, 1), t)  # here", *STEP, begin=SEQUENCES),
+        "a reshape": steps("out = net(s).reshape(16, 5, 1)  # here", "loss = F.mse_loss(out, t)", *STEP, begin=SEQUENCES),
+        "directions joined": steps(
+            "_, h = gru(s)",
+            "loss = head(h.view(16, 12)).pow(2).mean()  # here",
+            *STEP,
+            begin=f"{SEQUENCES}gru, head = nn.GRU(4, 6, bidirectional=True), nn.Linear(12, 1)\n"
+            "opt = torch.optim.SGD(gru.parameters(), lr=0.1)\n",
+        ),
+    },
+    "broadcast-outside": {
+        "an advantage": steps(
+            "v = critic(x)", "gain = r - v.detach()  # here", CHOSEN, "loss = -(chosen * gain).mean()", *STEP, begin=CRITIC
+        ),
+        "without gradients": steps(
+            "v = critic(x)",
+            "with torch.no_grad():",
+            "    gain = r - v  # here",
+            CHOSEN,
+            "loss = -(chosen * gain).sum()",
+            *STEP,
+            begin=CRITIC,
+        ),
+        "weights": steps(
+            "v = torch.rand(16, 1)", "gain = v * r  # here", CHOSEN, "loss = (chosen * gain).mean()", *STEP, begin=CRITIC
+        ),
+    },
+    "loss-is-leaf": {
+        "a function": loop(
+            "loss = error(net(x), y)",
+            *STEP,
+            begin=f"{BEGIN}def error(out, y):\n    out = out.detach()  # here\n"
+            "    return torch.tensor((out - y).pow(2).mean(), requires_grad=True)\n",
+        ),
+    },
+}
+PROGRAMS = {f"{code}: {name}": (code, text) for code, texts in REPORTED.items() for name, text in texts.items()}
+
+CORRECT = {
+    "constant-term": {
+        "detached": loop("size = sum(p.pow(2).sum() for p in net.parameters()).detach()", "loss = loss + size", *STEP),
+        "with a graph": loop("decay = sum(p.pow(2).sum() for p in net.parameters())", "loss = loss + 0.1 * decay", *STEP),
+        "a constant": loop("offset = torch.tensor(0.5)", "loss = loss + offset", *STEP),
+        "under no_grad": loop("with torch.no_grad(): size = net(x).mean()", "loss = loss + size", *STEP),
+        "a sum for the log": loop(*STEP, "total += loss.item()", begin=f"{BEGIN}total = 0.0\n"),
+        "a factor": loop("scale = net(x).detach().std()", "loss = loss / scale", *STEP),
+    },
+    "zero-gradient": {
+        "one bias that cancels": loop("loss = net(x[:8]).mean() - net(x[8:]).mean()", *STEP),
+        "half of it clamped": loop("loss = (net(x) - y).clamp(0, 9).mean()", *STEP),
+        "one factor of two is 0": steps(
+            "loss = ((x @ w1 @ w2 - y) ** 2).mean()", *STEP, begin=MATRICES.format(one="rand", two="zeros")
+        ),
+        "several classes": loop("loss = -(nn.functional.softmax(net[0](x), 1)[:, 0]).mean()", *STEP),
+    },
+    "softmax-twice": {
+        "sigmoids of layers": steps(
+            "h = torch.sigmoid(torch.sigmoid(net(x)))", "loss = (h - 0.1).pow(2).mean()", *STEP, begin=CLASSES
+        ),
+        "one sigmoid": steps(
+            "loss = F.binary_cross_entropy(torch.sigmoid(net(x)), x[:, :3].gt(0).float())", *STEP, begin=CLASSES
+        ),
+        "a layer between": steps(
+            "loss = F.cross_entropy(net(torch.sigmoid(net(x)) @ net.weight), labels)", *STEP, begin=CLASSES
+        ),
+    },
+    "not-log-probabilities": {
+        "a target that has a gradient": steps(
+            "loss = F.kl_div(torch.rand(16, 3).log(), net(x).softmax(1))", *STEP, begin=CLASSES
+        ),
+        "log_softmax": steps("loss = F.kl_div(net(x).log_softmax(1), torch.rand(16, 3).softmax(1))", *STEP, begin=CLASSES),
+        "both in logarithms": steps(
+            "loss = F.kl_div(net(x).log_softmax(1), x[:, :3].log_softmax(1), log_target=True)", *STEP, begin=CLASSES
+        ),
+    },
+    "targets-out-of-range": {
+        "probabilities": steps("loss = F.binary_cross_entropy_with_logits(net(x), torch.rand(16, 3))", *STEP, begin=CLASSES),
+        "a softmax": steps("loss = F.cross_entropy(net(x), x[:, :3].softmax(1))", *STEP, begin=CLASSES),
+        "smoothed labels": steps("loss = F.cross_entropy(net(x), labels, label_smoothing=0.1)", *STEP, begin=CLASSES),
+        "weighted classes": steps(
+            "loss = F.cross_entropy(net(x), labels, weight=torch.tensor([1., 5., 9.]))", *STEP, begin=CLASSES
+        ),
+    },
+    "confident-start": {
+        "scaled": steps("loss = F.cross_entropy(net(x), labels)", *STEP, begin=CLASSES),
+        "a sum": steps("loss = F.cross_entropy(net(x), labels, reduction='sum') / 16", *STEP, begin=CLASSES),
+        "loaded": steps(
+            "loss = F.cross_entropy(net(100 * x), labels)", *STEP, begin=f"{CLASSES}net.load_state_dict(net.state_dict())\n"
+        ),
+        "few samples": steps("loss = F.cross_entropy(net(100 * x[:2]), labels[:2])", *STEP, begin=CLASSES),
+    },
+    "saturated-start": {
+        "small inputs": loop("loss = ((net(0.1 * x) - y) ** 2).mean()", *STEP),
+        "a sigmoid in its middle": steps("h = torch.sigmoid(net[0](x))", "loss = (net[2](h) - y).pow(2).mean()", *STEP),
+        "a constant": loop("loss = loss * torch.tanh(1000 * x).mean()", *STEP),
+    },
+    "symmetric-units": {
+        "a last layer of zeros": loop(*STEP, begin=f"{BEGIN}nn.init.zeros_(net[2].weight)\n"),
+        "a regression from zero": steps(
+            "loss = ((x @ w - y) ** 2).mean()",
+            *STEP,
+            begin=f"{BEGIN}w = torch.zeros(4, 1, requires_grad=True)\nopt = torch.optim.SGD([w], lr=0.1)\n",
+        ),
+        "biases": loop(*STEP, begin=f"{BEGIN}nn.init.zeros_(net[0].bias); nn.init.zeros_(net[2].bias)\n"),
+    },
+    "exploding": {
+        "scaled weights": loop(*STEP, begin=DEEP.format(act="ReLU", std=0.2)),
+        "few layers": loop(*STEP, begin=f"{BEGIN}nn.init.normal_(net[2].weight, std=50)\n"),
+        "a large loss": loop("loss = 1e4 * loss", *STEP, begin=BEGIN.replace("0.05", "1e-8")),
+    },
+    "evaluation-mode": {
+        "back to training": loop(*STEP, *EVALUATE, "net.train()", begin=DROP.format(layer="Dropout(0.5)")),
+        "no such layer": loop(*STEP, *EVALUATE),
+        "frozen statistics": loop(
+            *STEP,
+            begin=DROP.format(layer="BatchNorm1d(8)")
+            + "for layer in net:\n    if isinstance(layer, nn.BatchNorm1d): layer.eval()\n",
+        ),
+        "evaluated at the end": loop(*STEP, begin=DROP.format(layer="BatchNorm1d(8)")) + "net.eval()\nnet(x)\n",
+    },
+    "dropout-always": {
+        "with the mode": loop(
+            *STEP, *EVALUATE, "net.train()", begin=BEGIN + F + FORWARD.format(call="F.dropout(x, 0.5, training=self.training)")
+        ),
+        "by position": loop(
+            *STEP, *EVALUATE, "net.train()", begin=BEGIN + F + FORWARD.format(call="F.dropout(x, 0.5, self.training)")
+        ),
+        "never evaluated": loop(*STEP, begin=BEGIN + F + FORWARD.format(call="F.dropout(x, 0.5)")),
+    },
+    "mixed-batch": {
+        "transposed": steps("loss = F.mse_loss(net(s).transpose(0, 1), t)", *STEP, begin=SEQUENCES),
+        "joined and split": steps(
+            "loss = F.mse_loss(net(s).view(80, 1).view(5, 16, 1).transpose(0, 1), t)", *STEP, begin=SEQUENCES
+        ),
+        "equal lengths": steps("loss = net(s[:, :5]).view(5, 5, 1).pow(2).mean()", *STEP, begin=SEQUENCES),
+        "one more dimension": steps("loss = net(s).view(1, 5, 16).pow(2).mean()", *STEP, begin=SEQUENCES),
+    },
+    "broadcast-outside": {
+        "the same shape": steps(
+            "v = critic(x).squeeze(1)", "gain = r - v.detach()", CHOSEN, "loss = -(chosen * gain).mean()", *STEP, begin=CRITIC
+        ),
+        "made on purpose": steps("gain = r[:, None] - r", CHOSEN, "loss = -(chosen * gain).mean()", *STEP, begin=CRITIC),
+        "a kernel": steps(
+            "kernel = torch.exp(-torch.cdist(x, x))", CHOSEN, "loss = (chosen * kernel).mean()", *STEP, begin=CRITIC
+        ),
+    },
+    "loss-is-leaf": {
+        "a function with a graph": loop(
+            "loss = error(net(x), y)", *STEP, begin=f"{BEGIN}def error(out, y):\n    return (out - y).pow(2).mean()\n"
+        ),
+    },
+}
+SIMILAR = {f"{code}: {name}": text for code, texts in CORRECT.items() for name, text in texts.items()}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("code", "text"), PROGRAMS.values(), ids=PROGRAMS.keys())
+def test_a_mistake_is_reported_at_its_line(code: str, text: str) -> None:
+    line = next(number for number, each in enumerate(text.splitlines(), 1) if each.endswith("# here"))
+    assert (code, line) in codes(text)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("text", SIMILAR.values(), ids=SIMILAR.keys())
+def test_a_similar_correct_program_is_not_reported(text: str) -> None:
+    assert codes(text) == []

@@ -1,0 +1,222 @@
+"""Updates without an effect, and parameters that are kept, shared or frozen by mistake, are reported."""
+
+from __future__ import annotations
+
+import pytest
+
+from .test_audit_of_updates import BEGIN, STEP, codes, loop
+
+
+def steps(*lines: str, begin: str = BEGIN, count: int = 3) -> str:
+    """Return a program whose loop has these lines."""
+    return begin + f"for step in range({count}):\n" + "".join(f"    {line}\n" for line in lines)
+
+
+def micro_batches(*lines: str) -> str:
+    return steps("loss = ((net(x[step:step + 4]) - y[step:step + 4]) ** 2).mean() / 4", *lines, count=8)
+
+
+TWO = f"{BEGIN}other = nn.Linear(4, 4)\nrest = torch.optim.Adam(other.parameters())\n"
+BOTH = "loss = ((net(other(x)) - y) ** 2).mean()"
+RATE = "plan = torch.optim.lr_scheduler.{plan}\n"
+NEW_NET = "opt = torch.optim.SGD(net.parameters(), lr=0.01)\n"
+TARGET = "with torch.no_grad(): goal = target(x)"
+PAIR = "opt = torch.optim.SGD([*a.parameters(), *b.parameters()], lr=0.05)\n"
+SHARED = f"{BEGIN}a, b = nn.Linear(4, 4), nn.Linear(4, 4)\n{{tie}}\n{PAIR}"
+KEPT = f"{BEGIN}{{kept}}\n" + loop(*STEP, begin="") + "{{use}}\n"
+COS = "torch.optim.lr_scheduler.CosineAnnealingLR(opt, 10)"
+
+REPORTED = {
+    "gradient-unused": {
+        "one of two is cleared": steps(
+            "rest.zero_grad()", BOTH, "loss.backward()", "opt.zero_grad()  # here", "opt.step()", "rest.step()", begin=TWO
+        ),
+        "one of two is never stepped": steps(
+            "opt.zero_grad()", "rest.zero_grad()", BOTH, "loss.backward()  # here", "opt.step()", begin=TWO
+        ),
+        "the method is not called": steps("opt.zero_grad()", "((net(x) - y) ** 2).mean().backward()", "opt.step  # here"),
+        "set to None": loop("loss.backward()", "for p in net.parameters():", "    p.grad = None  # here", "opt.step()"),
+    },
+    "cleared-too-early": {
+        "at the begin": micro_batches("opt.zero_grad()  # here", "loss.backward()", "if step % 2 == 1: opt.step()"),
+        "at the end": micro_batches("loss.backward()", "if step % 2 == 1: opt.step()", "opt.zero_grad()  # here"),
+        "through the network": micro_batches("net.zero_grad()  # here", "loss.backward()", "if step % 4 == 3: opt.step()"),
+    },
+    "step-too-small": {
+        "no rate": loop(*STEP, steps=6, begin=BEGIN.replace("0.05)", "0.0)  # here")),
+        "below the precision": loop(*STEP, steps=6, begin=BEGIN.replace("0.05)", "1e-12)  # here")),
+        "a rate instead of a factor": loop(
+            *STEP,
+            "plan.step()",
+            steps=6,
+            begin=BEGIN.replace("0.05", "1e-4") + RATE.format(plan="LambdaLR(opt, lambda e: 1e-7 * 0.9 ** e)  # here"),
+        ),
+        "a scheduler for each batch": loop(
+            *STEP, "plan.step()  # here", steps=20, begin=BEGIN + RATE.format(plan="StepLR(opt, 1, 0.1)")
+        ),
+        "by hand": loop("opt.param_groups[0]['lr'] *= 0.1 ** step  # here", *STEP, steps=10),
+    },
+    "shared-memory": {
+        "data": steps(
+            "loss = ((b(a(x).tanh()) - x) ** 2).mean()", *STEP, begin=SHARED.format(tie="b.weight.data = a.weight.data  # here")
+        ),
+        "a parameter of a parameter": steps(
+            "loss = ((b(a(x).tanh()) - x) ** 2).mean()",
+            *STEP,
+            begin=SHARED.format(tie="b.weight = nn.Parameter(a.weight)  # here"),
+        ),
+        "Adam": steps(
+            "loss = ((b(a(x).tanh()) - x) ** 2).mean()", *STEP, begin=SHARED.format(tie="b.bias.data = a.bias.data  # here")
+        ).replace("SGD", "Adam"),
+    },
+    "changed-through-data": {
+        "a result": f"{BEGIN}h = net(x)\nloss = (h ** 2).sum()\nh.data.clamp_(max=0.01)  # here\nloss.backward()\n",
+        "an activation": f"{BEGIN}h = torch.tanh(net(x))\nh.data *= 0.5  # here\nh.sum().backward()\n",
+        "a factor": f"{BEGIN}h, k = net(x), net(x)\nloss = (h * k).sum()\nk.data.zero_()  # here\nloss.backward()\n",
+    },
+    "same-network": {
+        "a target": loop(TARGET, "loss = ((net(x) - goal - 1) ** 2).mean()", *STEP, begin=f"{BEGIN}target = net  # here\n"),
+        "a target that is updated": loop(
+            TARGET, "target_net = net  # here", *STEP, "target_net.eval()", begin=f"{BEGIN}target = copy.deepcopy(net)\n"
+        ),
+        "a shallow copy": loop(*STEP, begin=f"{BEGIN}teacher = copy.copy(net)  # here\nteacher.eval()\n"),
+        "the best one": loop(*STEP, "best, loss = net, loss.item()  # here") + "best(x)\n",
+    },
+    "values-by-reference": {
+        "data": KEPT.format(kept="before = net[0].weight.data  # here").format(use="print(torch.equal(before, net[0].weight))"),
+        "an array": KEPT.format(kept="before = net[0].weight.detach().numpy()  # here").format(
+            use="print(abs(before - net[0].weight.detach().numpy()).max())"
+        ),
+        "a history": loop(*STEP, "history.append(net[0].weight.detach())  # here", begin=f"{BEGIN}history = []\n"),
+    },
+    "state-by-reference": {
+        "a dict of the same tensors": loop(*STEP, "if step == 1: best = {k: v for k, v in net.state_dict().items()}  # here")
+        + "net.load_state_dict(best)\n",
+        "a shallow copy": loop(*STEP, "if step == 1: best = net.state_dict().copy()  # here") + "net.load_state_dict(best)\n",
+        "copy.copy": loop(*STEP, "if step == 1: best = copy.copy(net.state_dict())  # here") + "net.load_state_dict(best)\n",
+    },
+    "misspelled-attribute": {
+        "grad": steps(
+            "((net(x) - y) ** 2).mean().backward()",
+            "with torch.no_grad():",
+            "    for p in net.parameters():",
+            "        p -= 0.01 * p.grad",
+            "        p.gard = None  # here",
+            "net.zero_grad()",
+        ),
+        "gradient": loop(*STEP, begin=f"{BEGIN}net[0].weight.require_gradient = False  # here\n"),
+        "required": loop(*STEP, begin=f"{BEGIN}net[0].weight.required_grad = False  # here\n"),
+    },
+    "flag-on-module": {
+        "a network": loop(*STEP, begin=f"{BEGIN}net.requires_grad = False  # here\n"),
+        "a layer": loop(*STEP, begin=f"{BEGIN}net[0].requires_grad = False  # here\n"),
+        "each layer": loop(*STEP, begin=f"{BEGIN}for layer in net.children(): layer.requires_grad = False  # here\n"),
+    },
+}
+PROGRAMS = {f"{code}: {name}": (code, text) for code, texts in REPORTED.items() for name, text in texts.items()}
+
+CORRECT = {
+    "gradient-unused": {
+        "two optimizers": steps(
+            "opt.zero_grad()", "rest.zero_grad()", BOTH, "loss.backward()", "opt.step()", "rest.step()", begin=TWO
+        ),
+        "the other one steps in turn": steps(
+            "opt.zero_grad()",
+            "rest.zero_grad()",
+            BOTH,
+            "loss.backward()",
+            "(opt if step % 2 else rest).step()",
+            begin=TWO,
+            count=4,
+        ),
+        "cleared after the step": loop("loss.backward()", "opt.step()", "for p in net.parameters():", "    p.grad = None"),
+    },
+    "cleared-too-early": {
+        "after the update": micro_batches("loss.backward()", "if step % 2 == 1:", "    opt.step()", "    opt.zero_grad()"),
+        "skipped once": loop("opt.zero_grad()", "loss.backward()", "if step != 2: opt.step()", steps=6),
+        "two optimizers in turn": steps(
+            "opt.zero_grad(); rest.zero_grad()",
+            BOTH,
+            "loss.backward()",
+            "(opt if step % 2 else rest).step()",
+            begin=TWO,
+            count=6,
+        ),
+    },
+    "step-too-small": {
+        "a cosine": loop(*STEP, "plan.step()", steps=11, begin=f"{BEGIN}plan = {COS}\n"),
+        "a warm-up": loop(
+            *STEP, "plan.step()", steps=9, begin=BEGIN + RATE.format(plan="LambdaLR(opt, lambda e: min(1.0, e / 4))")
+        ),
+        "a slow decay": loop(*STEP, "plan.step()", steps=20, begin=BEGIN + RATE.format(plan="ExponentialLR(opt, 0.9)")),
+        "a gradient of 0": loop("loss = loss * 0", *STEP, steps=8),
+    },
+    "shared-memory": {
+        "copied": steps(
+            "loss = ((b(a(x).tanh()) - x) ** 2).mean()", *STEP, begin=SHARED.format(tie="b.weight.data = a.weight.data.clone()")
+        ),
+        "one parameter": steps(
+            "loss = ((b(a(x).tanh()) - x) ** 2).mean()",
+            *STEP,
+            begin=SHARED.format(tie="b.weight = a.weight").replace("*b.parameters()", "b.bias"),
+        ),
+        "equal at the start": steps(
+            "loss = ((b(a(x).tanh()) - x) ** 2).mean()", *STEP, begin=SHARED.format(tie="b.load_state_dict(a.state_dict())")
+        ),
+    },
+    "changed-through-data": {
+        "a copy": f"{BEGIN}h = net(x)\nloss = (h ** 2).sum()\nh.data.clone().clamp_(max=0.01)\nloss.backward()\n",
+        "before it is used": f"{BEGIN}h = net(x)\nh.data.clamp_(max=9.)\n(h ** 2).sum().backward()\n",
+        "what no derivative needs": f"{BEGIN}h = net(x)\nloss = h.sum()\nh.data.zero_()\nloss.backward()\n",
+        "an update": loop("net.zero_grad()", "loss.backward()", "for p in net.parameters(): p.data -= 0.01 * p.grad"),
+    },
+    "same-network": {
+        "a deep copy": loop(
+            TARGET, "loss = ((net(x) - goal - 1) ** 2).mean()", *STEP, begin=f"{BEGIN}target = copy.deepcopy(net)\n"
+        ),
+        "another name": loop("loss = ((model(x) - y) ** 2).mean()", *STEP, begin=f"{BEGIN}model = net\n"),
+        "a new network takes the name": loop(
+            *STEP,
+            begin=f"{BEGIN}teacher = net\nteacher(x)\nnet = nn.Linear(4, 1)\n{NEW_NET}",
+        ),
+        "the best loss": loop(*STEP, "best_loss = loss"),
+    },
+    "values-by-reference": {
+        "a clone": KEPT.format(kept="before = net[0].weight.detach().clone()").format(
+            use="print(torch.equal(before, net[0].weight))"
+        ),
+        "not compared": KEPT.format(kept="weight = net[0].weight.data").format(use="print(weight.norm())"),
+        "a history of losses": loop(*STEP, "history.append(loss.detach())", begin=f"{BEGIN}history = []\n"),
+        "a history of clones": loop(*STEP, "history.append(net[0].weight.detach().clone())", begin=f"{BEGIN}history = []\n"),
+    },
+    "state-by-reference": {
+        "cloned": loop(*STEP, "if step == 1: best = {k: v.clone() for k, v in net.state_dict().items()}")
+        + "net.load_state_dict(best)\n",
+        "cloned by a function": loop(*STEP, "if step == 1: best = {k: torch.clone(v) for k, v in net.state_dict().items()}")
+        + "net.load_state_dict(best)\n",
+        "a deep copy": loop(*STEP, "if step == 1: best = copy.deepcopy(dict(net.state_dict()))")
+        + "net.load_state_dict(best)\n",
+    },
+    "flag-on-module": {
+        "the method": loop(*STEP, begin=f"{BEGIN}net[0].requires_grad_(False)\n"),
+        "the parameters": loop(*STEP, begin=f"{BEGIN}for p in net[0].parameters(): p.requires_grad = False\n"),
+        "a tensor": loop(
+            "loss = loss + scale ** 2", *STEP, begin=f"{BEGIN}scale = torch.ones(())\nscale.requires_grad = True\n"
+        ),
+        "a flag that the program reads": loop(*STEP, begin=f"{BEGIN}net.requires_grad = True\nprint(net.requires_grad)\n"),
+    },
+}
+SIMILAR = {f"{code}: {name}": text for code, texts in CORRECT.items() for name, text in texts.items()}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("code", "text"), PROGRAMS.values(), ids=PROGRAMS.keys())
+def test_a_mistake_is_reported_at_its_line(code: str, text: str) -> None:
+    line = next(number for number, each in enumerate(text.splitlines(), 1) if each.endswith("# here"))
+    assert (code, line) in codes(text)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("text", SIMILAR.values(), ids=SIMILAR.keys())
+def test_a_similar_correct_program_is_not_reported(text: str) -> None:
+    assert codes(text) == []
