@@ -40,10 +40,11 @@ MEDIA: Final[dict[Form, str]] = {
 SHORT_TEXT: Final = 200
 """Largest number of nodes of a graph whose text is written on the event loop."""
 LONGEST_TEXT: Final = 20_000
-"""Largest number of nodes of a graph that is written as text."""
+"""Largest number of nodes of a graph that is described as text. The DOT of a larger graph waits for a thread of its own."""
 
 _DRAWN: Final = ("svg", "png", "pdf")
 _threads: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="picture")
+_slow_thread: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix="large-dot")
 _engines: dict[tuple[str, Path | None], LayoutEngine] = {}
 
 
@@ -249,6 +250,9 @@ async def _as_svg(sheet: Sheet, tools: Tools) -> Drawn:
 
 
 async def _as_txt(sheet: Sheet, _tools: Tools) -> Drawn:
+    nodes = len(sheet.graph.nodes)
+    if nodes > LONGEST_TEXT:
+        raise TooLarge(f"A graph of {nodes:,} nodes is too large to be described as text: request .dot instead.")
     return await _as_text(sheet, description.describe)
 
 
@@ -257,13 +261,12 @@ async def _as_dot(sheet: Sheet, _tools: Tools) -> Drawn:
 
 
 async def _as_text(sheet: Sheet, write: Callable[[Sheet], str]) -> Drawn:
-    """Write a text, in a thread if the graph is large. Raises :class:`TooLarge` above :data:`LONGEST_TEXT` nodes."""
+    """Write a text, in a thread if the graph is large."""
     nodes = len(sheet.graph.nodes)
-    if nodes > LONGEST_TEXT:
-        raise TooLarge(f"A graph of {nodes:,} nodes is too large to be written as text: read its numbers from the API.")
     if nodes <= SHORT_TEXT:
         return Drawn(write(sheet).encode())
-    return Drawn((await asyncio.get_running_loop().run_in_executor(_threads, write, sheet)).encode())
+    thread = _threads if nodes <= LONGEST_TEXT else _slow_thread
+    return Drawn(await asyncio.get_running_loop().run_in_executor(thread, lambda: write(sheet).encode()))
 
 
 async def _as_png(sheet: Sheet, tools: Tools) -> Drawn:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 import msgspec
 from fastapi import Request
 from msgspec import Struct
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from .. import model
 from ..runs.run import RecordedRun
@@ -21,6 +22,9 @@ FINAL: Final = "private, max-age=3600, immutable"
 """``Cache-Control`` of a response about an ended run: the data never changes, but the run can be deleted."""
 RENAMABLE: Final = "private, no-cache"
 """``Cache-Control`` of the answer for an ended run: only its title can change, so a client asks whether its copy is current."""
+
+LARGE: Final = 1024 * 1024
+"""Size in bytes above which a body is sent in pieces, without an ``ETag``."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -33,9 +37,12 @@ def json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None
 def cacheable(request: Request, body: bytes, media_type: str, *, final: bool, vary: bool = False) -> Response:
     """Return a response that may be cached if it is ``final``, or 304 if the caller's ``If-None-Match`` matches it.
 
-    ``vary`` is true if the body depends on the request's ``Accept`` header.
+    A large body is sent in pieces. ``vary`` is true if the body depends on the request's ``Accept`` header.
     """
     headers = {"Vary": "Accept"} if vary else {}
+    if len(body) > LARGE:
+        headers |= {"Cache-Control": FINAL if final else "no-store"}
+        return StreamingResponse(_pieces(body), 200, headers, media_type)
     if not final:
         return Response(body, 200, headers | {"Cache-Control": "no-store"}, media_type)
     tag = f'W/"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
@@ -43,6 +50,13 @@ def cacheable(request: Request, body: bytes, media_type: str, *, final: bool, va
     if tag in request.headers.get("if-none-match", ""):
         return Response(None, 304, headers)
     return Response(body, 200, headers, media_type)
+
+
+async def _pieces(body: bytes) -> AsyncIterator[bytes]:
+    """Yield a large body in pieces: each is compressed on the event loop, which serves others in between."""
+    for start in range(0, len(body), LARGE // 4):
+        yield body[start : start + LARGE // 4]
+        await asyncio.sleep(0)
 
 
 def retry_after(queue: model.QueuePosition | msgspec.UnsetType) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import struct
 import subprocess
 import sys
+import threading
 import zlib
 from pathlib import Path
 
@@ -187,11 +188,16 @@ async def test_a_graph_that_is_too_large_has_every_format() -> None:
     assert b"701 nodes" in await picture.render(recording, 0, "svg")
 
 
-async def test_a_graph_above_the_limit_is_too_large_to_be_written_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(picture, "LONGEST_TEXT", 100)
-    for form in ("txt", "dot"):
-        with pytest.raises(TooLarge, match="101 nodes"):
-            await picture.render(chain(100).recording(), 0, form)
+async def test_a_graph_above_the_limit_is_written_as_dot_in_a_thread_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(picture, "LONGEST_TEXT", 300)
+    recording, threads = chain(300).recording(), []
+    export = picture.dot.export
+    monkeypatch.setattr(picture.dot, "export", lambda sheet: threads.append(threading.current_thread().name) or export(sheet))
+    with pytest.raises(TooLarge, match=r"301 nodes .* request \.dot"):
+        await picture.render(recording, 0, "txt")
+    drawn = await picture.render(recording, 0, "dot")
+    assert drawn.count(b"\tn") == 301 + 300 + 1, "nodes, edges, and what all nodes share"
+    assert [name.split("_")[0] for name in threads] == ["large-dot"], "pictures of others do not wait for it"
 
 
 async def test_a_failed_conversion_raises_a_drawing_error() -> None:

@@ -11,7 +11,7 @@ import pytest
 from tapedeck import model, wire
 from tapedeck.recording import MemoryLog, Recording, Tensors, json_number
 from tapedeck.recording.table_stack import TableStack
-from tapedeck.web import pass_columns
+from tapedeck.web import pass_columns, responses
 
 from ..handmade_events import FIT, GRAPH, fit, ints, pass_, step, table, turns
 from .conftest import Serve
@@ -186,6 +186,17 @@ async def test_responses_about_an_ended_run_can_be_cached(client: httpx.AsyncCli
         assert again.status_code == 304
         assert again.content == b""
         assert (await client.get(run + rest, headers={"If-None-Match": 'W/"other"'})).status_code == 200
+
+
+async def test_a_large_picture_is_sent_in_pieces(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = await start(client)
+    whole = await client.get(f"{run}/passes/0/graph.dot")
+    monkeypatch.setattr(responses, "LARGE", 400)
+    async with client.stream("GET", f"{run}/passes/0/graph.dot", headers={"Accept-Encoding": "identity"}) as answer:
+        pieces = [piece async for piece in answer.aiter_raw()]
+    assert b"".join(pieces) == whole.content
+    assert "immutable" in answer.headers["cache-control"]
+    assert "etag" not in answer.headers
 
 
 async def test_a_map_in_rows_whose_layout_failed_is_not_cached(serve: Serve) -> None:
