@@ -110,7 +110,7 @@ def _card(pen: Pen, box: Box, content: CardContent) -> str:
 def _rows(pen: Pen, box: Box, content: CardContent) -> str:
     node, value = content.node, content.value
     characters = room(box.width - COLUMN - 2 * PAD + 2)
-    token = "bad" if numerals.is_nonfinite(value) else "param" if node.kind == "leaf" else "ink"
+    token = "bad" if numerals.is_suspect(value) else "param" if node.kind == "leaf" else "ink"
     shown = MISSING if value is None else numerals.typeset(numerals.brief(value, characters))
     label = content.label
     if content.accumulated:
@@ -160,7 +160,7 @@ def _constant(pen: Pen, box: Box, content: CardContent) -> str:
         value = content.value
         characters = room(right - PAD + 2)
         text = MISSING if value is None else numerals.typeset(numerals.brief(value, characters))
-        parts.append(pen.numbers(text, "bad" if numerals.is_nonfinite(value) else "ink-2", PAD, 36, "value", characters))
+        parts.append(pen.numbers(text, "bad" if numerals.is_suspect(value) else "ink-2", PAD, 36, "value", characters))
     parts.append(pen.small("needs no gradient", PAD, 33 if low else 54, right - PAD))
     return "".join(parts)
 

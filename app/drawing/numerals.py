@@ -193,7 +193,13 @@ def in_words(summary: TensorSummary | None, limit: int = LONGEST) -> str:
 
 
 def _nonfinite_counts(summary: TensorSummary) -> list[str]:
-    return [f"{count} {name}" for count, name in ((summary.nan, "NaN"), (summary.inf, "inf")) if count]
+    """Return the counts of NaN and of infinite elements.
+
+    >>> _nonfinite_counts(TensorSummary([16], "float32", min="-Infinity", max=2.0, inf=6))
+    ['6 -inf']
+    """
+    sign = "±" if (summary.min, summary.max) == ("-Infinity", "Infinity") else "-" if summary.min == "-Infinity" else ""
+    return [f"{count} {name}" for count, name in ((summary.nan, "NaN"), (summary.inf, f"{sign}inf")) if count]
 
 
 def brief(summary: TensorSummary | None, limit: int = CHARACTERS) -> str:
@@ -314,6 +320,12 @@ def _digits(item: Any, paired: bool, double: bool) -> str:
     if isinstance(item, float):
         return repr(item) if double else f"{item:.7g}"
     return number(item)
+
+
+def is_suspect(value: TensorSummary | None) -> bool:
+    """Return whether a value is probably wrong: it has NaN or +Inf. A mask of -Inf before a softmax is ordinary."""
+    masked = value is not None and not value.nan and value.min == "-Infinity" and value.max != "Infinity"
+    return is_nonfinite(value) and not masked
 
 
 def is_nonfinite(summary: TensorSummary | None) -> bool:

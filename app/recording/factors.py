@@ -160,7 +160,8 @@ def _matrix_product(operands: tuple[str, ...], place: int, sent: Shape, arrived:
     if len(operands) != 2 or len(sent) != 2 or len(arrived) != 2:
         return None
     other = _atom(operands[1 - place])
-    return (f"grad @ {other}.mT", f"@ {_typeset(other)}ᵀ") if place == 0 else (f"{other}.mT @ grad", f"{_typeset(other)}ᵀ @")
+    turned = _typeset(other)[:-2] if re.fullmatch(r"\w+\.T", other) else f"{_typeset(other)}ᵀ"
+    return (f"grad @ {other}.mT", f"@ {turned}") if place == 0 else (f"{other}.mT @ grad", f"{turned} @")
 
 
 def _quotient(operands: tuple[str, ...], place: int, _sent: Shape, _arrived: Shape) -> _Derived:

@@ -24,7 +24,7 @@ u = (1 - t) ** 3 + t ** 2
 v = u ** n + u.relu()
 w = torch.sqrt(torch.log(e) ** 2 + 4).abs()
 V = v.reshape(1, 3)
-x = V @ W
+x = (V @ W) @ W.T
 loss = (-x).sum() + w.mean() + u.sum(0) + torch.square(u).mean()
 loss.backward()
 """
@@ -53,7 +53,7 @@ def test_each_factor_times_the_gradient_is_the_gradient_that_was_sent() -> None:
         torch.testing.assert_close(computed.expand_as(expected), expected, msg=f"{factor}")
         found.append(factor.text)
     assert {"× a, then Σ", "× 2", "÷ c", "× −b ÷ c²", "× −1", "× 1", "× a", "× (1 − tanh²)", "× σ (1 − σ)", "× 3 (1 − t)²",
-            "× 2 t", "× 1 if u > 0, else 0", "× ⅓", "@ Wᵀ", "Vᵀ @", "× 2 u"} <= {*found}, sorted({*found})  # fmt: skip
+            "× 2 t", "× 1 if u > 0, else 0", "× ⅓", "@ Wᵀ", "@ W", "Vᵀ @", "× 2 u"} <= {*found}, sorted({*found})  # fmt: skip
 
 
 @pytest.mark.parametrize("text", ["y = x.mean(dim=0)", "y = x.view(3)", "y = torch.softmax(x, 0)", "n = 2; y = x ** n"])

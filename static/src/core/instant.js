@@ -52,12 +52,24 @@ export function moved(before, move) {
 export const within = (instant, step) => (instant.phase === "update" ? { ...instant, phase: lastPhase(step) } : instant);
 
 /**
- * Return the instant at which a run opens. While it is in progress, this is the last step.
+ * Return the instant at which a run is shown first: the one of a view, as far as the run has it, else its own place.
+ *
+ * @param {Run} run
+ * @param {Partial<State>} view
+ * @returns {Instant}
+ */
+export function opened(run, view) {
+  const own = opening(run);
+  return moved(own, view.at === undefined ? view : { ...view, at: Math.max(0, Math.min(view.at, lastStep(run))) });
+}
+
+/**
+ * Return the place of a run: where it opens by itself. While it is in progress, this is the last step.
  *
  * @param {Run} run
  * @returns {Instant}
  */
-export function opening(run) {
+function opening(run) {
   const { opens_at: opens } = run;
   const live = run.status === "queued" || run.status === "running";
   const graph = run.lines.findLast(({ graph: own }) => own)?.graph ?? null;

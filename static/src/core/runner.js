@@ -92,14 +92,15 @@ export function runner(store, api, show) {
      * @param {string} body
      * @param {string} type  media type of the body
      * @param {string | null} [title]  of a body that is not JSON
+     * @param {Partial<State>} [view]  where the run opens, instead of its own place
      */
-    async run(body, type, title = null) {
+    async run(body, type, title = null, view = {}) {
       const mine = ++turn;
       store.set({ busy: { id: null, since: performance.now(), progress: { done: 0, of: null } }, playing: false, trouble: null });
       try {
         const begun = await api.post(body, { type, wait: WAIT, title });
         const answer = mine === turn ? await until(begun, mine) : null;
-        if (answer) show(answer);
+        if (answer) show(answer, view);
       } catch (error) {
         if (mine === turn) store.set({ busy: null, trouble: trouble(error) });
       }

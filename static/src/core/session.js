@@ -2,7 +2,7 @@
 
 import { Problem } from "../leaves/api.js";
 import { curvesOf, withParameter } from "./curves.js";
-import { lastStep, moved, opening, wantedOf, within, withoutInstant } from "./instant.js";
+import { lastStep, moved, opened, wantedOf, within, withoutInstant } from "./instant.js";
 import { pictures, shows } from "./pictures.js";
 import { runner, trouble } from "./runner.js";
 import { ended, shownPass } from "./state.js";
@@ -34,6 +34,7 @@ export function session(store, api, onrun) {
   let inspection = 0; // number of the latest inspection
   let inspectedAt = 0; // time of the latest inspection, in milliseconds
   let drawing = ""; // the run whose curves are being fetched
+  let asked = /** @type {Partial<State>} */ ({}); // the view in which the shown run was asked for
   let untouched = ""; // the run at which the user has not moved the playhead yet
   let named = false; // the selected node was named for the graph that is being loaded, not for the shown one
   let sought = /** @type {string | null} */ (null); // the node that the next picture reveals
@@ -184,8 +185,7 @@ export function session(store, api, onrun) {
     if (run && graph?.omitted?.["nodes"] && pass && id && !node) return void fetchDetail(run, pass, id, mine);
     if (!run || !graph || !node) return store.set({ detail: null, origin: null });
     const here = detailOf(graph, pass, node, run.program);
-    if (!pass && graph.roots.includes(node.id))
-      here.numbers.value = run.lines.findLast((line) => line.graph === graph.id)?.tensor ?? null;
+    if (!pass) here.numbers.value = displayed(run, graph, node);
     const before = state.detail?.node.id === id ? state.origin : null;
     store.set({ detail: here, asking: pass !== null, origin: before });
     if (!pass) return;
@@ -229,15 +229,15 @@ export function session(store, api, onrun) {
       const now = wantedOf(store.get());
       const follow = now.at >= lastStep(before) && (!over || untouched === answer.id);
       onrun(answer);
-      store.set({ run: answer, busy: over ? null : busy, trouble: null, ...withoutInstant(view), wanted: follow ? opening(answer) : moved(now, view) });
+      store.set({ run: answer, busy: over ? null : busy, trouble: null, ...withoutInstant(view), wanted: follow ? opened(answer, asked) : moved(now, view) });
     } else {
       take(answer);
       onrun(answer);
       untouched = answer.id;
+      asked = view;
       named = "node" in view;
       const again = before?.program === answer.program && lastStep(answer) >= 0; // the same program: the instant stays
       const { at, phase } = wantedOf(store.get());
-      const start = again ? { ...opening(answer), at: Math.min(at, lastStep(answer)), phase } : opening(answer);
       store.set({
         run: answer,
         edited: false,
@@ -250,7 +250,7 @@ export function session(store, api, onrun) {
         node: again ? node : null,
         ...(lastStep(answer) < 0 ? { step: null, graph: null, picture: null, absent: null, detail: null, origin: null } : {}),
         ...withoutInstant(view),
-        wanted: moved(start, view),
+        wanted: opened(answer, again ? { at, phase, ...view } : view),
       });
     }
     void load();
@@ -378,6 +378,20 @@ export function session(store, api, onrun) {
       if (step) tape.stay(step.index);
     },
   };
+}
+
+/**
+ * Return the value that the editor shows for a node of a graph that no pass reaches; null if none was recorded.
+ *
+ * @param {Run} run
+ * @param {Graph} graph
+ * @param {import("../leaves/types.js").GraphNode} node
+ */
+function displayed({ lines, program }, graph, { id, name, file, line }) {
+  if (graph.roots.includes(id)) return lines.findLast((each) => each.graph === graph.id)?.tensor ?? null;
+  const source = line === null || file !== null ? "" : (program.split("\n")[line - 1] ?? "").trim();
+  if (!name || !source.startsWith(name) || !/^\s*=(?!=)/.test(source.slice(name.length))) return null;
+  return lines.find((each) => each.file === null && each.line === line)?.tensor ?? null;
 }
 
 const SMALL = 12; // as in `app/web/playground.py`

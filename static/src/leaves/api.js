@@ -120,6 +120,8 @@ export function client(base) {
     delete: async (id) => void (await request(run(id), { method: "DELETE" })),
     /** Return the address of a run's event stream. @param {string} id */
     events: (id) => `${base}${run(id)}/events`,
+    /** Delete a run of the caller. @param {string} id */
+    remove: async (id) => void (await request(run(id), { method: "DELETE" })),
     /** @param {string} id */
     cancel: async (id) => void (await request(`${run(id)}/cancel`, { method: "POST" })),
     /** @param {string} id @param {number} index @param {AbortSignal} [signal] @returns {Promise<Step>} */

@@ -120,6 +120,16 @@ export const shapeAndDtype = ({ shape: sizes, dtype }) => `${shape(sizes)} ${dty
 /** Format shape and dtype for a reader: `[3, 4] float32`, or `scalar float32`. @param {Tensor} tensor */
 export const described = (tensor) => (tensor.shape.length ? shapeAndDtype(tensor) : `scalar ${tensor.dtype}`);
 
+/** Count the elements of a tensor that are NaN or infinite, with the sign of the infinite ones. @param {Tensor} value */
+function nonFinite({ nan, inf, min, max }) {
+  const sign = min === "-Infinity" ? (max === "Infinity" ? "±" : MINUS) : "";
+  return [nan ? `${nan} NaN` : "", inf ? `${inf} ${sign}∞` : ""].filter(Boolean).join(", ");
+}
+
+/** Return whether a value is probably wrong: it has NaN or +∞. A mask of −∞ before a softmax is ordinary. @param {Tensor | null} value */
+export const suspect = (value) =>
+  value !== null && Boolean(value.nan || value.norm === "NaN" || ((value.inf || value.norm === "Infinity") && !(value.min === "-Infinity" && value.max !== "Infinity")));
+
 /** Return the length of a text with `inf` for `∞`, as the server counts it. @param {string} text */
 const long = (text) => text.length + 2 * (text.split("∞").length - 1);
 
@@ -180,7 +190,7 @@ export function tensor(value, room = 27) {
   const whole = values(value, room);
   if (whole !== null) return whole;
   if (value.nan || value.inf) {
-    const counts = [value.nan ? `${value.nan} NaN` : "", value.inf ? `${value.inf} ∞` : ""].filter(Boolean).join(", ");
+    const counts = nonFinite(value);
     return `${counts} in ${shape(value.shape)}`;
   }
   if (value.norm === null || value.norm === undefined) return shapeAndDtype(value);
@@ -203,7 +213,7 @@ export function brief(value, room) {
   const whole = values(value, room);
   if (whole !== null) return whole;
   if (value.nan || value.inf) {
-    const counts = [value.nan ? `${value.nan} NaN` : "", value.inf ? `${value.inf} ∞` : ""].filter(Boolean).join(", ");
+    const counts = nonFinite(value);
     return cut(`${counts} of ${elements(value.shape)}`, room);
   }
   if (value.norm === null) return cut(shapeAndDtype(value), room);

@@ -32,6 +32,7 @@ import { lazyRuns } from "./playground/lazy-runs.js";
 import { linked } from "./playground/linked.js";
 import { neighbour, picked } from "./playground/picking.js";
 import { addressSync } from "./playground/address-sync.js";
+import { rerun } from "./playground/rerun.js";
 import { panes } from "./playground/panes.js";
 import { paneSizes } from "./playground/pane-sizes.js";
 import { smallScreen } from "./playground/small-screen.js";
@@ -61,13 +62,14 @@ const playing = player(state, work.go, () => reducedMotion.matches, work.opened)
 const text = editor({
   doc: bare(given.program),
   nonce,
-  onrun: run,
+  onrun: () => run(),
   onedit(byUser) {
     state.set({ edited: text.text() !== bare(state.get().run?.program ?? "") });
     if (!byUser) return;
     sent.typed = true;
     keeper.touch();
   },
+  onpull: () => pulled(),
   onpick: pick,
   oncopy: (literal) => void copied(literal),
   onpaste(pasted) {
@@ -181,8 +183,8 @@ function go(instant) {
   work.go({ ...instant, apart: null, pass: instant.at === undefined || instant.at === at ? pass : null });
 }
 
-/** Run the text in the editor. A notebook is sent as cells. */
-function run() {
+/** Run the text in the editor. A notebook is sent as cells. @param {Partial<State>} [view]  where the run opens, instead of its own place */
+function run(view = {}) {
   if (state.get().busy) return;
   text.resumeFollowing();
   const [source, starts] = [text.text(), text.starts()];
@@ -190,7 +192,7 @@ function run() {
   keeper.flush();
   Object.assign(sent, { program: source, typed: false });
   const edited = state.get().run?.id;
-  void work.run(JSON.stringify(fileName ? { ...body, title: fileName } : body), "application/json").then(() => edited && keeper.ran(edited, source));
+  void work.run(JSON.stringify(fileName ? { ...body, title: fileName } : body), "application/json", null, view).then(() => edited && keeper.ran(edited, source));
 }
 
 /** Run a notebook file. @param {string} content @param {string | null} [name] */
@@ -230,6 +232,13 @@ function pick(line, column, word) {
   if (own) void work.display(own);
   if (node) work.reveal(node);
 }
+
+const pulling = () => document.body.classList.contains("pulling");
+/** Run the text again after a number in it was dragged, and stay at this instant. */
+const pulled = rerun(state, api, () => {
+  const { at, phase } = wantedOf(state.get());
+  run({ at, phase, node: state.get().node });
+});
 
 find("#run").addEventListener("click", () => (state.get().busy ? work.stop() : run()));
 find("#copy").addEventListener("click", () => void address.copy());
@@ -292,7 +301,7 @@ else if (given.run) {
 let before = null;
 state.watch(["run", "step", "phase", "ran", "apart", "graph", "node", "edited", "settled"], (now) => {
   const { run: recorded, step: here, phase, edited, settled } = now;
-  if (!recorded || edited || !settled) return;
+  if (!recorded || (edited && !pulling()) || !settled) return;
   const same = recorded.id === before?.run?.id;
   const moved = same ? here !== before?.step || phase !== before?.phase : before ? recorded.error !== null : location.search !== "";
   before = { run: recorded, step: here, phase };
@@ -369,7 +378,7 @@ state.watch(["run"], ({ run: recorded, edited }) => {
 
 state.watch(["run", "settled"], ({ run: recorded, settled }) => {
   if (!recorded || !settled || recorded.id === given.run?.id) return;
-  address.enter(recorded);
+  address.enter(recorded, pulling());
   document.querySelector(".tagline")?.remove(); // the tagline describes the program of the first visit
 });
 

@@ -34,6 +34,8 @@ const ICONS = {
   pause: "M3 2h3v10H3zM8 2h3v10H8z",
   next: "M5 2v10l7-5zM1.5 2h2v10h-2z",
   last: "M10.5 2h2v10h-2zM1 2v10l8-5z",
+  "node-back": "M10 3v8L4 7z",
+  "node-on": "M4 3v8l6-4z",
 };
 /** @type {readonly [Speed, string, string][]} */
 const SPEEDS = [
@@ -41,7 +43,7 @@ const SPEEDS = [
   [1, "1×", "Normal speed: the gradient moves node by node"],
   [2, "2×", "Twice as fast"],
   [4, "4×", "Four times as fast"],
-  ["steps", "≫", "Whole steps: the full tape in at most 15 seconds"],
+  ["steps", "steps", "Whole steps: the full tape in at most 15 seconds"],
 ];
 
 /**
@@ -50,12 +52,13 @@ const SPEEDS = [
  * @param {object} options
  * @param {(step: number, phase?: Phase | null) => void} options.onstep
  * @param {(phase: Phase) => void} options.onphase
+ * @param {(by: 1 | -1) => void} options.onnode   step through the nodes of the backward phase
  * @param {() => void} options.onplay           play or pause
  * @param {(speed: Speed) => void} options.onspeed
  * @param {() => void} options.onscale          switch between a linear and a logarithmic scale
  * @param {Child} options.caption               shown above the tape
  */
-export function deck({ onstep, onphase, onplay, onspeed, onscale, caption }) {
+export function deck({ onstep, onphase, onnode, onplay, onspeed, onscale, caption }) {
   /** @type {Deck} */
   let shown = {
     at: 0,
@@ -82,6 +85,7 @@ export function deck({ onstep, onphase, onplay, onspeed, onscale, caption }) {
   const first = key("first", "First step (Home)", () => onstep(0, "forward"));
   const previous = key("previous", "Previous step (Shift ←)", () => onstep(shown.at - 1));
   const play = key("play", "Play (Space)", onplay);
+  const [back, on] = [key("node-back", "Previous node (,)", () => onnode(-1)), key("node-on", "Next node (.)", () => onnode(1))];
   const next = key("next", "Next step (Shift →)", () => onstep(shown.at + 1));
   const end = key("last", "Last step (End)", () => onstep(last()));
   const speeds = SPEEDS.map(([speed, text, label]) =>
@@ -117,7 +121,7 @@ export function deck({ onstep, onphase, onplay, onspeed, onscale, caption }) {
       "div",
       { class: "transport" },
       h("div", { class: "count" }, unit, number, h("span", null, of, ending)),
-      h("div", { class: "keys", role: "group", "aria-label": "Playback" }, first, previous, play, next, end),
+      h("div", { class: "keys", role: "group", "aria-label": "Playback" }, first, previous, back, play, on, next, end),
       h("div", { class: "seg speeds", role: "group", "aria-label": "Speed" }, speeds),
     ),
     h(

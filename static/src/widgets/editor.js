@@ -11,6 +11,7 @@ import { folding } from "./editor/folding.js";
 import { hangingIndent } from "./editor/hanging-indent.js";
 import { lineValues, cells, cellStarts, samePrinted, setCells, setMargin } from "./editor/line-values.js";
 import { scrollFollow } from "./editor/scroll-follow.js";
+import { pullNumbers } from "./editor/pull.js";
 import { highlight } from "./editor/highlight.js";
 
 /** @import {CellShown} from "../leaves/types.js" */
@@ -22,6 +23,7 @@ import { highlight } from "./editor/highlight.js";
  * @property {string} nonce                         the page's nonce, for the styles that the editor adds
  * @property {() => void} onrun
  * @property {(byUser: boolean) => void} onedit      byUser: typed, pasted, undone; not set by the page
+ * @property {() => void} onpull                    a number was dragged
  * @property {(line: number, column: number | null, word: string | null) => void} onpick   a line was clicked, or a word in it
  * @property {(literal: string) => void} oncopy      copy a value
  * @property {(text: string) => boolean} onpaste    return true to handle a pasted text instead of the editor
@@ -30,7 +32,7 @@ import { highlight } from "./editor/highlight.js";
 const BY_USER = ["input", "delete", "move", "undo", "redo"];
 
 /** Make the editor. @param {EditorOptions} options */
-export function editor({ doc, nonce, onrun, onedit, onpick, oncopy, onpaste }) {
+export function editor({ doc, nonce, onrun, onedit, onpull, onpick, oncopy, onpaste }) {
   const assisted = new Compartment();
   const names = highlight();
   const state = EditorState.create({
@@ -53,6 +55,7 @@ export function editor({ doc, nonce, onrun, onedit, onpick, oncopy, onpaste }) {
       python(),
       syntaxHighlighting(classHighlighter),
       names.extension,
+      pullNumbers(onpull),
       hangingIndent,
       lineValues({ onpick: (line) => onpick(line, null, null), oncopy: (line) => void copyValue(line) }),
       lineNumbers({

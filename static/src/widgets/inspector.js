@@ -32,10 +32,18 @@ import { amber, fact, part, product, remark, route, row, sum, table } from "./in
  * @property {{node: GraphNode, norm: number | null}[]} path    from the root to the node
  * @property {Products | null} products            the arithmetic behind one gradient
  * @property {Element | null} check                the check of its gradient
+ * @property {{what: "NaN" | "∞", before: {node: string, tensor: Tensor}[], after: Tensor, first: number[] | null} | null} broken    set if NaN or ∞ came out of operands without it
  */
 
 const FLOWS = 24; // rows of gradients from other nodes; a leaf that is used everywhere has thousands
 const ROOM = 27; // maximum characters of a value at the end of a row
+/** Say whether a node is a leaf, and what follows from it. @param {GraphNode} node */
+function leafness({ kind, op, line, name }) {
+  if (kind === "leaf") return "yes: the program made it, and backward() fills its .grad";
+  if (kind === "constant") return "it needs no gradient";
+  return `no: ${op} computed ${name ?? "it"}${line === null ? "" : ` on line ${line}`}, so backward() leaves its .grad None`;
+}
+
 const NONE = "No gradient arrived in this pass.";
 
 /** Format a tensor of an optimizer's state, whose `step` is a whole number. @param {string} key @param {Tensor | null} tensor */
@@ -84,6 +92,7 @@ export function inspector({ onpick, online }) {
       return part("Gradient", null, remark(["No backward pass reaches this graph. It only shows how the value was computed.", result(detail.node)]));
     if (!reached) return part("Gradient", null, gradBefore(parameter), remark(before));
     return [
+      breaking(shown.broken),
       detail.node.kind === "leaf" ? origin(shown) : [arrived(shown), sent(shown)],
       shown.check,
       parameter && history(shown, parameter),
@@ -111,7 +120,8 @@ export function inspector({ onpick, online }) {
     const ran = rank !== null && nodesRun !== null && reached;
     return [
       fact("value", written),
-      value && fact("shape", [format.described(value), leaf && h("small", { class: "apart" }, explained("leaf"))]),
+      value && fact("shape", format.described(value)),
+      fact("leaf", h("small", null, leafness(node))),
       node.module && fact("module", node.module),
       first && fact("made by", [h("small", null, sums), h("code", null, formulaOf), first.line === null ? null : [" ", at(first.line)]]),
       saved.map(({ name, tensor }, i) => {
@@ -124,6 +134,19 @@ export function inspector({ onpick, online }) {
 
   /** Write the local derivative of an edge. @param {string} factor */
   const times = (factor) => h("small", { class: "factor", title: "local derivative: the gradient is multiplied by this" }, ` ${factor}`);
+  /** Show how NaN or ∞ came out of the operands. @param {Inspected["broken"]} broken */
+  const breaking = (broken) =>
+    broken &&
+    part(
+      broken.what === "NaN" ? "Where NaN first appears" : "Where ∞ first appears",
+      "before → after",
+      table("flows", [
+        broken.before.map(({ node, tensor }) => row(link(node, 28), format.tensor(tensor, 34))),
+        row("→ this result", format.tensor(broken.after, 34), { tone: "bad", total: true }),
+        broken.first !== null && row("first such element", `[${broken.first.join(", ")}]`),
+      ]),
+    );
+
   /** Return a row for each gradient that arrives along an edge. @param {NodeDetail["incoming"]} flows */
   const from = (flows) => flows.slice(0, FLOWS).map(({ node, gradient, factor }) => ({ label: ["from ", link(node, 28), factor && times(factor)], gradient }));
   /** Return a remark with the number of gradients that have no row. @param {NodeDetail["incoming"]} flows */

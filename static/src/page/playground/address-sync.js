@@ -79,10 +79,19 @@ export function addressSync(state, work, given, program) {
 
   return {
     copy,
-    /** Make a run the current page, unless it is already. @param {Run} run */
-    enter(run) {
+    /**
+     * Make a run the current page, unless it is already. The runs of a drag share one entry of the history.
+     *
+     * @param {Run} run
+     * @param {boolean} dragged  a number is being dragged, so that the next run follows at once
+     */
+    enter(run, dragged) {
       clearTimeout(waiting);
-      if (history.state?.run !== run.id) history.pushState({ run: run.id }, "", page(run) + query());
+      const { run: shown, dragged: again } = history.state ?? {};
+      const entry = /** @type {const} */ ([{ run: run.id, dragged }, "", page(run) + query()]);
+      if (shown === run.id) return;
+      if (again) history.replaceState(...entry);
+      else history.pushState(...entry);
     },
   };
 }

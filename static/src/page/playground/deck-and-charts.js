@@ -2,7 +2,7 @@
 
 import { isNorm, keysOf, losses, at as numberAt } from "../../core/curves.js";
 import { lastStep } from "../../core/instant.js";
-import { nodesRun } from "../../core/player.js";
+import { byNode, nodesRun } from "../../core/player.js";
 import { fill, find, h } from "../../leaves/dom.js";
 import * as format from "../../leaves/format.js";
 import { PHASES } from "../../leaves/types.js";
@@ -42,6 +42,10 @@ export function deckAndCharts({ state, go, onplay, onspeed, onpick, compare, api
   const transport = deck({
     onstep: step,
     onphase: (phase) => go({ phase }),
+    onnode(by) {
+      const next = byNode(state.get(), by);
+      if (next) go(next);
+    },
     onplay,
     onspeed,
     onscale: () => state.set({ logarithmic: !state.get().logarithmic }),

@@ -8,7 +8,7 @@ import { shortTitle, title } from "../../leaves/naming.js";
 import { PHASES } from "../../leaves/types.js";
 
 /** @import {State} from "../../core/state.js" */
-/** @import {GraphNode, Pass} from "../../leaves/types.js" */
+/** @import {Graph, GraphNode, Pass} from "../../leaves/types.js" */
 /** @import {Inspected} from "../../widgets/inspector.js" */
 
 /** Return the inspector's content, or null if no node is selected. @param {State} state @param {Element} check @returns {Inspected | null} */
@@ -48,7 +48,42 @@ export function inspectorContent(state, check) {
     path: pass?.nodes ? path(graph, pass, node.id) : [], // a large graph comes without numbers
     products: products(state, source),
     check,
+    broken: pass?.nodes ? broken(graph, pass, node.id) : null,
   };
+}
+
+/**
+ * Return how NaN or ∞ came out of a node whose operands do not have it; null if it did not.
+ *
+ * @param {Graph} graph
+ * @param {Pass} pass
+ * @param {string} id
+ * @returns {Inspected["broken"]}
+ */
+function broken(graph, pass, id) {
+  const after = pass.nodes?.[id]?.value ?? null;
+  if (!after || !format.suspect(after)) return null;
+  const before = graph.edges
+    .filter(({ source }) => source === id)
+    .flatMap(({ target }) => {
+      const tensor = pass.nodes?.[target]?.value;
+      return tensor ? [{ node: target, tensor }] : [];
+    });
+  if (!before.length || before.some(({ tensor }) => format.suspect(tensor))) return null;
+  const what = after.nan || after.norm === "NaN" ? "NaN" : "∞";
+  const sign = what === "NaN" ? "NaN" : "Infinity";
+  const at = after.values === null || !after.shape.length ? -1 : format.flat(after.values).indexOf(sign);
+  return { what, before, after, first: at < 0 ? null : indexOf(at, after.shape) };
+}
+
+/** Return the index of an element, given its position in the flattened tensor. @param {number} position @param {number[]} shape */
+function indexOf(position, shape) {
+  const index = [];
+  for (const size of [...shape].reverse()) {
+    index.unshift(position % size);
+    position = Math.floor(position / size);
+  }
+  return index;
 }
 
 /** Return why a failed pass did not finish a node, or null. @param {Pass | null} pass @param {number | null} rank @param {string} node */

@@ -2,6 +2,7 @@
 
 import { fill, h } from "../../leaves/dom.js";
 import * as format from "../../leaves/format.js";
+import { ticks } from "../../leaves/ticks.js";
 
 /** @typedef {import("uplot")} Plot */
 
@@ -318,16 +319,6 @@ function decades(low, high, least) {
   const found = low <= 0 && high >= 0 ? [0] : [];
   for (let power = last; power >= first; power -= stride) found.push(10 ** power, -(10 ** power));
   return found.filter((each) => each >= low && each <= high).sort((a, b) => a - b);
-}
-
-/** Return at most `most` round numbers between two numbers. @param {number} low @param {number} high @param {number} most */
-function ticks(low, high, most) {
-  const wide = high - low;
-  if (!(wide > 0) || !Number.isFinite(wide)) return [];
-  const size = 10 ** Math.floor(Math.log10(wide / Math.max(1, most)));
-  const step = size * ([1, 2, 5].find((each) => wide / (each * size) <= most) ?? 10);
-  const [first, last] = [Math.ceil(low / step), Math.floor(high / step)];
-  return Array.from({ length: Math.max(0, last - first + 1) }, (_, i) => Number(((first + i) * step).toPrecision(15)));
 }
 
 /** Return the position of a step, or of the last step before it. @param {readonly number[]} index @param {number} step */

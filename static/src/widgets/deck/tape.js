@@ -2,6 +2,7 @@
 
 import { fill, h, s, widget } from "../../leaves/dom.js";
 import * as format from "../../leaves/format.js";
+import { powersOfTen, ticks } from "../../leaves/ticks.js";
 import { PHASES } from "../../leaves/types.js";
 import { labelPlacer } from "./label-placement.js";
 import { nonFinite, summary } from "./nonfinite.js";
@@ -29,6 +30,8 @@ import { nonFinite, summary } from "./nonfinite.js";
  */
 
 const EDGE = 8; // free pixels beside the tape
+const AXIS = 46; // width of the axis of the losses
+const APART = 26; // distance between numbers on this axis, in pixels
 const GAP = 8; // free pixels between a label and its point
 const WHOLE = 160; // maximum number of steps whose cells are drawn one by one
 const WIDE = 26; // minimum width of a cell in which the pointer can select a phase, in pixels
@@ -74,14 +77,15 @@ export function tape({ onseek }) {
   const small = () => height < LOW;
   const base = () => height - (small() ? 12 : 30);
   const cells = () => Math.max(shown.steps + (shown.stopped ? 1 : 0), shown.span);
-  const cell = () => (width - 2 * EDGE) / Math.max(1, cells());
-  const x = (/** @type {number} */ step, part = 0) => EDGE + (step + part) * cell();
+  const start = () => (small() || !shown.curves.length ? EDGE : AXIS); // x of the first step
+  const cell = () => (width - start() - EDGE) / Math.max(1, cells());
+  const x = (/** @type {number} */ step, part = 0) => start() + (step + part) * cell();
   /** @type {(value: number) => number | null} */
   let y = () => null;
 
   /** Return the step under the pointer, and its phase if cells are wide enough. @param {number} clientX @returns {[number, Phase | null]} */
   function under(clientX) {
-    const exact = (clientX - left - EDGE) / cell();
+    const exact = (clientX - left - start()) / cell();
     const step = Math.max(0, Math.min(shown.last, Math.floor(exact)));
     const part = Math.max(0, Math.min(3, Math.floor((exact - step) * 4)));
     return [step, cell() >= WIDE ? (PHASES[part] ?? null) : null];
@@ -143,11 +147,12 @@ export function tape({ onseek }) {
     fill(
       marks,
       stopped && s("rect", { class: "stop", x: x(steps), y: base(), width: Math.max(3, cell() / 4), height: 12 }),
-      !small() && ticks(cells() - (stopped ? 1 : 0)).map(tick),
+      !small() && stepTicks(cells() - (stopped ? 1 : 0)).map(tick),
     );
     const broken = curves.map((curve) => ({ name: curve.name, found: nonFinite(curve) })).filter(({ found }) => found.length);
     fill(
       ground,
+      !small() && Number.isFinite(high - low) && axis(low, high, foot - top, logarithmic),
       broken.flatMap(({ found }) => found.slice(0, LINES).map(nonFiniteMark)),
     );
     posts = broken.flatMap(({ found }) => found.map(({ first }) => x(first, 0.5)));
@@ -160,6 +165,28 @@ export function tape({ onseek }) {
       if (!stopped && width > 420 && shown.span <= steps) for (const curve of curves) endLabel(placeLabel, curve);
     }
     move();
+  }
+
+  /**
+   * Draw the axis of the losses: lines across the tape, with their numbers at the left.
+   *
+   * @param {number} low   the lowest loss, or its logarithm
+   * @param {number} high
+   * @param {number} room  pixels between them
+   * @param {boolean} logarithmic
+   */
+  function axis(low, high, room, logarithmic) {
+    const most = Math.max(2, Math.floor(room / APART));
+    const numbers = low === high ? [logarithmic ? 10 ** low : low] : logarithmic ? powersOfTen(low, high, most) : ticks(low, high, most);
+    const shownNumbers = numbers.length ? numbers : [10 ** low, 10 ** high]; // less than a decade
+    const texts = format.axis(shownNumbers);
+    return shownNumbers.map((value, i) => {
+      const at = y(value);
+      return at === null ? null : [
+        s("line", { class: "rung", x1: start(), x2: width - EDGE, y1: at, y2: at }),
+        s("text", { class: "axis", x: start() - 6, y: at + 3.5, "text-anchor": "end" }, texts[i]),
+      ];
+    });
   }
 
   /** Make the number of a step under the tape, within its borders. @param {number} step */
@@ -245,7 +272,7 @@ export function tape({ onseek }) {
     const rest = cells() - shown.steps - (shown.stopped ? 1 : 0);
     const coming = rest > 0 && s("rect", { class: "segment coming", x: x(shown.steps), y: top, width: rest * size, height: 8 });
     if (shown.steps > WHOLE || size < FINE)
-      return [s("rect", { class: "segment plain", x: EDGE, y: top, width: shown.steps * size, height: 8 }), coming];
+      return [s("rect", { class: "segment plain", x: start(), y: top, width: shown.steps * size, height: 8 }), coming];
     const phases = PHASES.map((phase, k) => {
       const gap = k === 0 && size > 6 ? 1 : 0;
       let d = "";
@@ -326,7 +353,7 @@ function lastOf(curve) {
 }
 
 /** Return the steps that have a number under the tape. @param {number} steps */
-function ticks(steps) {
+function stepTicks(steps) {
   const last = steps - 1;
   const wide =
     [1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500, 1000, 2000, 5000, 10000, 50000].find((size) => last / size <= 6) ??

@@ -147,7 +147,7 @@ export function numberWriter(svg, edgeStyle, onflow) {
     const shown = own && !ahead ? format.brief(own, value.room) : format.NONE;
     value.put(
       own && after ? format.became(own, after, value.room) : shown,
-      ahead ? "ink-3" : strange(after ?? own) ? "bad" : usual,
+      ahead ? "ink-3" : format.suspect(after ?? own) ? "bad" : usual,
     );
     if (grads) grad.put(...gradients(grads, grad.room));
     else if (kind === "leaf") grad.put(held ? format.brief(held, grad.room) : "None", held ? "grad" : "ink-3");

@@ -1,0 +1,67 @@
+"""Numbers of a program are dragged, charts have axes, and NaN is traced to the operation that made it."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import Page, expect
+
+from .programs import FIT, node, post, run, value
+
+MASKED = """\
+import torch
+scores = torch.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+mask = torch.tensor([[False, True], [True, True]])
+masked = scores.masked_fill(mask, float("-inf"))
+att = torch.softmax(masked, dim=-1)
+x = att * torch.full((2, 2), 2.0)
+x = x * torch.full((2, 2), 1e-9)
+x = x * torch.full((2, 2), 3.0)
+x.sum().backward()
+"""
+
+
+def test_a_dragged_number_runs_the_program_again_and_keeps_the_instant_and_the_curve_before(page: Page, server: str) -> None:
+    page.goto(post(server, FIT))
+    before = page.url
+    page.keyboard.press("Shift+ArrowRight")
+    expect(page.locator(".count b")).to_have_text("1")
+    axis = page.locator(".tape .rung")
+    assert axis.count() >= 2, "the losses have an axis"
+    expect(page.locator(".tape text.axis", has_text=re.compile(r"^4$"))).to_be_visible()
+    number = page.locator(".cm-pull", has_text="0.05")
+    box = number.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 30, y, steps=3)
+    page.mouse.move(x + 61, y, steps=3)
+    page.mouse.up()
+    expect(page.locator(".cm-line").nth(9)).to_contain_text("m -= 0.06 * m.grad")
+    expect(page.locator("#status")).to_contain_text("sandboxed")
+    expect(page.locator("body.busy")).to_have_count(0)
+    expect(page.locator(".pair")).to_contain_text("0.06")
+    expect(page.locator(".pair .dashed")).to_contain_text("0.05")  # the ghost
+    expect(page).to_have_url(re.compile(r"step=1&compare=[0-9a-f]{32}"))
+    expect(page.locator(".count b")).to_have_text("1")
+    expect(value(page, 5)).to_have_text("step = 1")
+    page.go_back()
+    expect(page).to_have_url(re.compile(before))  # the runs of a drag share one entry of the history
+
+
+def test_the_inspector_leads_from_nan_to_the_values_before_it(page: Page) -> None:
+    page.goto("/")
+    run(page, MASKED)
+    inspector = page.locator("#inspected")
+    masked = page.locator("#canvas .node", has_text="MaskedFillBackward0").locator("[data-field=value]")
+    expect(masked).to_have_text("3 −∞ of 4")
+    expect(masked).to_have_class(re.compile(r"\bf-ink\b"))  # an ordinary mask is not an error
+    page.locator("#canvas .node", has_text="SoftmaxBackward0").click()
+    expect(inspector).to_contain_text("Where NaN first appears")
+    expect(inspector.locator("tr", has_text="first such element")).to_contain_text("[1, 0]")
+    expect(inspector.locator("dd", has_text="no: SoftmaxBackward0 computed att on line 5")).to_be_visible()
+    node(page, "scores").click()
+    expect(inspector.locator(".route th small")).to_have_count(3)  # the rows called x differ in their operation
+    bars = inspector.locator(".route i").evaluate_all("all => all.map(each => parseFloat(each.style.width))")
+    assert all(width > 3 for width in bars if width), bars  # gradients of 1 and of 1e−9 are both visible
