@@ -182,6 +182,7 @@ def test_pausing_stops_at_once_and_the_address_reopens_that_instant(page: Page) 
 
 
 def test_a_backward_pass_is_stepped_through_node_by_node_in_the_engine_s_order(page: Page) -> None:
+    page.set_viewport_size({"width": 1280, "height": 480})  # the graph does not fit
     page.goto("/")
     run(page, FAN_IN)
     run_id = page.url.rpartition("/r/")[2].partition("?")[0]
@@ -192,6 +193,7 @@ def test_a_backward_pass_is_stepped_through_node_by_node_in_the_engine_s_order(p
         page.keyboard.press(".")
         if count < len(order):
             expect(page.locator("#canvas .node.now")).to_have_attribute("data-node", expected)
+            expect(page.locator("#canvas .node.now")).to_be_in_viewport(ratio=0.95)  # it never leaves the view
     expect(page.locator("#canvas .node.now")).to_have_count(0)
     expect(node(page, "x").locator("[data-field=grad]")).to_have_text("8.0000")
     page.keyboard.press(",")

@@ -13,6 +13,15 @@ from .programs import FAN_IN, FIT, LAST_SECTION, node, run, value, write
 
 NOTEBOOK = Path(__file__).parent.parent / "seed" / "autograd_and_backpropagation.ipynb"
 
+OUT_OF_VIEW = """() => {
+    const view = document.querySelector("#canvas").getBoundingClientRect();
+    return [...document.querySelectorAll("#canvas :is(.node, .taker)")].filter(each => {
+        const box = each.getBoundingClientRect();
+        return box.left < view.left - 1 || box.top < view.top - 1 || box.right > view.right + 1 || box.bottom > view.bottom + 1;
+    }).map(each => each.textContent.slice(0, 20));
+}"""
+"""The nodes that are cut off by the border of the graph."""
+
 
 def test_a_pasted_program_runs_and_the_inspector_explains_the_gradient_of_m(page: Page) -> None:
     page.goto("/")
@@ -40,12 +49,35 @@ def test_a_pasted_program_runs_and_the_inspector_explains_the_gradient_of_m(page
     expect(inspector.locator(".check")).to_contain_text("✓ PowBackward0, called again with the arrived gradient")
 
 
-def test_the_first_visit_opens_a_recording_with_its_gradient_explained(page: Page) -> None:
-    page.goto("/")
-    expect(page.locator("#inspected")).to_contain_text("Where does −9.3333 come from?")
+def test_the_first_visit_fits_and_its_play_shows_the_gradient_flow_from_the_loss(page: Page) -> None:
+    for width, height in ((1280, 640), (1366, 768), (1440, 900)):
+        page.set_viewport_size({"width": width, "height": height})
+        page.goto("/")
+        expect(page.locator("#inspected")).to_contain_text("Where does −9.3333 come from?")
+        cut = page.evaluate(OUT_OF_VIEW)
+        assert not cut, f"{width} × {height}: {cut}"
+    expect(page.locator(".tagline")).to_be_visible()
     expect(page.locator("[data-phase=backward][aria-pressed=true]")).to_be_visible()
     expect(node(page, "m")).to_have_class(re.compile("selected"))
     assert page.url.endswith("/"), "the address does not change before the first move"
+    expect(page.locator(".legend [data-legend=slash]")).to_be_hidden()  # this picture has no detached tensor
+    phases = page.evaluate(
+        """async () => {
+            const seen = [];
+            const look = () => seen.push(document.querySelector("[data-phase][aria-pressed=true]").dataset.phase);
+            const watcher = new MutationObserver(look);
+            const phases = document.querySelector(".phases");
+            watcher.observe(phases, {subtree: true, attributes: true, attributeFilter: ["aria-pressed"]});
+            document.querySelector(".key.play").click();
+            while (seen.at(-1) !== "update") await new Promise(requestAnimationFrame);
+            return [...new Set(seen)];
+        }"""
+    )
+    assert phases == ["forward", "loss", "backward", "update"]
+    expect(page.locator("#canvas .taker")).to_be_visible()
+    expect(page.get_by_role("button", name="Play (Space)")).to_be_visible()
+    for seen in (page.locator("#canvas .taker"), page.locator("#canvas .node.root")):
+        expect(seen).to_be_in_viewport(ratio=0.95)  # the card of the new m moves the picture, and does not cut off the loss
 
 
 def test_values_at_the_ends_of_lines_select_their_nodes(page: Page) -> None:

@@ -155,10 +155,11 @@ export function deck({ onstep, onphase, onnode, onplay, onspeed, onscale, captio
       shown = now;
       const { at, steps, step, phase: current, playing, speed } = now;
       const [many, after] = [last() > 0, at >= steps && steps > 0]; // the program was stopped after its last complete step
+      const turn = step?.iteration && step.iteration.index !== at ? `, turn ${step.iteration.index} of the loop` : "";
       element.dataset.steps = many ? "many" : String(last() + (now.last < 0 ? 0 : 1));
       text(number, String(many ? (after ? steps - 1 : at) : now.last + 1));
       text(unit, many ? (after ? "after step" : "step") : "");
-      text(of, many ? (steps > 1 ? `of 0–${steps - 1}` : "") : now.last === 0 ? "step" : "steps");
+      text(of, many ? (steps > 1 ? `of 0–${steps - 1}${turn}` : "") : now.last === 0 ? "step" : "steps");
       text(ending, now.ending ? `, ${after ? "" : "then "}${now.ending}` : "");
       for (const [button, off] of /** @type {[HTMLButtonElement, boolean][]} */ ([
         [first, at <= 0 && current === "forward"],

@@ -125,6 +125,7 @@ export function optimizer({ onpick }) {
             }),
           ),
         ),
+        !updated && h("p", { class: "remark" }, "The optimizer’s state, the update and the rate appear in the update phase."),
         step.parameters.length > MOST &&
           h("p", { class: "remark" }, `and ${format.counted(step.parameters.length - MOST, "more parameter")}: see the JSON`),
       );
