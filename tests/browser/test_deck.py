@@ -230,7 +230,7 @@ def test_the_tape_can_be_dragged_back_and_forth(page: Page) -> None:
     expect(page.locator(".count b")).to_have_text("3")
     expect(page.locator(".phase.update[aria-pressed=true]")).to_be_visible()
     expect(value(page, 7)).to_have_text("0.1074")
-    page.mouse.move(box["x"] + box["width"] * 0.40, y, steps=8)
+    page.mouse.move(box["x"] + box["width"] * 0.45, y, steps=8)
     expect(page.locator(".count b")).to_have_text("1")
     expect(value(page, 7)).to_have_text("1.3274")
     expect(node(page, "m").locator("[data-field=grad]")).to_have_text("−4.9778")
@@ -392,7 +392,7 @@ def test_an_address_has_only_changed_fields_and_is_read_as_it_was_written(page: 
     body = re.sub(r"^(import .*|export \{\};)$", "", "\n".join(modules), flags=re.MULTILINE).replace("export ", "")
     elsewhere = {
         "at": 3, "phase": "update", "ran": None, "node": "n2", "pass": 4, "apart": "g1", "direction": "LR", "view": "m:net",
-        "pane": "models",
+        "layout": "rows", "pane": "models",
         "logarithmic": True, "tab": "loss", "parameter": "p1", "over": "p1[0]", "compare": "f00",
     }  # fmt: skip
     page.goto("about:blank")

@@ -69,7 +69,7 @@ const text = editor({
     sent.typed = true;
     keeper.touch();
   },
-  onpull: () => pulled(),
+  onpull: () => reruns.pulled(),
   onpick: pick,
   oncopy: (literal) => void copied(literal),
   onpaste(pasted) {
@@ -233,9 +233,8 @@ function pick(line, column, word) {
   if (node) work.reveal(node);
 }
 
-const pulling = () => document.body.classList.contains("pulling");
-/** Run the text again after a number in it was dragged, and stay at this instant. */
-const pulled = rerun(state, api, () => {
+/** Runs the text again after a number in it was dragged, and stays at this instant. */
+const reruns = rerun(state, api, () => {
   const { at, phase } = wantedOf(state.get());
   run({ at, phase, node: state.get().node });
 });
@@ -301,7 +300,7 @@ else if (given.run) {
 let before = null;
 state.watch(["run", "step", "phase", "ran", "apart", "graph", "node", "edited", "settled"], (now) => {
   const { run: recorded, step: here, phase, edited, settled } = now;
-  if (!recorded || (edited && !pulling()) || !settled) return;
+  if (!recorded || (edited && reruns.drag() === null) || !settled) return;
   const same = recorded.id === before?.run?.id;
   const moved = same ? here !== before?.step || phase !== before?.phase : before ? recorded.error !== null : location.search !== "";
   before = { run: recorded, step: here, phase };
@@ -378,7 +377,7 @@ state.watch(["run"], ({ run: recorded, edited }) => {
 
 state.watch(["run", "settled"], ({ run: recorded, settled }) => {
   if (!recorded || !settled || recorded.id === given.run?.id) return;
-  address.enter(recorded, pulling());
+  address.enter(recorded, reruns.drag());
   document.querySelector(".tagline")?.remove(); // the tagline describes the program of the first visit
 });
 

@@ -83,14 +83,14 @@ export function addressSync(state, work, given, program) {
      * Make a run the current page, unless it is already. The runs of a drag share one entry of the history.
      *
      * @param {Run} run
-     * @param {boolean} dragged  a number is being dragged, so that the next run follows at once
+     * @param {number | null} drag  number of the drag, if a number of the program is being dragged
      */
-    enter(run, dragged) {
+    enter(run, drag) {
       clearTimeout(waiting);
-      const { run: shown, dragged: again } = history.state ?? {};
-      const entry = /** @type {const} */ ([{ run: run.id, dragged }, "", page(run) + query()]);
+      const { run: shown, drag: before } = history.state ?? {};
+      const entry = /** @type {const} */ ([{ run: run.id, drag }, "", page(run) + query()]);
       if (shown === run.id) return;
-      if (again) history.replaceState(...entry);
+      if (drag !== null && drag === before) history.replaceState(...entry);
       else history.pushState(...entry);
     },
   };

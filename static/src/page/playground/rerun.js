@@ -6,48 +6,60 @@
 
 const EVERY = 200; // minimum milliseconds between two runs
 const QUICK = 1000; // milliseconds that the last run may have taken
-const REST = 1500; // milliseconds without a change after which a drag is over
+const REST = 1500; // milliseconds without a change or a run after which a drag is over
 
 /**
- * Return the function to call after each change of a dragged number.
+ * Return functions that run the text during a drag.
  *
  * @param {Store<State>} state
  * @param {Client} api
  * @param {() => void} run  run the text, and keep the instant
  */
 export function rerun(state, api, run) {
+  let drag = 0; // number of the drag
+  let base = /** @type {string | null} */ (null); // the run before the drag, while it lasts
+  let latest = /** @type {string | null} */ (null); // the last run of the drag
   let since = -Infinity; // time of the last run
   let [waiting, resting] = [0, 0];
-  let base = /** @type {string | null} */ (null); // the run before the drag
-  let between = /** @type {string | null} */ (null); // a run during the drag, which nobody needs any more
 
+  /** Run the text, as soon as the last run is shown. */
   function go() {
     clearTimeout(waiting);
     waiting = 0;
-    const { busy, run: shown, edited } = state.get();
-    if (!edited) return;
+    const { busy, settled, edited } = state.get();
     const left = since + EVERY - performance.now();
-    if (busy || left > 0) return void (waiting = setTimeout(go, Math.max(left, 20)));
+    if (busy || !settled || left > 0) return void (waiting = setTimeout(go, Math.max(left, 20)));
+    if (!edited) return;
     since = performance.now();
-    if (shown && shown.id !== base) between = shown.id;
     run();
   }
 
+  /** End the drag once nothing has happened for a while. */
+  function rest() {
+    clearTimeout(resting);
+    resting = setTimeout(() => (waiting || state.get().busy ? rest() : (base = latest = null)), REST);
+  }
+
   state.watch(["run", "settled"], ({ run: shown, settled, compare }) => {
-    if (base && settled && shown && shown.id !== base && shown.steps > 1 && compare === null) state.set({ compare: base });
-    if (!between || !settled || !shown || shown.id === between) return;
-    void api.remove(between).catch(() => {}); // only the first and the last run of a drag are kept
-    between = null;
+    if (!base || !settled || !shown || shown.id === base || shown.id === latest) return;
+    if (latest) void api.remove(latest).catch(() => {}); // of the runs of a drag only the last one is kept
+    latest = shown.id;
+    if (shown.steps > 1 && compare === null) state.set({ compare: base });
+    rest();
   });
 
-  return () => {
-    const { run: shown } = state.get();
-    if (!shown || shown.duration_ms === null || shown.duration_ms > QUICK) return;
-    if (base === null) {
-      base = shown.id;
-    }
-    clearTimeout(resting);
-    resting = setTimeout(() => (base = null), REST);
-    if (!waiting) go();
+  return {
+    /** A number was dragged. */
+    pulled() {
+      const { run: shown } = state.get();
+      if (base === null) {
+        if (!shown || shown.duration_ms === null || shown.duration_ms > QUICK) return;
+        [drag, base] = [drag + 1, shown.id];
+      }
+      rest();
+      if (!waiting) go();
+    },
+    /** Return the number of the drag that is in progress; null if there is none. */
+    drag: () => (base === null ? null : drag),
   };
 }
