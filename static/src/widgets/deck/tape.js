@@ -177,10 +177,14 @@ export function tape({ onseek }) {
    */
   function axis(low, high, room, logarithmic) {
     const most = Math.max(2, Math.floor(room / APART));
-    const numbers = low === high ? [logarithmic ? 10 ** low : low] : logarithmic ? powersOfTen(low, high, most) : ticks(low, high, most);
-    const shownNumbers = numbers.length ? numbers : [10 ** low, 10 ** high]; // less than a decade
-    const texts = format.axis(shownNumbers);
-    return shownNumbers.map((value, i) => {
+    /** @type {number[]} */
+    let numbers = [];
+    // one number shows no scale: rather place two closer together
+    for (let count = most; numbers.length < 2 && count <= 2 * most; count++) numbers = logarithmic ? powersOfTen(low, high, count) : ticks(low, high, count);
+    if (low === high) numbers = [logarithmic ? 10 ** low : low];
+    else if (logarithmic && numbers.length < 2) numbers = [10 ** low, 10 ** high]; // less than a decade
+    const texts = format.axis(numbers);
+    return numbers.map((value, i) => {
       const at = y(value);
       return at === null ? null : [
         s("line", { class: "rung", x1: start(), x2: width - EDGE, y1: at, y2: at }),
