@@ -37,11 +37,11 @@ import { amber, fact, part, product, remark, route, row, sum, table } from "./in
 
 const FLOWS = 24; // rows of gradients from other nodes; a leaf that is used everywhere has thousands
 const ROOM = 27; // maximum characters of a value at the end of a row
-/** Say whether a node is a leaf, and what follows from it. @param {GraphNode} node */
+/** Say whether a node is a leaf, and what follows from it. @param {GraphNode} node @returns {Child} */
 function leafness({ kind, op, line, name }) {
-  if (kind === "leaf") return "yes: the program made it, and backward() fills its .grad";
-  if (kind === "constant") return "it needs no gradient";
-  return `no: ${op} computed ${name ?? "it"}${line === null ? "" : ` on line ${line}`}, so backward() leaves its .grad None`;
+  if (kind === "leaf") return [explained("leaf", "yes"), ": the program made it, and backward() fills its .grad"];
+  if (kind === "constant") return ["it ", explained("no-gradient", "needs no gradient")];
+  return [explained("leaf", "no"), `: ${op} computed ${name ?? "it"}${line === null ? "" : ` on line ${line}`}, so backward() won’t fill its .grad`];
 }
 
 const NONE = "No gradient arrived in this pass.";
