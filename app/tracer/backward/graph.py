@@ -6,6 +6,8 @@ same in every run of a program.
 
 from __future__ import annotations
 
+import resource
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,6 +20,10 @@ from ..tensors.handles import sequence_nrs
 from ..tensors.snapshot import grad_fn_of
 
 AccumulateGrad: Any = torch._C._functions.AccumulateGrad  # type: ignore[attr-defined]
+
+
+_FREED_BYTES = 256
+"""Upper bound of the stack that freeing a node takes, in bytes; about 190 were measured with PyTorch 2.13."""
 
 
 class TooManyNodes(Exception):
@@ -93,6 +99,16 @@ class Walk:
         edges = np.flatnonzero(targets >= 0)
         source, target = sources[edges], targets[edges]
         return source.tolist(), (edges - before[source]).tolist(), target.tolist(), inputs[edges].tolist()
+
+
+def freeable_nodes() -> int:
+    """Return how many nodes a walk may visit in this process.
+
+    PyTorch frees a node that Python code has visited recursively with the nodes behind it. The program itself may free the
+    graph, and a small stack would overflow then.
+    """
+    stack = resource.getrlimit(resource.RLIMIT_STACK)[0]
+    return sys.maxsize if stack == resource.RLIM_INFINITY else stack // _FREED_BYTES
 
 
 def grad_node(tensor: Tensor) -> Any:

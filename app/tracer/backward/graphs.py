@@ -15,7 +15,7 @@ from ..source.names import Names
 from ..tensors.handles import sequence_nr
 from ..training.parameters import Parameters
 from .components import components
-from .graph import TooManyNodes, Walk
+from .graph import TooManyNodes, Walk, freeable_nodes
 from .graph_event import describe
 from .saved_tensors import SavedTensors
 from .template import UNKNOWN, Template
@@ -50,7 +50,9 @@ class Graphs:
         self._parameters = parameters
         self._scopes = scopes
         self._saved = saved
-        self.limit = limit
+        freeable = freeable_nodes()
+        self.limit = min(limit, freeable)
+        self._most_walked = min(MOST_WALKED * limit, freeable)
         self._templates: dict[tuple[Any, ...], Template] = {}
 
     def graph_of(self, tensor: Tensor) -> int:
@@ -72,7 +74,7 @@ class Graphs:
             return [self._of_walk(walk).index for walk in walks]
         graphs: dict[Any, int] = {}
         try:
-            for component in components(nodes, MOST_WALKED * self.limit):
+            for component in components(nodes, self._most_walked):
                 try:
                     shared = self._with_roots(component.roots).index
                     graphs |= dict.fromkeys(component.members, shared)
@@ -97,7 +99,7 @@ class Graphs:
     def _smallest(self, roots: Sequence[Any]) -> dict[Any, int]:
         """Return by node the graphs that are small, each with one root. The size of all of them together is limited."""
         found: dict[Any, int] = {}
-        left = MOST_WALKED * self.limit
+        left = self._most_walked
         for root in sorted(roots, key=sequence_nr):
             try:
                 template = self._with_roots([root])

@@ -245,3 +245,10 @@ def test_a_tensor_of_many_dimensions_is_recorded(dimensions: int) -> None:
     gradient = recording.step(0).parameters[0].grad_after
     assert gradient is not None
     assert gradient.shape == [1] * dimensions
+
+
+def test_a_graph_that_could_not_be_freed_on_a_small_stack_is_not_visited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (1 << 20, resource.RLIM_INFINITY))
+    events, _ = record(CHAIN.format(count=6_000) + "(x * 2).backward()\nprint(x.grad)\n")
+    assert [event.limit for event in events if isinstance(event, wire.GraphTooLarge)] == [4_096]
+    assert [event.graph for event in events if isinstance(event, wire.PassEvent)] == [0]
