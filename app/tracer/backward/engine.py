@@ -12,7 +12,8 @@ from __future__ import annotations
 import gc
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any, Protocol
 
 import torch
@@ -27,6 +28,7 @@ from ..forward.threads import Turns
 from ..source.instrument import ProgramSource
 from ..source.own_failures import OwnFailures
 from ..source.tracebacks import program_frames
+from ..source.weaving import woven
 from ..tensors.handles import next_sequence_nr
 from ..tensors.kinds import is_fake
 from ..tensors.memory import Write
@@ -70,6 +72,17 @@ class NoPassObserver:
 
     def after_pass(self, begun: OpenPass, result: Any) -> None:
         """Do nothing."""
+
+
+class _NotRecorded(Exception):
+    """Raised instead of an implicit pass that cannot be recorded."""
+
+
+class _Results(threading.local):
+    """The values that the engine has returned to the calls that run in this thread, outermost first."""
+
+    def __init__(self) -> None:
+        self.of_calls: list[Any] = []
 
 
 class PassRecorder:
@@ -123,13 +136,14 @@ class PassRecorder:
         """Held while a pass begins or ends, so that passes of several threads do so one after the other."""
         self._required = OwnFailures(self._failed_for_good)
         """A context in which our own failures end the recording, because a pass was counted and will not be emitted."""
+        self._results = _Results()
         self._implicit = False
         self.called = False
         """True once the program has called the engine, recorded or not."""
 
     def __enter__(self) -> PassRecorder:
         self._saved.__enter__()
-        _AUTOGRAD._engine_run_backward = self._run
+        _AUTOGRAD._engine_run_backward = woven(self._engine, self)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -140,33 +154,55 @@ class PassRecorder:
         """Run and record a pass that the program does not run itself. Leaves keep their ``.grad``."""
         self._implicit = True
         try:
-            with self:
+            with self, suppress(_NotRecorded):
                 torch.autograd.backward(tensor, torch.ones_like(tensor), retain_graph=True)
         finally:
             self._implicit = False
 
-    def _run(self, outputs: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
+    @contextmanager
+    def around(self, outputs: Sequence[Any], args: Any, kwargs: Any) -> Iterator[None]:
+        """Record a pass: the engine runs inside this context."""
         self.called = True
-        if self._mode.tracing or any(is_fake(output) for output in outputs) or not self._turns.claim_pass():
-            return self._engine(outputs, *args, **kwargs)
-        begun = self._try_to_begin(outputs, args, kwargs)
-        if begun is None or not self._attach(begun):
-            begun = None  # the pass keeps many objects alive, and memory may be short
-            return () if self._implicit else self._run_engine(outputs, args, kwargs)
+        results = self._results.of_calls
+        results.append(())
+        try:
+            if self._mode.tracing or any(is_fake(output) for output in outputs) or not self._turns.claim_pass():
+                yield
+                return
+            begun = self._try_to_begin(outputs, args, kwargs)
+            if begun is None or not self._attach(begun):
+                begun = None  # it keeps many objects alive, and memory may be short
+                if self._implicit:
+                    raise _NotRecorded
+                with self._mode_on():
+                    yield
+                return
+            yield from self._recorded(begun)
+        finally:
+            results.pop()
+
+    def returned(self, value: Any) -> Any:
+        """Take the value that the engine returns."""
+        self._results.of_calls[-1] = value
+        return value
+
+    def _recorded(self, begun: OpenPass) -> Iterator[None]:
+        """Let the engine run once, and emit the pass."""
         first = next_sequence_nr()
         failure: BaseException | None = None
         handles = self._observer.before_pass(begun)
-        result: Any = ()
         thresholds = gc.get_threshold()
         large = len(begun.walk.nodes) > LARGE and thresholds[0] > 0
         if large:
             gc.set_threshold(0)  # the objects of the hooks would make the collector traverse the graph again and again
         try:
-            result = self._run_engine(outputs, args, kwargs)
+            with self._mode_on():
+                yield
         except BaseException as error:
             failure = error
             raise
         finally:
+            result = self._results.of_calls[-1]
             if large and gc.get_threshold()[0] == 0:
                 gc.set_threshold(*thresholds)
             with self._turn, Unobserved():
@@ -187,19 +223,15 @@ class PassRecorder:
                     self._open.emit(begun.facts.index, table, build)
                 if failure is None:
                     self._observer.after_pass(begun, result)
-                del failure  # the exception references this frame
-        return result
+                del failure  # it references this frame
 
     def _failed_for_good(self, error: Exception) -> None:
         self._emitter.halt()
         self._emitter.failed(error)
 
-    def _run_engine(self, outputs: Sequence[Any], args: Any, kwargs: Any) -> Any:
-        """Run the engine with the mode on: hooks, custom functions and checkpoints make calls inside it."""
-        if not torch._C._len_torch_function_stack():  # the mode has left the stack
-            with self._mode:
-                return self._engine(outputs, *args, **kwargs)
-        return self._engine(outputs, *args, **kwargs)
+    def _mode_on(self) -> AbstractContextManager[Any]:
+        """Return a context with the mode on: hooks, custom functions and checkpoints make calls inside the engine."""
+        return nullcontext() if torch._C._len_torch_function_stack() else self._mode
 
     # ------------------------------------------------------------------ the beginning
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -14,12 +15,51 @@ from torch.autograd import Function, forward_ad
 from ..source.instrument import ProgramSource
 from ..source.names import parts
 from ..source.tracebacks import program_frames
+from ..source.weaving import woven
 from ..tensors.handles import next_sequence_nr, tensors_in
 from ..tensors.references import hidden_references
 from .calls import Call, Calls
 from .mode import ForwardMode
 
 _C: Any = torch._C
+
+
+class _CustomCalls:
+    """Records the calls of custom and scripted functions."""
+
+    def __init__(self, calls: Calls, mode: ForwardMode, source: ProgramSource) -> None:
+        self._calls = calls
+        self._mode = mode
+        self._source = source
+        self._running = _RunningCalls()
+
+    @contextmanager
+    def around(self, function: Any, args: Any, kwargs: Any) -> Iterator[None]:
+        """Begin a call. The context ends with the call."""
+        self._running.calls.append((next_sequence_nr(), function, (*args, *kwargs.values())))
+        try:
+            yield
+        finally:
+            self._running.calls.pop()
+
+    def returned(self, out: Any) -> Any:
+        """Record the call that returns a value, and return the value."""
+        first, function, arguments = self._running.calls[-1]
+        mode, source, last = self._mode, self._source, next_sequence_nr()
+        if last != first and (mode.foreign() or not mode.paused):
+            with mode.reporting, torch._C.DisableTorchFunction():
+                code, offset = next(program_frames(sys._getframe(1), source.filename), (None, 0))
+                inner = source.own.location(sys._getframe(1), source.filename)
+                site = self._calls.site(code, offset, mode.modules[-1] if mode.modules else "", inner)
+                mode.add(Call(first, last, site, function, out, arguments))
+        return out
+
+
+class _RunningCalls(threading.local):
+    """The calls that run in this thread, outermost first: the next sequence number before each, its function and arguments."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[int, Any, tuple[Any, ...]]] = []
 
 
 @contextmanager
@@ -30,30 +70,18 @@ def observe_custom_functions(calls: Calls, mode: ForwardMode, source: ProgramSou
     """
     apply = Function.__dict__["apply"]
     scripted = [(kind, kind.__call__) for kind in (_C.ScriptFunction, _C.ScriptMethod)]
-
-    def recorded_call(function: Any, run: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        first = next_sequence_nr()
-        out = run(*args, **kwargs)
-        last = next_sequence_nr()
-        if last != first and (mode.foreign() or not mode.paused):
-            with mode.reporting, torch._C.DisableTorchFunction():
-                code, offset = next(program_frames(sys._getframe(2), source.filename), (None, 0))
-                inner = source.own.location(sys._getframe(2), source.filename)
-                site = calls.site(code, offset, mode.modules[-1] if mode.modules else "", inner)
-                mode.add(Call(first, last, site, function, out, (*args, *kwargs.values())))
-        return out
-
-    def observed_apply(cls: type[Function], *args: Any, **kwargs: Any) -> Any:
-        return recorded_call(cls, apply.__get__(None, cls), args, kwargs)
+    custom = _CustomCalls(calls, mode, source)
 
     def observed_script(original: Callable[..., Any]) -> Callable[..., Any]:
         def call(self: Any, *args: Any, **kwargs: Any) -> Any:
             mode.may_write([*_memory_of((*args, *kwargs.values()))])
-            return recorded_call(self, original.__get__(self), args, kwargs)
+            run = original.__get__(self)
+            with custom.around(self, args, kwargs):
+                return custom.returned(run(*args, **kwargs))
 
         return call
 
-    Function.apply = classmethod(observed_apply)  # type: ignore[assignment]
+    Function.apply = classmethod(woven(apply.__func__, custom))  # type: ignore[assignment]
     for kind, original in scripted:
         kind.__call__ = observed_script(original)
     try:

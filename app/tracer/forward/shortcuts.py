@@ -9,8 +9,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import wraps
-from types import NoneType
+from functools import cache, update_wrapper, wraps
+from types import FunctionType, NoneType
 from typing import Any
 
 import torch
@@ -19,8 +19,10 @@ from torch.nn import Module
 from torch.optim import Optimizer
 
 from ..source.names import parts
+from ..source.weaving import woven
 from ..tensors.kinds import PLAIN_TYPES
-from .call_frames import CallFrames
+from .call_frames import CallFrame, CallFrames
+from .functions import KINDS, READ
 from .mode import ForwardMode
 
 _C: Any = torch._C
@@ -75,9 +77,11 @@ def skip_mode_dispatch(mode: ForwardMode) -> Iterator[None]:
 
     They still dispatch for tensor subclasses, and to modes that the program itself has activated.
     """
-    # `Tensor.backward` asks `has_torch_function_unary`: it still dispatches, and then runs with the mode disabled
-    tensor = sys.modules["torch._tensor"].__dict__
+    tensor = sys.modules["torch._tensor"].__dict__  # methods such as register_hook ask has_torch_function_unary: they dispatch
     scopes = [(torch.nn.functional.__dict__, _NAMES), (torch.functional.__dict__, _NAMES), (tensor, _NAMES[:1])]
+    scopes.append((torch.autograd.__dict__, _NAMES[:1]))
+    backward: Any = Tensor.backward
+    Tensor.backward = _undispatched(backward)  # type: ignore[method-assign]
     originals = [(scope, name, scope[name]) for scope, names in scopes for name in names if name in scope]
     _recording.append(mode)
     for scope, name, original in originals:
@@ -87,7 +91,57 @@ def skip_mode_dispatch(mode: ForwardMode) -> Iterator[None]:
     finally:
         for scope, name, original in originals:
             scope[name] = original
+        Tensor.backward = backward  # type: ignore[method-assign]
         _recording.pop()
+
+
+@cache
+def _undispatched(function: FunctionType) -> FunctionType:
+    """Return a copy of a Python function of PyTorch that dispatches only to modes of the program, and for subclasses."""
+    scope = {**function.__globals__, _NAMES[1]: has_torch_function_unary}
+    made = FunctionType(function.__code__, scope, function.__name__, function.__defaults__, function.__closure__)
+    update_wrapper(made, function)
+    del made.__wrapped__  # type: ignore[attr-defined]
+    KINDS[made] = READ  # the engine's entry is observed
+    return made
+
+
+class _ModuleCalls:
+    """Enters and leaves the running modules of ``mode``, and their frames."""
+
+    def __init__(self, mode: ForwardMode, frames: CallFrames, path_of: Callable[[Module], str]) -> None:
+        self._mode = mode
+        self._frames = frames
+        self._path_of = path_of
+
+    def around(self, module: Module, args: Any, kwargs: Any) -> _ModuleCall:
+        running, path = self._mode.modules, self._path_of(module)
+        running.append(path)
+        if self._mode.foreign():
+            return _ModuleCall(running, None, None)
+        return _ModuleCall(running, self._frames, self._frames.enter_module(path))
+
+    def returned(self, value: Any) -> Any:
+        return value
+
+
+class _ModuleCall:
+    """A call of a module that runs. ``around`` is the frame around it in ``frames``, if they are recorded."""
+
+    __slots__ = ("_around", "_frames", "_running")
+
+    def __init__(self, running: list[str], frames: CallFrames | None, around: CallFrame | None) -> None:
+        self._running = running
+        self._frames = frames
+        self._around = around
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self._running.pop()
+        if self._frames is not None:
+            self._frames.leave_module(self._around)
 
 
 @contextmanager
@@ -97,25 +151,7 @@ def track_running_module(mode: ForwardMode, frames: CallFrames, path_of: Callabl
     Limit: a subclass that overrides ``__call__`` is not observed.
     """
     original: Any = Module.__call__
-
-    @wraps(original)
-    def call(self: Module, *args: Any, **kwargs: Any) -> Any:
-        running = mode.modules
-        path = path_of(self)
-        running.append(path)
-        if mode.foreign():
-            try:
-                return original(self, *args, **kwargs)
-            finally:
-                running.pop()
-        around = frames.enter_module(path)
-        try:
-            return original(self, *args, **kwargs)
-        finally:
-            running.pop()
-            frames.leave_module(around)
-
-    Module.__call__ = call  # type: ignore[method-assign]
+    Module.__call__ = woven(original, _ModuleCalls(mode, frames, path_of))  # type: ignore[method-assign]
     try:
         yield
     finally:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from threading import get_ident
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..source.weaving import woven
 from ..tensors.handles import next_sequence_nr, sequence_nr, tensors_in
 from ..tensors.memory import Write
 from ..tensors.snapshot import grad_fn_of
@@ -171,6 +172,27 @@ class SharedForwardMode(ForwardMode):
 SHARED_FRAMES.add(SharedForwardMode.__torch_function__.__code__)
 
 
+class _Threads:
+    """Activates ``mode`` in each thread that begins to run."""
+
+    def __init__(self, mode: ForwardMode, turns: Turns, on_first: Callable[[], None]) -> None:
+        self._mode = mode
+        self._turns = turns
+        self._on_first = on_first
+
+    def around(self, thread: threading.Thread) -> AbstractContextManager[None]:
+        if not self._turns.shared:
+            self._mode.__class__ = SharedForwardMode
+            self._mode.__dict__ |= {"turns": self._turns, "_others": threading.local()}
+            self._on_first()
+        self._turns.begin()
+        _C._push_on_torch_function_stack(self._mode)
+        return nullcontext()
+
+    def returned(self, value: Any) -> Any:
+        return value
+
+
 @contextmanager
 def observe_threads(mode: ForwardMode, turns: Turns, on_first: Callable[[], None]) -> Iterator[None]:
     """Activate ``mode`` in each thread that the program starts. ``on_first`` is called before the first of them runs.
@@ -178,17 +200,7 @@ def observe_threads(mode: ForwardMode, turns: Turns, on_first: Callable[[], None
     Limit: a thread that is not started by :class:`threading.Thread` is not observed.
     """
     original: Any = threading.Thread._bootstrap_inner  # type: ignore[attr-defined]
-
-    def bootstrap(self: threading.Thread) -> None:
-        if not turns.shared:
-            mode.__class__ = SharedForwardMode
-            mode.__dict__ |= {"turns": turns, "_others": threading.local()}
-            on_first()
-        turns.begin()
-        _C._push_on_torch_function_stack(mode)
-        original(self)
-
-    threading.Thread._bootstrap_inner = bootstrap  # type: ignore[attr-defined]
+    threading.Thread._bootstrap_inner = woven(original, _Threads(mode, turns, on_first))  # type: ignore[attr-defined]
     try:
         yield
     finally:
