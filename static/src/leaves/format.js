@@ -304,6 +304,7 @@ export function all(value) {
   if (!value) return NONE;
   if (value.values !== null && value.values !== undefined) return nested(value.values, { dtype: value.dtype });
   if (value.norm === null || value.norm === undefined) return "not recorded";
+  if (value.nan) return tensor(value, 60); // with a NaN, the range and the mean are NaN too
   return `${tensor(value, 60)}, ${number(value.min)} to ${number(value.max)}, mean ${number(value.mean)}`;
 }
 
