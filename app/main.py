@@ -119,7 +119,7 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
             Middleware(SecurityHeaders, root_path=root, private=bool(token)),
             Middleware(AccessCheck, token=token, hosts=_listed(chosen.allowed_hosts), loopback=chosen.unconfined),
             *([] if token else [Middleware(CrossOriginApi)]),
-            Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=1),
+            Middleware(GZipMiddleware, minimum_size=1_000, compresslevel=5),
             Middleware(BodiesInFlight, limits=chosen.connections),
         ],
     )

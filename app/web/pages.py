@@ -42,8 +42,7 @@ Every template:
       {"root": "", "api": "/api/v1", "home": true, "example": "intro" | null,
        "run": Run | null, "step": Step | null, "graph": Graph | null,
        "svg_inline": true,            // the SVG is already in the page
-       "node": "n3" | null, "program": "…", "limits": Limits, "keep_days": 30.0, "legend": {…}, "mode": "full",
-       "examples": [{"slug": "…", "title": "…", "summary": "…", "program": "…"}]}
+       "node": "n3" | null, "program": "…", "limits": Limits, "keep_days": 30.0, "legend": {…}, "mode": "full"}
 
 ``examples.html``: ``examples`` as above. ``docs.html``: ``openapi`` (URL of ``openapi.json``), ``problems`` (list of
 (anchor, status, title, sentence), the types of problem+json responses, ``/docs#anchor``).
@@ -192,7 +191,6 @@ async def _playground(
         "keep_days": service.settings.keep_days,
         "legend": legend(),
         "mode": service.mode,
-        "examples": service.examples,
     }
 
     def render() -> Response:

@@ -198,7 +198,7 @@ def test_a_finding_leads_to_its_step_and_node_and_marks_its_line(page: Page) -> 
     )
     page.keyboard.press("ControlOrMeta+Enter")
     expect(page.locator("#status")).to_have_text("RuntimeError on line 7")
-    expect(page.locator(".cm-found-number")).to_have_text("6")
+    expect(page.locator(".cm-lineNumbers .cm-found-number")).to_have_text("6")
     finding = page.locator("#found li")
     expect(finding).to_contain_text("Line 6 changes a tensor in place, but h * h on line 5 still needs its old values.")
     page.locator(".phase.forward").click()

@@ -20,9 +20,7 @@
  * @property {number} keep_days
  * @property {import("../leaves/edge-style.js").Legend} legend
  * @property {string} mode
- * @property {Example[]} examples
  *
- * @typedef {{slug: string, title: string, summary: string, program: string}} Example
  * @typedef {"TB" | "BT" | "LR"} Direction
  * @typedef {"graph" | "rows"} Layout             of a map
  */

@@ -2,7 +2,6 @@
 // about to move, stretches of packed steps are fetched around it and ahead of its movement. A step is unpacked when it is shown.
 
 import { unpack } from "../leaves/msgpack.js";
-import { stepsOf } from "./packed-steps.js";
 
 /** @import {Client} from "../leaves/api.js" */
 /** @import {PackedSteps, Step} from "../leaves/types.js" */
@@ -91,7 +90,8 @@ export function stepCache(api, run, size) {
   async function load(from, to) {
     const which = stretch(from);
     for (let start = /** @type {number | null} */ (from); start !== null && start < to;) {
-      const answer = /** @type {PackedSteps} */ (unpack(await api.packed(run, start, to - start)));
+      const [content, { stepsOf }] = await Promise.all([api.packed(run, start, to - start), import("./packed-steps.js")]);
+      const answer = /** @type {PackedSteps} */ (unpack(content));
       if (!answer.spans.length) throw new Error(`The server did not send step ${start}.`);
       for (const step of stepsOf(answer)) packed.set(step.index, step.read);
       used.set(which, true);

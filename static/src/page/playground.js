@@ -29,7 +29,7 @@ import { inspectorContent } from "./playground/inspector-content.js";
 import { keys } from "./playground/keys.js";
 import { lazyExplore } from "./playground/lazy-explore.js";
 import { lazyRuns } from "./playground/lazy-runs.js";
-import { linked } from "./playground/linked.js";
+import { exampleTitle, linked } from "./playground/linked.js";
 import { neighbour, picked } from "./playground/picking.js";
 import { addressSync } from "./playground/address-sync.js";
 import { rerun } from "./playground/rerun.js";
@@ -266,15 +266,6 @@ chosen.addEventListener("change", () => {
   else work.go({ apart: null, pass: Number(id), view: null });
 });
 
-for (const link of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("a[data-example]"))) {
-  link.addEventListener("click", (event) => {
-    const example = given.examples.find(({ slug }) => slug === link.dataset["example"]);
-    if (!example || event.ctrlKey || event.metaKey) return;
-    event.preventDefault();
-    start(example.program);
-  });
-}
-
 const fold = find("#fold");
 /** Show or hide the findings. @param {boolean} open */
 function unfold(open) {
@@ -318,8 +309,7 @@ state.watch(["run", "edited"], ({ run: recorded, edited }) => {
   notes.show(recorded, edited, fixedIn(recorded));
   fill(find("#found-summary"), recorded && summary(recorded.findings));
   find("#findings").hidden = !recorded || !ended(recorded);
-  const example = given.examples.find(({ program }) => bare(program) === bare(recorded?.program ?? ""));
-  find("#example").textContent = example?.title ?? "Choose an example";
+  find("#example").textContent = exampleTitle(recorded) ?? "Choose an example";
 });
 
 state.watch(["node", "graph", "detail"], ({ node, graph: shown, detail }) => {

@@ -1,7 +1,6 @@
 // Draw the curves of a parameter, its gradient and its update over the steps, with the playhead on each.
 
 import { fill, h, widget } from "../leaves/dom.js";
-import { chart } from "./charts/chart.js";
 
 /** @import {Chart} from "./charts/chart.js" */
 
@@ -15,7 +14,7 @@ import { chart } from "./charts/chart.js";
 /** Make the charts. @param {{onstep: (step: number) => void}} options */
 export function charts({ onstep }) {
   const element = h("div", { class: "charts" });
-  /** @type {ReturnType<typeof chart>[]} */
+  /** @type {ReturnType<typeof import("./charts/chart.js").chart>[]} */
   let all = [];
   /** @type {ChartsPlayhead} */
   let playhead = { at: 0, reached: [], after: [] };
@@ -25,7 +24,7 @@ export function charts({ onstep }) {
     /** @param {readonly Chart[]} now @param {boolean} logarithmic */
     async show(now, logarithmic) {
       const mine = ++turn;
-      const { default: Plot } = await import("uplot");
+      const [{ default: Plot }, { chart }] = await Promise.all([import("uplot"), import("./charts/chart.js")]);
       if (mine !== turn) return; // a newer call shows something else
       if (all.length !== now.length) {
         for (const each of all) each.destroy();

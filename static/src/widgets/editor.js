@@ -7,6 +7,7 @@ import { Compartment, EditorState, Prec } from "@codemirror/state";
 import { EditorView, highlightSpecialChars, keymap, lineNumbers } from "@codemirror/view";
 import { classHighlighter } from "@lezer/highlight";
 import { h, widget } from "../leaves/dom.js";
+import { laterStyle } from "../leaves/later-style.js";
 import { folding } from "./editor/folding.js";
 import { hangingIndent } from "./editor/hanging-indent.js";
 import { lineValues, cells, cellStarts, samePrinted, setCells, setMargin } from "./editor/line-values.js";
@@ -105,7 +106,7 @@ export function editor({ doc, nonce, onrun, onedit, onpull, onpick, oncopy, onpa
   let assisting = null;
   /** Load search and completion, once. */
   const assist = () =>
-    (assisting ??= import("./editor/assist.js").then((loaded) => {
+    (assisting ??= Promise.all([import("./editor/assist.js"), laterStyle()]).then(([loaded]) => {
       view.dispatch({ effects: assisted.reconfigure(loaded.assist) });
       return loaded;
     }));

@@ -1,6 +1,7 @@
 // Open the list of the user's runs, which is loaded on first use.
 
 import { find } from "../../leaves/dom.js";
+import { laterStyle } from "../../leaves/later-style.js";
 
 /**
  * @param {import("../../core/store.js").Store<import("../../core/state.js").State>} state
@@ -12,7 +13,7 @@ export function lazyRuns(state, api, given, open) {
   /** @type {Promise<() => void> | null} */
   let loading = null;
   find("#runs").addEventListener("click", async () => {
-    loading ??= import("./my-runs.js").then(({ myRuns }) => myRuns(state, api, given, open));
+    loading ??= Promise.all([import("./my-runs.js"), laterStyle()]).then(([{ myRuns }]) => myRuns(state, api, given, open));
     (await loading)();
   });
 }

@@ -3,6 +3,13 @@
 import { programIn } from "../../core/address.js";
 
 /** @import {Given} from "../../core/state.js" */
+/** @import {Run} from "../../leaves/types.js" */
+
+/** Return the title of the example that a run is of, or null. @param {Run | null} run */
+export function exampleTitle(run) {
+  const titles = [...document.querySelectorAll("a[data-example]")].map((link) => link.firstChild?.textContent ?? "");
+  return titles.find((title) => title === run?.title && run.program.startsWith(`# ${title}\n`)) ?? null;
+}
 
 /**
  * Start to follow links with a program.
@@ -11,14 +18,13 @@ import { programIn } from "../../core/address.js";
  * @param {(program: string) => void} start
  */
 export function linked(given, start) {
-  /** @param {string | null | undefined} slug */
-  const example = (slug) => given.examples.find((each) => each.slug === slug)?.program;
   const follow = () => {
-    const program = programIn(location.hash) ?? example(/^#example=(.+)$/.exec(location.hash)?.[1]);
-    if (program !== undefined) start(program);
-    return program !== undefined;
+    const program = programIn(location.hash);
+    const slug = /^#example=([\w-]+)$/.exec(location.hash)?.[1];
+    if (slug) location.replace(`${given.root}/?example=${slug}`); // as links to examples were written before
+    else if (program !== null) start(program);
+    return program !== null;
   };
   addEventListener("hashchange", follow);
-  const unrecorded = given.run ? undefined : example(given.example);
-  if (!follow() && unrecorded !== undefined) start(unrecorded);
+  if (!follow() && given.example && !given.run) start(given.program); // its recording was not made in time
 }

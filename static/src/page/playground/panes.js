@@ -2,6 +2,7 @@
 
 import { shownPass } from "../../core/state.js";
 import { find } from "../../leaves/dom.js";
+import { laterStyle } from "../../leaves/later-style.js";
 
 /** @import {Client} from "../../leaves/api.js" */
 /** @import {EdgeStyle} from "../../leaves/edge-style.js" */
@@ -29,6 +30,6 @@ export function panes(state, work, api, edgeStyle) {
     find("#graph").classList.toggle("shows-models", models);
     find("#models").hidden = !models;
     for (const button of buttons) button.setAttribute("aria-pressed", String((button.dataset["pane"] === "models") === models));
-    if (models) loading ??= import("./models-pane.js").then(({ modelsPane }) => modelsPane(state, work, api, edgeStyle));
+    if (models) loading ??= Promise.all([import("./models-pane.js"), laterStyle()]).then(([{ modelsPane }]) => modelsPane(state, work, api, edgeStyle));
   });
 }
