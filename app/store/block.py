@@ -23,8 +23,8 @@ from .old_signals import OldSignal, upgrade
 from .skeletons import SplitEvent, join, split
 from .tables import NumberLayout
 
-LEVEL: Final = 6
-"""Compression level of zlib."""
+LEVEL: Final = 4
+"""Compression level of zlib. Level 6 saves 2 % of the bytes, and takes twice as long."""
 FULL_BYTES: Final = 256 * 1024
 """Bytes of numbers in a full block. Reading one event decompresses its whole block."""
 FULL_EVENTS: Final = 1024

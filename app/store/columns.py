@@ -43,7 +43,9 @@ def pack_columns(matrix: Matrix) -> StoredMatrix:
     rows, size = matrix.shape[0], matrix.dtype.itemsize
     distinct, source = _distinct(matrix)
     delayed = _delayed(distinct)
-    own = np.array([column for column in range(distinct.shape[1]) if column not in delayed], np.int64)
+    is_own = np.ones(distinct.shape[1], bool)
+    is_own[list(delayed)] = False
+    own = np.flatnonzero(is_own)
     orders = np.full(distinct.shape[1], DELAYED, np.uint8)
     left, orders[own] = _differences(distinct[:, own])
     planes = np.ascontiguousarray(left.T).view(np.uint8).reshape(len(own), rows, size).transpose(0, 2, 1)
