@@ -96,6 +96,10 @@ def test_an_output_appears_under_its_cell_once_the_cell_has_run(page: Page) -> N
     page.goto("/")
     expect(value(page, 17)).to_have_text("·")
     expect(page.locator(".cm-below.output")).to_have_text("·")
+    expect(value(page, 13)).to_have_text("−9.3333")
+    page.keyboard.press(",")  # autograd has not reached the leaf again: line 13 has not run
+    expect(value(page, 13)).to_have_text("·")
+    expect(value(page, 12)).to_have_text("4 of 5 nodes")
     page.locator(".phase.update").click()
     expect(value(page, 17)).to_have_text("1.0933")
     expect(page.locator(".cm-below.output")).to_have_text("tensor(1.0933, grad_fn=<SubBackward0>)")

@@ -113,9 +113,12 @@ function inStep(state, run, step, all, put) {
         tone: "param",
       });
   }
+  const during = phase === "backward" && state.ran !== null && step.passes.length === 1;
   for (const line of new Set([...phaseByLine.keys(), ...Object.keys(step.values).map(Number)])) {
     const own = step.values[line]?.phase ?? phaseByLine.get(line) ?? "forward";
-    if (reached(step, phase, own)) {
+    if (during && own === "backward" && line !== step.passes[0]?.line) {
+      all.notes.set(line, { text: format.NONE, title: `not run yet in this step: ${LATER.after}`, tone: "off" });
+    } else if (reached(step, phase, own)) {
       if (all.notes.get(line)?.tone === "off") all.notes.delete(line); // the line ran, but has no value to show
     } else if (step.values[line] || (all.notes.has(line) && !step.earlier[line])) {
       all.notes.set(line, { text: format.NONE, title: `not run yet in this step: ${LATER[own]}`, tone: "off" });
@@ -123,8 +126,9 @@ function inStep(state, run, step, all, put) {
   }
 }
 
-/** Why a line has not run yet at the playhead, by its phase. @type {Record<Phase, string>} */
+/** Why a line has not run yet at the playhead, by its phase. @type {Record<Phase | "after", string>} */
 const LATER = {
+  after: "it runs after backward()",
   forward: "it runs in the forward phase",
   loss: "it runs in the loss phase",
   backward: "it runs with backward()",
