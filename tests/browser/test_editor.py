@@ -113,6 +113,10 @@ def test_the_editor_finds_folds_completes_and_indents_wrapped_lines(look: Look) 
     expect(offered).to_have_text(["backward"])
     page.keyboard.press("Enter")
     expect(page.locator(".cm-line").last).to_be_empty()  # Enter starts a new line
+    page.keyboard.type("torch.ze")
+    expect(offered.first).to_have_text("zeros")
+    page.keyboard.press("ControlOrMeta+Enter")
+    expect(offered).to_have_count(0)
 
     page.keyboard.press("ControlOrMeta+f")
     page.keyboard.type("total")

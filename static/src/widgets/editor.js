@@ -42,7 +42,7 @@ export function editor({ doc, nonce, onrun, onedit, onpull, onpick, oncopy, onpa
       EditorView.cspNonce.of(nonce),
       Prec.highest(
         keymap.of([
-          { key: "Mod-Enter", run: () => (onrun(), true) },
+          { key: "Mod-Enter", run: () => (void assisting?.then(({ closeCompletion }) => closeCompletion(view)), onrun(), true) },
           { key: "Mod-f", run: () => (void assist().then(({ openSearchPanel }) => openSearchPanel(view)), true) },
           { key: "Alt-c", run: ({ state: now }) => copyValue(now.doc.lineAt(now.selection.main.head).number) },
         ]),

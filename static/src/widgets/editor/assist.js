@@ -16,7 +16,7 @@ function accept(view) {
   return acceptCompletion(view);
 }
 
-export { openSearchPanel };
+export { closeCompletion, openSearchPanel };
 
 /** The editor's extension. Enter starts a new line unless a completion was chosen with the arrow keys. */
 export const assist = [
