@@ -10,7 +10,8 @@ Every template:
   that shows text in backticks as code. ``|changed``: the lines that a fix of a program removes and adds.
 - ``csp_nonce``: the nonce of this response, for ``<style nonce>`` and for ``<meta name="csp-nonce" content>``, from
   which CodeMirror reads it. Scripts are bundled files, never inline. An inline SVG has presentation attributes only.
-- ``page``: ``"playground"``, ``"examples"``, ``"findings"``, ``"docs"`` or ``"error"``; ``version``: the version of Tapedeck.
+- ``page``: ``"playground"``, ``"examples"``, ``"findings"``, ``"guide/start"``, ``"docs"`` or ``"error"``;
+  ``version``: the version of Tapedeck.
 - ``theme``: ``"light"`` or ``"dark"`` if the address contains ``?theme=``, else ``None``: for ``data-theme`` on ``<html>``.
 - ``mode``: the mode of the sandbox: ``"full"``, ``"nofiles"``, ``"unconfined"`` (every page shows a banner),
   ``"refused"`` (no programs are run) or ``"starting"``.
@@ -48,6 +49,7 @@ Every template:
 (anchor, status, title, sentence), the types of problem+json responses, ``/docs#anchor``).
 ``findings.html``: ``groups``: the rules of :mod:`~tapedeck.explain.registry` by group title. The filters ``|documented``
 (text with code and links) and ``|highlighted`` (Python) show their documentation.
+``guide/*.html``: ``chapters`` of :mod:`.guide`, the ``heading`` and ``summary`` of this one, the ones ``before`` and ``after``.
 ``error.html``: ``status`` (int), ``title``, ``detail`` (a sentence).
 """
 
