@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from tapedeck import wire
+from tapedeck.tracer.source import lines
 
 from .run_twice import record, recorded, unrecorded
 
@@ -47,6 +48,20 @@ def test_a_leaf_is_freed_at_the_latest_after_the_next_step(kind: str, seen: list
     assert len(seen) == 6
     assert not [event for event in events if isinstance(event, wire.RecorderFailed)]
     assert max(map(int, recording.stdout().split())) <= 2
+
+
+def test_the_large_tensors_of_lines_that_the_program_has_freed_take_limited_memory(
+    seen: list[weakref.ref[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines, "LARGE_ELEMENTS", 1_000)
+    monkeypatch.setattr(lines, "LARGE_BYTES", 3 * 4_000)
+    made = "".join(f"x = torch.full((1000,), {index}.0)\nsee(x)\n" for index in range(12))
+    program = f"import time, torch\n{made}time.sleep(0)\nprint(alive())\nx = None\nprint(alive())\n"
+    events, recording = record(program)
+    assert not [event for event in events if isinstance(event, wire.RecorderFailed)]
+    assert recording.stdout() == "4\n3\n"
+    shown = {line.line: line.text or "" for line in recording.lines()}
+    assert [f" {index}.," in shown[2 + 2 * index] for index in range(12)] == [True] * 12, shown
 
 
 def test_a_parameter_of_a_freed_leaf_keeps_its_name_and_its_numbers() -> None:

@@ -23,6 +23,11 @@ _SWEEP = 1_000
 _FEW = 4
 """Number of fresh values up to which checking each value is faster than indexing all of them."""
 
+LARGE_ELEMENTS = 1 << 18
+"""Number of elements from which a tensor counts as large."""
+LARGE_BYTES = 1 << 28
+"""Size of the large tensors of all lines together above which the oldest ones are copied: the program may have freed them."""
+
 
 class StatementValue:
     """The value of a statement when it ran.
@@ -97,6 +102,8 @@ class LineValues:
         """By the address of a storage, the lines whose values may use it, except for the ``_unsorted`` lines."""
         self._unsorted: set[int] = set()
         self._sweep_at = _SWEEP
+        self._large: dict[int, StatementValue] = {}
+        """By line, the values that are large tensors without a graph, the oldest first."""
         self.moment = 0
         """The number of passes of the current step that have ended, plus one once its update has begun."""
 
@@ -125,8 +132,26 @@ class LineValues:
             if content is not None:
                 taken.copy_at_once(content, self._kept)
             self._pending.add(line)
+        elif content is None:
+            self._pending.add(line)
         else:
-            (self._pending if content is None else self._fresh).add(line)
+            self._fresh.add(line)
+            if content.numel() >= LARGE_ELEMENTS and not content.requires_grad:
+                self._limit_memory(line, taken)
+
+    def _limit_memory(self, line: int, newest: StatementValue) -> None:
+        """Replace the oldest large tensors by copies of a few elements, so that the others take at most :data:`LARGE_BYTES`."""
+        self._large.pop(line, None)
+        sizes = {each: value.content.nbytes for each, value in self._large.items() if isinstance(value.content, Tensor)}
+        total = sum(sizes.values())
+        for oldest, size in sizes.items():
+            if total <= LARGE_BYTES:
+                break
+            value = self._large.pop(oldest)
+            assert isinstance(value.content, Tensor)
+            value.copy(value.content, self._kept)
+            total -= size
+        self._large[line] = newest
 
     def _look_at_fresh(self) -> None:
         """Index the values that were recorded since the last call. Most values are replaced before something asks for them."""

@@ -20,8 +20,9 @@ _modules: Any = (traceback, inspect, threading)
 def hide_recorder_frames() -> Iterator[None]:
     """Hide the recorder's frames from ``traceback``, ``inspect.stack`` and ``threading.excepthook``.
 
-    Limit: a program that follows ``f_back`` itself sees frames of the recorder inside the closure of an optimizer's step, and
-    inside ``__torch_function__`` of its own. All other functions that call the program are woven (see :mod:`.weaving`).
+    Limit: a program that follows ``f_back`` itself sees frames of the recorder in code that an operation calls (a pack hook of
+    saved tensors, its own ``__torch_function__``), in the closure of an optimizer's step, and in ``torch.jit.trace``. Other
+    functions that call the program are woven (see :mod:`.weaving`).
     """
     trace, look, threads = _modules
     replaced: list[tuple[Any, str, Any]] = [
