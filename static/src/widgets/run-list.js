@@ -30,7 +30,7 @@ const ENDED = {
  * @param {() => void} options.onolder  fetch older runs
  */
 export function runList({ kept, onopen, onrename, ondelete, onolder }) {
-  const search = h("input", { type: "search", class: "field", placeholder: "Search titles", "aria-label": "Search your runs" });
+  const search = h("input", { type: "search", class: "text-field", placeholder: "Search titles", "aria-label": "Search your runs" });
   const list = h("ul", { class: "run-list" });
   const older = h("button", { type: "button", class: "btn", onclick: onolder, hidden: true }, "Show older runs");
   const close = h("button", { type: "button", class: "btn ghost icon", "aria-label": "Close", onclick: () => element.close() }, "×");
@@ -75,7 +75,7 @@ export function runList({ kept, onopen, onrename, ondelete, onolder }) {
 
   /** @param {HTMLElement} item @param {RunHeading} run */
   function rename(item, run) {
-    const input = h("input", { class: "field", value: run.title, maxlength: 80, "aria-label": "New title" });
+    const input = h("input", { class: "text-field", value: run.title, maxlength: 80, "aria-label": "New title" });
     const form = h("form", { class: "renaming" }, input, h("button", { class: "btn primary" }, "Save"), h("button", { type: "button", class: "btn ghost", onclick: draw }, "Cancel"));
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
