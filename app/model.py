@@ -164,10 +164,12 @@ class MapNorm(Struct, frozen=True):
 class MapSeries(Struct, frozen=True):
     """The norms of the gradient of a tensor that a loop carries from turn to turn, the first turn first.
 
+    If a loop carries none, ``name`` is `gradient`: the norms are those of the gradients that arrive at each turn from outside.
+
     ``norms`` has at most 800 entries. In a longer loop, each entry is the largest norm of several turns. ``per_turn`` is the
     factor by which the norm changes from one turn to the turn before it, as the gradient flows; it is fitted to the logarithms
-    of the norms, and ``null`` if fewer than two are above 0. ``zero`` is the last turn whose norm is 0, for example because it
-    is too small for the dtype.
+    of the norms, and ``null`` if fewer than two are above 0 or if no tensor is carried. ``zero`` is the last turn whose norm is
+    0, for example because it is too small for the dtype.
     """
 
     name: str

@@ -64,6 +64,8 @@ def explained(series: MapSeries) -> str:
     >>> explained(MapSeries("h", [0.0, 0.0, 0.1, 1.0], 0.0, 1.0, 0.1, 1))
     'h 1.000 … 0 at turn 1, ÷ 10 per turn'
     """
+    if series.least is None:
+        return ""
     low, high = (numerals.typeset(numerals.number(each, 3)) for each in (series.least, series.greatest))
     if low == high:
         return f"{series.name} {low} in every turn"

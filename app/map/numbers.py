@@ -49,7 +49,8 @@ class BoxEdge:
 class CarriedSeries:
     """The norm of a tensor that is carried from turn to turn: one entry for each turn, the first turn first.
 
-    ``position`` is the position of its operation within the turn, from 0 on. Norms are -1 where nothing was recorded.
+    ``position`` is the position of its operation within the turn, from 0 on. It is -1 if nothing is carried: the norms are then
+    those of the gradients that arrive at the turns. Norms are -1 where nothing was recorded.
     """
 
     position: int
@@ -195,11 +196,28 @@ class PassSums:
             norms[turn[at]] = self._arrived[self._edges.tensor[edges[at]]]
             node = int(self._graph.target[edges[at[0]]])
             found.append((-_range_of(norms), int(offset[at[0]]), node, norms))
+        if not found:
+            return [CarriedSeries(-1, "gradient", self._arriving_at_turns(turns, group.end))]
         found.sort(key=lambda each: each[:2])
         return [
             CarriedSeries(position, self._graph.text("name", node) or op_name(self._graph, node), norms)
             for _, position, node, norms in found[:MOST_SERIES]
         ]
+
+    def _arriving_at_turns(self, turns: Ints, end: int) -> Floats:
+        """Return for each turn the norm of the gradients that arrive from outside of it, or with which a pass starts there."""
+        start = int(turns[0])
+        sorted_ = self._edges
+        inside = np.flatnonzero((sorted_.target >= start) & (sorted_.target < end))
+        turn = np.searchsorted(turns, sorted_.target[inside], "right") - 1
+        enters = np.searchsorted(np.append(turns, end), sorted_.source[inside], "right") - 1 != turn
+        marked: Bools = np.zeros(len(self._arrived), bool)
+        marked[sorted_.tensor[sorted_.between[inside[enters & self._graph.gradient[sorted_.between[inside]]]]]] = True
+        marked[self._graph.output_start[self._graph.roots]] = True
+        outputs = np.flatnonzero(marked & (sorted_.owner >= start) & (sorted_.owner < end) & (self._arrived != -1.0))
+        of_output = np.searchsorted(turns, sorted_.owner[outputs], "right") - 1
+        totals = np.sqrt(np.bincount(of_output, _squares(self._arrived[outputs]), minlength=len(turns)))
+        return np.where(np.bincount(of_output, minlength=len(turns)) > 0, totals, -1.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -230,7 +230,7 @@ def _series(series: CarriedSeries) -> model.MapSeries:
         [None if norm == -1.0 else json_number(norm) for norm in _thinned(norms).tolist()],
         json_number(float(recorded.min())) if len(recorded) else None,
         json_number(float(recorded.max())) if len(recorded) else None,
-        per_turn(norms),
+        per_turn(norms) if series.position >= 0 else None,
         int(zero[-1]) if len(zero := np.flatnonzero(norms == 0.0)) else None,
     )
 

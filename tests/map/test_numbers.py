@@ -112,6 +112,21 @@ def test_a_loop_has_one_series_for_each_tensor_that_it_carries() -> None:
     assert len(sums.carried(loop, 3, 9)[0].norms) == 7
 
 
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_loop_that_carries_nothing_shows_what_arrives_at_each_turn(name: str) -> None:
+    tree, sums, _, _ = the_pass(name)
+    for group in all_groups(tree):
+        series = sums.carried(group)
+        assert bool(series) == (group.turns is not None and len(group.turns) > 1)
+        if series and series[0].position < 0:
+            turns = [(turn.start, turn.end) for turn in tree.children(group)]
+            expected = [sums.over([turn]).arriving[0].value for turn in turns]
+            assert [None if norm == -1.0 else norm for norm in series[0].norms] == pytest.approx(expected)
+            assert series[0].name == "gradient"
+    if name == "comprehension":
+        assert any(series.position < 0 for group in all_groups(tree) for series in sums.carried(group))
+
+
 def test_without_a_pass_there_are_counts_and_no_norms() -> None:
     graphs, _ = recorded_graphs("transformer")
     tree = GroupTree(StructureColumns(graphs[0]))

@@ -53,7 +53,7 @@ export function search({ find, onhit, onfound, onleave }) {
   const previous = h("button", { type: "button", class: "hit-step", "aria-label": "Previous hit", title: "Previous hit (Shift ↵)", disabled: true, onclick: () => go(-1) }, "‹");
   const next = h("button", { type: "button", class: "hit-step", "aria-label": "Next hit", title: "Next hit (↵)", disabled: true, onclick: () => go(1) }, "›");
   const key = h("kbd", { "aria-hidden": "true" }, "/");
-  const element = h("div", { class: "search", role: "search" }, h("span", { class: "field" }, input, key, count), previous, next, panel);
+  const element = h("div", { class: "search", role: "search" }, h("span", { class: "search-field" }, input, key, count), previous, next, panel);
 
   /** @type {readonly SearchHit[]} */
   let hits = [];

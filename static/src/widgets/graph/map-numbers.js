@@ -39,6 +39,7 @@ function barsOf({ norms }, step, edgeStyle) {
 
 /** Return the text that explains the bars of a series. @param {MapSeries} series */
 export function explained({ name, least, greatest, per_turn: factor, zero }) {
+  if (least === null) return "";
   const [low, high] = [format.number(least, DECIMALS), format.number(greatest, DECIMALS)];
   if (low === high) return `${name} ${low} in every turn`;
   const text = zero === null ? `${name} ${low} … ${high}` : `${name} ${high} … 0 at turn ${zero.toLocaleString("en")}`;
