@@ -45,7 +45,7 @@ export function models({ onmodule, onparameter, onopen, width }) {
       null,
       h("th", { scope: "col", class: "module" }, "Module"),
       h("th", { scope: "col", class: "number", title: "L2 norm of the gradient of its parameters" }, "‖∂L/∂θ‖"),
-      h("th", { scope: "col", class: "plot" }, h("div", { class: "about" }, reference, h("small", null, "smaller ← → larger", h("span", { class: "far" }, " · dashed: vanishing, exploding"))), axis),
+      h("th", { scope: "col", class: "plot", title: "Gradient relative to the reference, on a logarithmic scale; beyond the dashed lines it vanishes or explodes" }, h("div", { class: "about" }, reference, h("small", null, "smaller ← → larger", h("span", { class: "far" }, " · dashed: vanishing, exploding"))), axis),
       h("th", { scope: "col", class: "number wide", title: "L2 norm of the gradient that arrives at its outputs" }, "arrives"),
       h("th", { scope: "col", class: "number value", title: "L2 norm of its parameters" }, "‖θ‖"),
       h("th", { scope: "col", class: "number ratio", title: "Norm of the update, divided by that of the parameters" }, "‖Δθ‖/‖θ‖"),
