@@ -78,7 +78,8 @@ from .training.write_guard import WriteGuard
 _DisableTorchFunction: Any = torch._C.DisableTorchFunction
 _LOOP_STATEMENTS = frozenset({"enter", "iteration", "target", "exit"})
 _TURNS = frozenset({"iteration", "target"})
-_BINDS = frozenset({"assign", "update"})
+_KEEPS = frozenset({"assign", "update", "show"})
+"""The kinds of statements that do nothing with a number but keep it as their value."""
 _UNTIMED = frozenset({"caught", "delete"})
 _VALUELESS = _UNTIMED | {"enter", "iteration", "exit"}
 _SPECIAL = _UNTIMED | {"enter", "exit", "return"}
@@ -363,16 +364,15 @@ class Recorder:
         """Record a number that a statement binds or a loop yields, unless tensors must be checked. Return whether it is
         recorded.
         """
-        if self._shared or self._mode.paused or monotonic() >= self._emitter.next_due:
+        if self._shared or self._mode.paused or not self._parameter_names.isdisjoint(statement.names):
             return False
-        for name in statement.names:
-            if name in self._parameter_names:
-                return False
+        if monotonic() >= self._emitter.next_due:
+            return False
         if statement.kind == "target":
             if not self._passes_over(statement.loop):
                 return False
             self._frames.next_turn(statement.loop, self._running())
-        elif statement.kind not in _BINDS or statement.targets:
+        elif statement.kind not in _KEEPS or statement.targets or statement.last:
             return False
         self.lines.record(statement, value)
         return True

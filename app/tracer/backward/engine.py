@@ -170,8 +170,7 @@ class PassRecorder:
                 yield
                 return
             begun = self._try_to_begin(outputs, args, kwargs)
-            if begun is None or not self._attach(begun):
-                begun = None  # it keeps many objects alive, and memory may be short
+            if begun is None:
                 if self._implicit:
                     raise _NotRecorded
                 with self._mode_on():
@@ -245,7 +244,8 @@ class PassRecorder:
                 self._add_engine_call(first, ())  # reading grad_fn makes a new node for a view whose base was written to
                 walk = Walk(roots, self._calls, self._graphs.limit)
                 if walk.nodes:
-                    return self._begin(walk, outputs, args, kwargs)
+                    begun = self._begin(walk, outputs, args, kwargs)
+                    return begun if self._attach(begun) else None
                 self._rebinds.reached_nothing(outputs)
             except TooManyNodes:
                 line = self._here(sys._getframe(2)).line
@@ -314,8 +314,7 @@ class PassRecorder:
     def _attach(self, begun: OpenPass) -> bool:
         """Put a hook on every node of a pass. If memory runs out, emit the pass as empty and return ``False``."""
         try:
-            with Unobserved():
-                begun.capture.attach(numbered=begun.creates_graph)
+            begun.capture.attach(numbered=begun.creates_graph)
         except Exception as error:
             self._open.remove(begun)
             self._emitter.failed(error)

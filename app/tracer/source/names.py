@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
+from msgspec import Struct
+from msgspec.structs import replace
 from torch import Tensor
 
 from ... import wire
@@ -20,7 +22,7 @@ _SWEEP = 1_000
 """Number of names that triggers removing the names of dead tensors."""
 
 
-class _Binding(NamedTuple):
+class _Binding(Struct, frozen=True):
     """The name that an assignment bound to a tensor, and the line of the assignment."""
 
     tensor: WeakTensor
@@ -53,7 +55,7 @@ class Names:
             if len(names) > self._sweep_at:
                 self._sweep()
         elif entry.name != name and not self._still(entry.name, value):
-            names[key] = entry._replace(name=name)
+            names[key] = replace(entry, name=name)
         self._lines[name] = line
 
     def bind_module(self, name: str, module: torch.nn.Module, line: int) -> None:

@@ -139,8 +139,9 @@ class ParameterChanges:
 
     def accumulated(self) -> None:
         """Record the gradient after a pass."""
-        self.grad_after = self._contributed if self._whole else self._table.add_copy(self.leaf.grad)
-        self._accumulated = _state_of(self.leaf.grad)
+        grad = self.leaf.grad
+        self.grad_after = self._contributed if self._whole else self._table.add_copy(grad)
+        self._accumulated = _state_of(grad)
 
     def scaled(self) -> None:
         """Record that the gradient was written to after the pass, as clipping does. Writing to ``.data`` changes no version."""

@@ -253,8 +253,10 @@ class Steps:
         taken = [parameter for parameter in parameters if parameter in step.parameters]
         if not taken:
             return
+        states = optimizer.state
         for parameter in taken:
-            step.parameters[parameter].updated(optimizer.state.get(step.parameters[parameter].leaf, {}))
+            changes = step.parameters[parameter]
+            changes.updated(states.get(changes.leaf, {}) if states else {})
         step.groups += groups(optimizer, {id(self.parameters.leaf(parameter)): parameter for parameter in taken})
         self._update(here)
 
