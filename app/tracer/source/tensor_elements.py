@@ -51,7 +51,7 @@ def plain_tensor_repr(tensor: Tensor) -> str | None:
             numbers = tensor.reshape(-1).tolist()
             formatter = _NumberFormatter(numbers, floating=floating)
             across = formatter.max_width + 2
-            elements = _nested(map(formatter.format, numbers), tensor.shape, _INDENT, across)
+            elements = _nested(formatter.texts(numbers), tensor.shape, _INDENT, across)
     text = _torch._str(tensor, tensor_contents=elements)
     return f"Parameter containing:\n{text}" if kind is torch.nn.Parameter else text
 
@@ -93,3 +93,10 @@ class _NumberFormatter(_Formatter):  # type: ignore[misc]
         points = self.int_mode and not self.sci_mode
         form = f"{{:.{_options.precision}e}}" if self.sci_mode else "{:.0f}" if points else f"{{:.{_options.precision}f}}"
         self.max_width = max(map(len, map(form.format, finite))) + points
+
+    def texts(self, numbers: list[Any]) -> Iterator[str]:
+        """Yield the texts of all numbers, each as ``format`` returns it."""
+        if not self.floating_dtype or (self.int_mode and not self.sci_mode):
+            return map(self.format, numbers)
+        kind = "e" if self.sci_mode else "f"
+        return map(f"{{:{self.max_width}.{_options.precision}{kind}}}".format, numbers)
