@@ -42,11 +42,12 @@ def _lines(sheet: Sheet, program: labels.ProgramText) -> Iterator[str]:
         outgoing.setdefault(edge.source, []).append(edge_index)
     arriving = labels.gradients_per_output(graph.edges)
     ran = [index for index in dict.fromkeys(order) if graph.nodes[index].kind == "op"]
-    idle = [index for index, node in enumerate(graph.nodes) if node.kind == "op" and index not in set(ran)]
+    has_run = set(ran)
+    idle = [index for index, node in enumerate(graph.nodes) if node.kind == "op" and index not in has_run]
     for index in (*ran, *idle):
         node = graph.nodes[index]
         yield ""
-        yield _heading(node, program) + (_why_idle(index, numbers) if numbers is not None and index in idle else "")
+        yield _heading(node, program) + (_why_idle(index, numbers) if numbers is not None and index not in has_run else "")
         yield from _numbers(node, index, numbers, arriving)
         for edge_index in outgoing.get(node.id, ()):
             edge = graph.edges[edge_index]

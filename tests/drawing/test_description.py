@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
 from tapedeck import wire
+from tapedeck.drawing import description as module
 from tapedeck.drawing.description import describe
 from tapedeck.drawing.sheet import Sheet
 from tapedeck.recording import Recording
@@ -111,3 +113,10 @@ def test_a_graph_without_a_pass_is_described_as_structure() -> None:
 
 def test_the_description_of_ascii_names_is_ascii() -> None:
     assert description(seed()).isascii()
+
+
+def test_the_nodes_that_ran_are_collected_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    monkeypatch.setattr(module, "set", lambda nodes: made.append(nodes) or set(nodes), raising=False)
+    assert description(seed()) == EXPECTED
+    assert len(made) == 1
