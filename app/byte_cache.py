@@ -14,6 +14,8 @@ V = TypeVar("V")
 class ByteCache(Generic[K, V]):
     """A cache that drops the least recently used values when their sizes exceed ``limit`` bytes. Several threads may use it.
 
+    A value larger than ``limit`` is cached alone if its size is at most ``largest``.
+
     >>> cache = ByteCache[str, bytes](10)
     >>> for key in "abc": cache.put(key, key.encode(), 4)
     >>> cache.get("a"), cache.get("b"), cache.bytes
@@ -21,10 +23,16 @@ class ByteCache(Generic[K, V]):
     >>> cache.put("d", b"d", 11)
     >>> cache.get("d"), cache.get("c")
     (None, b'c')
+    >>> cache = ByteCache[str, bytes](10, largest=20)
+    >>> cache.put("e", b"e", 4)
+    >>> cache.put("f", b"f", 15)
+    >>> cache.get("e"), cache.get("f")
+    (None, b'f')
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, largest: int | None = None) -> None:
         self._limit = limit
+        self._largest = limit if largest is None else largest
         self._values: OrderedDict[K, tuple[V, int]] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
@@ -47,14 +55,14 @@ class ByteCache(Generic[K, V]):
             return found[0]
 
     def put(self, key: K, value: V, size: int) -> None:
-        """Add or replace a value of ``size`` bytes. A value larger than the limit is not cached."""
+        """Add or replace a value of ``size`` bytes. A value that is too large is not cached."""
         with self._lock:
             self._drop(key)
-            if size > self._limit:
+            if size > self._largest:
                 return
             self._values[key] = (value, size)
             self._bytes += size
-            while self._bytes > self._limit:
+            while self._bytes > self._limit and len(self._values) > 1:
                 self._drop(next(iter(self._values)))
 
     def drop(self, belongs: Callable[[K], bool]) -> None:

@@ -18,16 +18,18 @@ MAX_ORDERS: Final = 3
 """Largest order of derivatives up to which a node refers to the node whose formula created it."""
 NODE_BYTES, EDGE_BYTES, FORMULA_BYTES = 450, 200, 200
 """Approximate size in memory of a node, an edge, and the formula of a node."""
-CACHE_BYTES: Final = 192 * 1024 * 1024
-"""Total size of the cached graphs. The largest graph that the default limits allow has about this size."""
+CACHE_BYTES: Final = 64 * 1024 * 1024
+"""Total size of the cached graphs."""
+LARGEST_BYTES: Final = 192 * 1024 * 1024
+"""Size of the largest graph that is cached, alone if it exceeds the total. The default limits allow about this size."""
 
 _Structure = tuple[model.Graph, list[tuple[int, int]]]
 """A graph without its formulas, and the formulas as :func:`.structure.read_formulas` returns them."""
 
 _keys = count()
-_structures = ByteCache[tuple[int, int], _Structure](CACHE_BYTES)
+_structures = ByteCache[tuple[int, int], _Structure](CACHE_BYTES, largest=LARGEST_BYTES)
 """Structures, by the key of their reader and the index of the graph. The key of a reader is never used again."""
-_graphs = ByteCache[tuple[int, int], model.Graph](CACHE_BYTES // 4)
+_graphs = ByteCache[tuple[int, int], model.Graph](CACHE_BYTES // 4, largest=LARGEST_BYTES // 4)
 """Graphs with their formulas, by the same keys. A graph that has no formulas is only in ``_structures``."""
 _dead = deque[int]()
 """The keys of readers that were freed since the caches were last used. Nothing can read their graphs any more."""
