@@ -137,6 +137,9 @@ class Cuts:
             why = f"It {how}, which has no graph."
             simple = name == "tensor" and len(node.args) == 1 and not node.keywords
             return CutExpression(node, first, why, removable=simple and self._is_tensor(first))
+        if name == "sample" and isinstance(method, ast.Call | ast.Name) and not node.args:
+            why = "`sample()` draws numbers without a graph. `rsample()` keeps it, for distributions that have one."
+            return CutExpression(node, operand, why)
         if name in INTEGER_METHODS and method is not None:
             return CutExpression(node, operand, "It returns integers, which have no slope and so no gradient.")
         if name in (NUMBER_METHODS if method is not None else NUMBER_BUILTINS):

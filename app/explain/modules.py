@@ -44,6 +44,8 @@ def unregistered(syntax: Syntax) -> Iterator[Unregistered]:
         if isinstance(statement.value, ast.List) and not statement.value.elts:
             lists.add((definition.name, attribute))
         kind = _kind(statement.value, classes)
+        if kind is None and isinstance(statement.value, ast.Name):
+            kind = "list" if _is_list_of_layers(syntax, statement, statement.value.id, classes) else None
         if kind is not None:
             yield Unregistered(attribute, statement.value, kind, definition)
     for call in syntax.statements(ast.Call) if lists else ():
@@ -80,6 +82,8 @@ def _kind(value: ast.expr, classes: set[str]) -> Literal["list", "dict", "tensor
     match value:
         case ast.List(elts=elements) | ast.Tuple(elts=elements):
             return "list" if any(makes_layer(each, classes) for each in elements[:LAYERS]) else None
+        case ast.Call(func=ast.Name(id="tuple" | "list"), args=[ast.GeneratorExp(elt=element)]):
+            return "list" if makes_layer(element, classes) else None
         case ast.ListComp(elt=element):
             return "list" if makes_layer(element, classes) else None
         case ast.BinOp(left=left, op=ast.Mult() | ast.Add(), right=right):
@@ -97,6 +101,22 @@ def _kind(value: ast.expr, classes: set[str]) -> Literal["list", "dict", "tensor
             )
             return "tensor" if makes else None
     return None
+
+
+def _is_list_of_layers(syntax: Syntax, statement: ast.Assign, name: str, classes: set[str]) -> bool:
+    """Return whether a local name is a list to which the function of a statement adds layers."""
+    function = syntax.function_of(statement)
+    values = [value for value in syntax.assigned(name) if syntax.function_of(value) is function]
+    if any(_kind(value, classes) == "list" for value in values):
+        return True
+    return any(isinstance(value, ast.List) for value in values) and any(
+        called(call) in _CONTAINERS
+        and isinstance(call.func, ast.Attribute)
+        and syntax.text(call.func.value) == name
+        and syntax.function_of(call) is function
+        and any(makes_layer(each, classes) for each in call.args)
+        for call in syntax.statements(ast.Call)
+    )
 
 
 def _class_of(syntax: Syntax, node: ast.AST) -> ast.ClassDef | None:

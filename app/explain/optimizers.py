@@ -49,7 +49,12 @@ class Optimizer:
 def optimizers(syntax: Syntax) -> Iterator[Optimizer]:
     """Yield the optimizers of a program that are bound to a name or an attribute."""
     for target, value in bindings(syntax):
-        if isinstance(target, ast.Name | ast.Attribute) and isinstance(value, ast.Call):
-            text = syntax.text(value.func)
-            if "optim." in text and "lr_scheduler" not in text:
-                yield Optimizer(syntax.text(target), target, value)
+        made = isinstance(value, ast.Call) and is_optimizer(syntax, value)
+        if made and isinstance(value, ast.Call) and isinstance(target, ast.Name | ast.Attribute):
+            yield Optimizer(syntax.text(target), target, value)
+
+
+def is_optimizer(syntax: Syntax, call: ast.Call) -> bool:
+    """Return whether a call makes an optimizer: a function of ``torch.optim``, but no scheduler."""
+    text = syntax.text(call.func)
+    return "optim." in text and "lr_scheduler" not in text

@@ -53,7 +53,7 @@ def _replaces(syntax: Syntax, target: ast.expr, names: Sequence[str], reached: s
     if not isinstance(target, ast.Attribute | ast.Subscript) or not set(names) <= reached:
         return False
     path = syntax.text(target).replace("[", ".").replace("]", "")
-    return all(f".{path.partition('.')[2] or path}." in f".{name}." for name in names)
+    return any(f".{path.partition('.')[2] or path}." in f".{name}." for name in names)
 
 
 def cut(syntax: Syntax, names: Sequence[str], reached: Sequence[str]) -> Cause | None:
@@ -157,7 +157,7 @@ def _reentrant(call: ast.expr) -> bool:
 
 
 def _uses(syntax: Syntax, root: ast.expr, owner: str) -> bool:
-    """Return whether an expression is computed with a module or tensor of this name, through assigned names."""
+    """Return whether an expression is computed with a module or tensor of this name, through assignments and arguments."""
     waiting, seen = [root], set[str]()
     while waiting and len(seen) < CUTS:
         for node in ast.walk(waiting.pop()):
@@ -166,8 +166,18 @@ def _uses(syntax: Syntax, root: ast.expr, owner: str) -> bool:
                 return True
             if isinstance(node, ast.Name) and node.id not in seen:
                 seen.add(node.id)
-                waiting += syntax.assigned(node.id)
+                waiting += syntax.assigned(node.id) + _arguments(syntax, node)
     return False
+
+
+def _arguments(syntax: Syntax, name: ast.Name) -> list[ast.expr]:
+    """Return the arguments that calls pass for a name, if it is a parameter of the function around it."""
+    function = syntax.function_of(name)
+    positions = [index for index, each in enumerate(function.args.args) if each.arg == name.id] if function is not None else []
+    if function is None or not positions:
+        return []
+    calls = (call for call in syntax.statements(ast.Call) if called(call) == function.name)
+    return [call.args[positions[0]] for call in calls if positions[0] < len(call.args)]
 
 
 def _owner(name: str) -> str:

@@ -63,12 +63,14 @@ from typing import Final
 from ... import model, wire
 from ...recording import Recording
 from ..passes import GraphOfPass, different_graphs
-from ..syntax import Syntax
+from ..syntax import Syntax, called
+from ..wording import first_line
 
 CODE: Final = "evaluation-mode"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
 UPDATES: Final = 2
 """Smallest number of updates in evaluation mode."""
+_DROPOUT: Final = frozenset({"Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout"})
 STEPS: Final = 50
 """Largest number of steps that are examined."""
 
@@ -78,12 +80,14 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
     calls = list(_switches(syntax))
     if not calls:
         return
-    modes = _Modes(recording)
+    never = not any(called(call) == "train" and call not in calls for call in syntax.statements(ast.Call))
+    off = never and any(called(call) in _DROPOUT for call in syntax.statements(ast.Call))
+    modes = _Modes(recording, without_dropout=off)
     steps = [index for index in range(min(recording.log.counts()[2], STEPS)) if modes.evaluates(recording.log.step(index))]
     if len(steps) < UPDATES:
         return
     call = calls[0]
-    owner = syntax.text(call.func.value) if isinstance(call.func, ast.Attribute) else "the network"
+    owner = first_line(syntax.text(call.func.value)) if isinstance(call.func, ast.Attribute) else "the network"
     layer = "batch normalization uses its running statistics" if modes.normalizes else "dropout is off"
     yield model.Finding(
         code=CODE,
@@ -104,6 +108,8 @@ def _switches(syntax: Syntax) -> Iterator[ast.Call]:
         match call:
             case ast.Call(func=ast.Attribute(attr="eval", value=value), args=[]):
                 pass
+            case ast.Call(func=ast.Attribute(attr="train", value=value), args=[ast.Constant(value=False)]):
+                pass
             case _:
                 continue
         of_loop = any(
@@ -118,8 +124,10 @@ def _switches(syntax: Syntax) -> Iterator[ast.Call]:
 class _Modes:
     """Tells passes in evaluation mode by their nodes."""
 
-    def __init__(self, recording: Recording) -> None:
+    def __init__(self, recording: Recording, *, without_dropout: bool) -> None:
+        """``without_dropout`` says that the program makes a layer of dropout and never calls ``train()``."""
         self._recording = recording
+        self._without_dropout = without_dropout
         self._graphs = {graph.graph: graph for graph in different_graphs(recording)}
         self._normalizations = {
             index: [at for at, node in enumerate(graph.nodes) if node.op.startswith("NativeBatchNorm")]
@@ -143,6 +151,8 @@ class _Modes:
             graph = GraphOfPass(self._recording, step.main, step.index, index)
             saved = [graph.saved(at, "result1") for at in self._normalizations[index]]
             return all(each is not None and each.shape == [0] for each in saved)
+        if not any(self._dropout.values()):
+            return self._without_dropout
         return not self._dropout[index] and any(self._alike(index, other) for other, has in self._dropout.items() if has)
 
     def _alike(self, graph: int, other: int) -> bool:

@@ -48,7 +48,7 @@ from typing import Final
 
 from ... import model, wire
 from ...recording import Recording
-from ..optimizers import Optimizer, optimizers
+from ..optimizers import Optimizer, is_optimizer, optimizers
 from ..steps import first_steps
 from ..syntax import Syntax, called
 
@@ -75,7 +75,19 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
     elif all(step.optimizer is not None for step in steps):
         yield from _cleared(recording, syntax, steps[0])
     elif all(step.optimizer is None and not step.update for step in steps):
-        yield from _never_stepped(recording, syntax, steps, list(optimizers(syntax)))
+        yield from _never_stepped(recording, syntax, steps, [*optimizers(syntax), *_passed(syntax)])
+
+
+def _passed(syntax: Syntax) -> Iterator[Optimizer]:
+    """Yield the optimizers that functions of the program get as a parameter of theirs, if the program makes any optimizer."""
+    made = next((call for call in syntax.statements(ast.Call) if is_optimizer(syntax, call)), None)
+    for call in syntax.statements(ast.Call) if made is not None else ():
+        owner = call.func.value if isinstance(call.func, ast.Attribute) and called(call) == "zero_grad" else None
+        function = syntax.function_of(call)
+        if made is None or not isinstance(owner, ast.Name) or function is None or not owner.id.startswith(("opt", "solver")):
+            continue
+        if owner.id in {each.arg for each in function.args.args}:
+            yield Optimizer(owner.id, owner, made)
 
 
 def _of_one_optimizer(
@@ -184,7 +196,21 @@ def _does_not_step(syntax: Syntax, use: ast.expr) -> bool:
         return parent.attr in harmless or _names_step(syntax, use)
     while isinstance(parent, ast.keyword | ast.Starred | ast.List | ast.Tuple):
         parent = syntax.parent(parent)
-    return isinstance(parent, ast.Call) and any(part in syntax.text(parent.func) for part in _WRAPS)
+    if not isinstance(parent, ast.Call):
+        return False
+    return any(part in syntax.text(parent.func) for part in _WRAPS) or _keeps_name(syntax, parent, use)
+
+
+def _keeps_name(syntax: Syntax, call: ast.Call, use: ast.expr) -> bool:
+    """Return whether a call passes an optimizer to a function of the program, whose parameter has the same name.
+
+    The uses in that function then count as uses of the optimizer.
+    """
+    for function in syntax.statements(ast.FunctionDef):
+        if function.name == called(call) and use in call.args and isinstance(use, ast.Name):
+            position = call.args.index(use)
+            return position < len(function.args.args) and function.args.args[position].arg == use.id
+    return False
 
 
 def _names_step(syntax: Syntax, use: ast.expr) -> bool:

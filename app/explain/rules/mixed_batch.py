@@ -35,21 +35,27 @@ loss.backward()
 ## What it does not report
 
 - A `view` that only joins neighbouring dimensions, splits one, or adds dimensions of length 1.
-- A `view` that undoes an earlier one, and shapes of which two lengths are equal: they do not show what was meant.
+- Shapes with more than four dimensions, and those that no order of the dimensions gives.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ast
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, permutations, product
+from math import prod
+from operator import mul
 from typing import Final
 
 from ... import model
 from ...recording import Recording
 from ..passes import GraphOfPass, different_graphs
-from ..syntax import Syntax
+from ..syntax import Syntax, called
 
 CODE: Final = "mixed-batch"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
+DIMENSIONS: Final = 4
+"""Largest number of dimensions, except those of length 1, of a shape that is examined."""
 _RESHAPES: Final = ("ViewBackward", "UnsafeViewBackward", "ReshapeAliasBackward")
 _CALLS: Final = ("view", "reshape")
 
@@ -65,27 +71,65 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             shapes = _shapes(graph, index)
             if shapes is not None and mixes(*shapes):
                 reported.add(node.line)
-                yield _finding(graph, node, function, *shapes)
+                yield _finding(node.line, function, *shapes, graph, node)
+    lines = {row.line: row.tensor.shape for row in recording.lines() if row.tensor is not None and row.file is None}
+    for call in syntax.statements(ast.Call) if recording.log.counts()[1] else ():
+        shape, given = _of_input(syntax, call, lines)
+        if shape is not None and given is not None and call.lineno not in reported and mixes(shape, given):
+            reported.add(call.lineno)
+            yield _finding(call.lineno, called(call) or "view", shape, given)
 
 
-def mixes(before: list[int], after: list[int]) -> bool:
-    """Return whether a reshape has the shape that moving a dimension would give, although it moves none.
+def _of_input(syntax: Syntax, call: ast.Call, lines: dict[int, list[int]]) -> tuple[list[int] | None, list[int] | None]:
+    """Return the shape of a named input of the program that a call reshapes, and the shape that the call gives it.
 
-    The first dimension of the result must be another one of the input, and the others those that are left: in their order, one
-    by one or with the first one joined to its new neighbour.
+    ``lines`` has the shapes of the last values of lines.
+    """
+    match call:
+        case ast.Call(func=ast.Attribute(attr="view" | "reshape", value=ast.Name(id=name)), args=args) if len(args) > 1:
+            made = syntax.assigned(name)
+            given = [each.value for each in args if isinstance(each, ast.Constant) and isinstance(each.value, int)]
+            if len(made) == 1 and made[0].lineno in lines and len(given) == len(args):
+                shape = lines[made[0].lineno]
+                return (shape, given) if prod(shape) == prod(given) else (None, None)
+    return None, None
 
-    >>> mixes([5, 8, 2], [8, 5, 2]), mixes([2, 16, 6], [16, 12]), mixes([16, 5, 4], [80, 4]), mixes([4, 6], [6, 4])
-    (True, True, False, True)
-    >>> mixes([4, 4, 2], [4, 4, 2]), mixes([6, 2], [2, 2, 3]), mixes([1, 8], [8, 1])
-    (False, False, False)
+
+def mixes(before: Sequence[int], after: Sequence[int]) -> bool:
+    """Return whether a reshape has a shape that moving a dimension would give, although it moves none.
+
+    Without dimensions of length 1, the result must have the dimensions of the input in another order, some of them joined, or
+    the other way round. Joining and splitting neighbours is not enough.
+
+    >>> mixes([5, 8, 2], [8, 5, 2]), mixes([2, 16, 6], [16, 12]), mixes([4, 5, 6], [4, 2, 5, 3])
+    (True, True, True)
+    >>> mixes([4, 8, 8, 3], [4, 3, 8, 8])
+    True
+    >>> mixes([16, 5, 4], [80, 4]), mixes([4, 6], [4, 2, 3]), mixes([4, 4], [2, 8]), mixes([1, 8], [8, 1])
+    (False, False, False, False)
     """
     before, after = [each for each in before if each != 1], [each for each in after if each != 1]
-    if len(before) < 2 or len(set(before)) != len(before) or before[: len(after)] == after:
+    if max(len(before), len(after)) > DIMENSIONS or _aligned(before, after):
         return False
-    if sorted(before) == sorted(after):
-        return before != after
-    first, *rest = before
-    return len(rest) == 2 and after == [rest[0], first * rest[1]] and after[0] != first
+    return tuple(after) in _moved(before) or tuple(before) in _moved(after)
+
+
+def _aligned(before: Sequence[int], after: Sequence[int]) -> bool:
+    """Return whether a reshape only joins neighbouring dimensions, or only splits them."""
+    one, other = set(accumulate(before, mul)), set(accumulate(after, mul))
+    return one <= other or other <= one
+
+
+def _moved(shape: Sequence[int]) -> set[tuple[int, ...]]:
+    """Return the shapes that a tensor of this shape has after its dimensions were moved and neighbours joined."""
+    found: set[tuple[int, ...]] = set()
+    for order in set(permutations(shape)):
+        for joins in product((False, True), repeat=len(order) - 1):
+            joined = [order[0]]
+            for size, join in zip(order[1:], joins, strict=True):
+                joined = [*joined[:-1], joined[-1] * size] if join else [*joined, size]
+            found.add(tuple(joined))
+    return found
 
 
 def _shapes(graph: GraphOfPass, index: int) -> tuple[list[int], list[int]] | None:
@@ -95,19 +139,26 @@ def _shapes(graph: GraphOfPass, index: int) -> tuple[list[int], list[int]] | Non
     return (before.shape, after.shape) if before is not None and after is not None else None
 
 
-def _finding(graph: GraphOfPass, node: model.Node, function: str, before: list[int], after: list[int]) -> model.Finding:
+def _finding(
+    line: int,
+    function: str,
+    before: list[int],
+    after: list[int],
+    graph: GraphOfPass | None = None,
+    node: model.Node | None = None,
+) -> model.Finding:
     return model.Finding(
         code=CODE,
         severity="warning",
         file=None,
-        line=node.line,
-        step=graph.step,
-        node=node.id,
+        line=line,
+        step=graph.step if graph is not None else None,
+        node=node.id if node is not None else None,
         message=f"`{function}` turns the shape {_text(before)} into {_text(after)}, but does not move the dimensions: it mixes "
         "the samples.",
         why=f"`{function}` reads the numbers in the same order and cuts them into other lengths. Move the dimension with "
-        f"`transpose` or `permute` first{', then join the others' if len(after) < len(before) else ''}.",
-        pass_=graph.pass_,
+        "`transpose` or `permute`, and join or split only neighbouring dimensions.",
+        pass_=graph.pass_ if graph is not None else None,
     )
 
 

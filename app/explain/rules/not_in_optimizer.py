@@ -81,8 +81,9 @@ from typing import Final
 from ... import model
 from ...recording import Recording, Tensors
 from ..modules import Unregistered, makes_layer, module_classes, unregistered
+from ..optimizers import optimizers
 from ..steps import first_steps, is_zero
-from ..syntax import Syntax
+from ..syntax import Syntax, called
 from ..wording import first_line, listed
 
 CODE: Final = "not-in-optimizer"
@@ -92,7 +93,7 @@ STEPS: Final = 2
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield a finding for each attribute, and for each line that makes a layer in every step, with such parameters."""
+    """Yield a finding for each attribute with such parameters, and for each line that makes or adds a layer too late."""
     with_gradient: Counter[int] = Counter()
     changed: set[int] = set()
     updates = 0
@@ -112,6 +113,8 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
     parameters = [each for each in recording.parameters() if each.id in left]
     yield from _of_attributes(syntax, [each.names[0] for each in parameters if each.names and left[each.id] >= STEPS])
     yield from _made_anew(syntax, [each.line for each in parameters if left[each.id] == 1])
+    held = {name for each in recording.parameters() if int(each.id[1:]) in changed for name in each.names}
+    yield from _added_later(syntax, [each.names[0] for each in parameters if each.names and left[each.id] >= STEPS], held)
 
 
 def _of_attributes(syntax: Syntax, names: list[str]) -> Iterator[model.Finding]:
@@ -133,6 +136,10 @@ _KINDS: Final = {
     "dict": ("a plain dict", "Use `nn.ModuleDict({…})`."),
     "tensor": ("a tensor, not a parameter", "Use `nn.Parameter(…)`."),
 }
+
+
+_ADDS: Final = frozenset({"add_module", "register_module", "append", "extend", "insert", "register_parameter"})
+"""Methods that add a layer or parameter to a module."""
 
 
 def _contains(attribute: Unregistered, name: str) -> bool:
@@ -160,6 +167,28 @@ def _made_anew(syntax: Syntax, lines: list[int | None]) -> Iterator[model.Findin
                 "Its weights are random again in every step, so it never learns. Make the layer once, in `__init__`, before "
                 "the optimizer.",
             )
+
+
+def _added_later(syntax: Syntax, names: list[str], held: set[str]) -> Iterator[model.Finding]:
+    """Yield a finding for each line that adds layers to a network after the optimizer was made from its parameters.
+
+    ``names`` are parameters that no optimizer changes, ``held`` those that one changes.
+    """
+    made = max((optimizer.made.lineno for optimizer in optimizers(syntax)), default=None)
+    roots = {name.partition(".")[0] for name in held}
+    left = [name for name in names if "." in name and name.partition(".")[0] in roots]
+    for call in syntax.statements(ast.Call) if made is not None and left else ():
+        owner = syntax.text(call.func.value) if isinstance(call.func, ast.Attribute) and called(call) in _ADDS else None
+        found = [name for name in left if owner is not None and name.startswith(f"{owner}.")]
+        if found and made is not None and call.lineno > made:
+            yield _finding(
+                call.lineno,
+                f"No optimizer changes {listed(found)}, because line {call.lineno} adds the layer after line {made} has made "
+                "the optimizer.",
+                "An optimizer holds the parameters that it got when it was made. Add the layer first, or call "
+                "`add_param_group`.",
+            )
+            return
 
 
 def _finding(line: int, message: str, why: str) -> model.Finding:

@@ -80,7 +80,8 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
     """Yield a finding for each assignment of a trained network to such a name."""
     if recording.log.counts()[2] < STEPS:
         return
-    trained = {part for parameter in recording.parameters() for name in parameter.names for part in name.split(".")[:-1]}
+    names = {name for parameter in recording.parameters() for name in parameter.names}
+    trained = {part for name in names for part in name.split(".")[:-1]}
     if not trained:
         return
     pairs = list(bindings(syntax))
@@ -89,7 +90,9 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
         name, given = _path(target), _path(source) if source is not None else None
         if name is None or given is None or source is None or name == given or not _means_copy(name) or _means_copy(given):
             continue
-        if given.rpartition(".")[2] not in trained or _rebound(pairs, given, target.lineno) or not _used(syntax, name):
+        if given not in names and given.rpartition(".")[2] not in trained:
+            continue
+        if _rebound(pairs, given, target.lineno) or not _used(syntax, name):
             continue
         shallow = isinstance(value, ast.Call)
         yield model.Finding(
@@ -130,7 +133,7 @@ def _path(node: ast.expr) -> str | None:
 
 
 def _means_copy(path: str) -> bool:
-    words = re.split(r"_|(?<=[a-z])(?=[A-Z])", path.rpartition(".")[2])
+    words = re.split(r"_|\.|(?<=[a-z])(?=[A-Z])", path.removeprefix("self."))
     return any(word.lower() in _COPIES for word in words)
 
 
@@ -141,8 +144,11 @@ def _rebound(pairs: list[tuple[ast.expr, ast.expr]], given: str, line: int) -> b
 
 def _used(syntax: Syntax, name: str) -> bool:
     """Return whether the program calls the copy, or a method of it, or passes it on."""
+    owner_name, _, attribute = name.rpartition(".")
+    ends = {attribute, owner_name} if owner_name not in ("", "self") else {attribute}
     for node in syntax.statements(ast.Call):
         owner = node.func.value if isinstance(node.func, ast.Attribute) else node.func
-        if _path(owner) == name or _path(node.func) == name or any(_path(each) == name for each in node.args):
+        paths = [_path(each) for each in (owner, node.func, *node.args)]
+        if any(path is not None and (path == name or path.rpartition(".")[2] in ends) for path in paths):
             return True
     return False

@@ -54,8 +54,9 @@ from typing import Final
 
 from ... import model, wire
 from ...recording import Recording, Tensors
+from ..losses import bindings
 from ..steps import first_steps
-from ..syntax import Syntax
+from ..syntax import Syntax, called
 from ..wording import listed
 
 CODE: Final = "shared-memory"
@@ -121,7 +122,11 @@ def _line(syntax: Syntax, names: list[str]) -> int | None:
             ):
                 if syntax.text(target).rpartition(".")[2] in attributes:
                     return statement.lineno
-            case ast.Assign(targets=[target], value=ast.Call(func=function, args=[ast.Attribute(), *_])):
-                if syntax.text(function).endswith("Parameter"):
-                    return statement.lineno
-    return None
+    made = (
+        target.lineno
+        for target, value in bindings(syntax)
+        if isinstance(value, ast.Call)
+        and called(value) == "Parameter"
+        and syntax.text(target).rpartition(".")[2].rpartition(" ")[2] in attributes
+    )
+    return max(made, default=None)

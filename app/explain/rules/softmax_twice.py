@@ -68,10 +68,21 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
         for index, node in enumerate(graph.nodes):
             if node.op in _FIRST and node.line not in reported:
                 before, inner = _FIRST[node.op]
-                below = next((each for each in map(graph.before_views, graph.inputs(index)[:1]) if each.op in before), None)
+                below = _below(graph, index)
+                below = below if below is not None and below.op in before else None
                 if below is not None and (node.op != "SigmoidBackward0" or _is_probability(graph, index)):
                     reported.add(node.line)
                     yield _finding(graph, node, below, before[below.op], inner)
+
+
+def _below(graph: GraphOfPass, index: int) -> model.Node | None:
+    """Return the first node below the first input of a node that does more than reshape or clamp."""
+    for each in graph.inputs(index)[:1]:
+        at = graph.below_views(each)
+        while graph.nodes[at].op.startswith("Clamp") and (inputs := graph.inputs(at)):
+            at = graph.below_views(inputs[0])
+        return graph.nodes[at]
+    return None
 
 
 def _is_probability(graph: GraphOfPass, index: int) -> bool:

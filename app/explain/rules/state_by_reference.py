@@ -82,11 +82,13 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
         if not (isinstance(call.func, ast.Attribute) and call.func.attr == "state_dict"):
             continue
         statement, loop = syntax.statement_of(call), _training_loop(syntax, call)
-        name = _bound_to(syntax, statement, call)
+        name = _bound_to(syntax, statement, call) or _appended_to(syntax, call)
         if name is None or loop is None:
             continue
         inside = set(map(id, ast.walk(loop)))
-        loading = next((each.lineno for each, given in loads if given == name and id(each) not in inside), None)
+        loading = next(
+            (each.lineno for each, given in loads if given.partition("[")[0] == name and id(each) not in inside), None
+        )
         if loading is not None:
             yield model.Finding(
                 code=CODE,
@@ -112,6 +114,15 @@ def _bound_to(syntax: Syntax, statement: ast.stmt | None, call: ast.Call) -> str
     if isinstance(statement.value, ast.Tuple) and isinstance(target, ast.Tuple) and call in statement.value.elts:
         places = zip(target.elts, statement.value.elts, strict=False)
         return next((syntax.text(each) for each, value in places if value is call), None)
+    return None
+
+
+def _appended_to(syntax: Syntax, call: ast.Call) -> str | None:
+    """Return the list to which the result of a call itself is appended."""
+    parent = syntax.parent(call)
+    match parent:
+        case ast.Call(func=ast.Attribute(attr="append", value=owner), args=[only]) if only is call:
+            return syntax.text(owner)
     return None
 
 

@@ -46,7 +46,7 @@ from ..updates import written_by
 CODE: Final = "vmap-in-place"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("error", "note")
 MESSAGES: Final = r"^vmap: |doesn't match the broadcast shape"
-_REFUSED: Final = "inplace arithmetic"
+_REFUSED: Final = "not being vmapped over"
 
 
 def explain(failure: Failure) -> model.Finding | None:

@@ -238,6 +238,11 @@ LEFT_OUT = {
         "self.heads = []\n        for _ in range(2): self.heads.append(nn.Linear(4, 1))",
         "sum(head(self.body(x)) for head in self.heads)",
     ),
+    "a tuple": ("self.heads = tuple(nn.Linear(4, 1) for _ in range(2))", "sum(head(self.body(x)) for head in self.heads)"),
+    "a list made before": (
+        "layers = []\n        for _ in range(2): layers.append(nn.Linear(4, 1))\n        self.heads = layers",
+        "sum(head(self.body(x)) for head in self.heads)",
+    ),
     "a dict": (
         "self.heads = {'a': nn.Linear(4, 1), 'b': nn.Linear(4, 1)}",
         "self.heads['a'](x) + self.heads['b'](self.body(x))",
@@ -253,6 +258,12 @@ def test_parameters_that_no_optimizer_holds_are_reported(made: str, use: str) ->
     (found,) = codes(text)
     culprit = "return nn.Linear" if made == "pass" else made.splitlines()[-1].strip()
     assert found == ("not-in-optimizer", line_of(text, culprit))
+
+
+@pytest.mark.parametrize("line", ["net.append(nn.Linear(1, 1))", "net.add_module('head', nn.Linear(1, 1))"])
+def test_a_layer_that_is_added_after_the_optimizer_was_made_is_reported(line: str) -> None:
+    text = loop(*STEP, begin=f"{BEGIN}{line}\n")
+    assert codes(text) == [("not-in-optimizer", line_of(text, line))]
 
 
 HELD = {

@@ -174,6 +174,7 @@ LOST = {
     "detached": ["term = extra(x).detach().pow(2).mean()", "loss = loss + term"],
     "detached, then made a leaf": ["z = extra(x).clone().detach().requires_grad_()", "loss = loss + z.pow(2).mean()"],
     "data": ["term = (extra(x).data ** 2).mean()", "loss = loss + term"],
+    "sampled": ["z = torch.distributions.Normal(extra(x), 1.0).sample()", "loss = loss + z.pow(2).mean()"],
     "numbers": ["scale = float(extra(x).mean())", "loss = loss * scale"],
     "no_grad": ["with torch.no_grad():", "    term = extra(x).mean()", "loss = loss + term"],
     "a reentrant checkpoint": ["h = torch.utils.checkpoint.checkpoint(extra, x, use_reentrant=True)", "loss = loss + h.mean()"],

@@ -83,6 +83,9 @@ REPORTED = {
         ),
     },
     "softmax-twice": {
+        "clamped in between": steps(
+            "loss = F.cross_entropy(net(x).softmax(1).clamp(1e-7, 1), labels)  # here", *STEP, begin=CLASSES
+        ),
         "a sigmoid before cross entropy": steps(
             "loss = F.cross_entropy(torch.sigmoid(net(x)), labels)  # here", *STEP, begin=CLASSES
         ),
@@ -162,6 +165,7 @@ REPORTED = {
         ),
     },
     "evaluation-mode": {
+        "dropout from the start": loop(*STEP, begin=DROP.format(layer="Dropout(0.5)") + "net.train(False)  # here\n"),
         "dropout": loop(*STEP, "net.eval()  # here", EVALUATE[1], begin=DROP.format(layer="Dropout(0.5)")),
         "batch normalization": loop(*STEP, "net.eval()  # here", EVALUATE[1], begin=DROP.format(layer="BatchNorm1d(8)")),
         "from the start": loop(*STEP, begin=DROP.format(layer="BatchNorm1d(8)") + "net.eval()  # here\n"),
@@ -181,6 +185,14 @@ REPORTED = {
         ),
     },
     "mixed-batch": {
+        "the heads of an attention": steps(
+            "loss = q(s).view(5, 2, 16, 3).pow(2).mean()  # here", *STEP, begin=f"{SEQUENCES}q = nn.Linear(4, 6)\n"
+        ),
+        "the channels of an input": steps(
+            "loss = conv(image.view(4, 3, 8, 8)).pow(2).mean()  # here",
+            *STEP,
+            begin=f"{BEGIN}conv = nn.Conv2d(3, 2, 1)\nimage = torch.randn(4, 8, 8, 3)\n",
+        ),
         "a view": steps("loss = F.mse_loss(net(s).view(16, 5, 1), t)  # here", *STEP, begin=SEQUENCES),
         "a reshape": steps("out = net(s).reshape(16, 5, 1)  # here", "loss = F.mse_loss(out, t)", *STEP, begin=SEQUENCES),
         "directions joined": steps(

@@ -34,6 +34,14 @@ REPORTED = {
         "one of two is never stepped": steps(
             "opt.zero_grad()", "rest.zero_grad()", BOTH, "loss.backward()  # here", "opt.step()", begin=TWO
         ),
+        "a function that gets the optimizer": (
+            f"{BEGIN}def train(net, opt):\n    for i in range(3):\n        opt.zero_grad()\n"
+            "        ((net(x) - y) ** 2).mean().backward()  # here\ntrain(net, torch.optim.SGD(net.parameters(), lr=0.1))\n"
+        ),
+        "a function that gets a named optimizer": (
+            f"{BEGIN}def train(net, opt):\n    for i in range(3):\n        opt.zero_grad()\n"
+            "        ((net(x) - y) ** 2).mean().backward()  # here\ntrain(net, opt)\n"
+        ),
         "the method is not called": steps("opt.zero_grad()", "((net(x) - y) ** 2).mean().backward()", "opt.step  # here"),
         "set to None": loop("loss.backward()", "for p in net.parameters():", "    p.grad = None  # here", "opt.step()"),
     },
@@ -76,6 +84,18 @@ REPORTED = {
     },
     "same-network": {
         "a target": loop(TARGET, "loss = ((net(x) - goal - 1) ** 2).mean()", *STEP, begin=f"{BEGIN}target = net  # here\n"),
+        "an attribute": loop(
+            "loss = loss + agent.target(x).detach().mean() + (agent.net(x) ** 2).mean()",
+            *STEP,
+            begin=f"{BEGIN}class Agent:\n    def __init__(self):\n        self.net = net\n"
+            "        self.target = self.net  # here\nagent = Agent()\n",
+        ),
+        "the weight of a target": loop(
+            TARGET,
+            *STEP,
+            "target.weight = net.weight  # here",
+            begin=f"{BEGIN}net = nn.Linear(4, 1)\ntarget = nn.Linear(4, 1)\nopt = torch.optim.SGD(net.parameters(), lr=0.05)\n",
+        ),
         "a target that is updated": loop(
             TARGET, "target_net = net  # here", *STEP, "target_net.eval()", begin=f"{BEGIN}target = copy.deepcopy(net)\n"
         ),
@@ -92,6 +112,8 @@ REPORTED = {
     "state-by-reference": {
         "a dict of the same tensors": loop(*STEP, "if step == 1: best = {k: v for k, v in net.state_dict().items()}  # here")
         + "net.load_state_dict(best)\n",
+        "a list of states": loop(*STEP, "states.append(net.state_dict())  # here", begin=f"{BEGIN}states = []\n")
+        + "net.load_state_dict(states[0])\n",
         "a shallow copy": loop(*STEP, "if step == 1: best = net.state_dict().copy()  # here") + "net.load_state_dict(best)\n",
         "copy.copy": loop(*STEP, "if step == 1: best = copy.copy(net.state_dict())  # here") + "net.load_state_dict(best)\n",
     },
@@ -128,6 +150,10 @@ CORRECT = {
             "(opt if step % 2 else rest).step()",
             begin=TWO,
             count=4,
+        ),
+        "a function that steps": (
+            f"{BEGIN}def train(net, o):\n    for i in range(3):\n        o.zero_grad()\n"
+            "        ((net(x) - y) ** 2).mean().backward()\n        o.step()\ntrain(net, opt)\n"
         ),
         "cleared after the step": loop("loss.backward()", "opt.step()", "for p in net.parameters():", "    p.grad = None"),
     },
