@@ -146,7 +146,7 @@ def test_the_scale_can_be_switched_by_touch_on_a_phone(look: Look, width: int) -
     page.goto(f"/r/{made['id']}?step=1100")
     expect(page.locator(".count b")).to_have_text("1100")
     scale = page.get_by_role("button", name="log scale")
-    own, *others = [each.bounding_box() for each in [scale, page.locator(".count b"), *page.locator(".key").all()]]
+    own, *others = [each.bounding_box() for each in [scale, page.locator(".count b"), *page.locator(".key:visible").all()]]
     assert own
     assert min(own["width"], own["height"]) >= 32
     assert len(others) == 6
@@ -231,10 +231,7 @@ def test_the_picture_can_be_zoomed_fitted_and_turned(page: Page) -> None:
     page.goto("/")
     run(page, LAST_SECTION)
     zoom = page.locator("#zoom")
-    opened = zoom.text_content() or ""
-    zoom.click()
-    expect(zoom).not_to_have_text(opened)  # the whole picture does not fit at a readable size
-    before = zoom.text_content()
+    before = zoom.text_content()  # the whole picture fits
     page.get_by_role("button", name="Zoom in").click()
     expect(zoom).not_to_have_text(before or "")
     zoom.click()
