@@ -230,14 +230,18 @@ class Recorder:
         self._observing.close()
         self._stack.__exit__(*failure)
 
-    def stop(self) -> None:
-        """Undo all replacements, whatever the program is doing. It continues as if it were not recorded."""
+    def stop(self, *, hidden: bool = False) -> None:
+        """Undo the replacements, whatever the program is doing. It continues as if it were not recorded.
+
+        With ``hidden``, frames of the recorder stay hidden until the end: another thread still has its mode, and calls it.
+        """
         if not self.stopped:
             self.stopped = True
             self._active = self._observes = False
             self._mode.stop()
             self._observing.close()
-            self._stack.close()
+            if not hidden:
+                self._stack.close()
 
     @contextmanager
     def _suspended(self) -> Iterator[None]:
@@ -333,7 +337,7 @@ class Recorder:
 
     def _send_pending(self) -> None:
         """Send the lines' values and all pending events: the program may be stopped before it ends."""
-        if self._emitter.closed:
+        if self._emitter.closed or self.stopped:
             self.stop()
             return
         with self._mode.reporting:
@@ -390,7 +394,7 @@ class Recorder:
             if not turns.foreign():
                 if turns.ended:
                     self._finish_early()
-                    self.stop()
+                    self.stop(hidden=threading.get_ident() != turns.first)
                     return value
                 return self._value(index, value)
             statement = self._source.statements[index]

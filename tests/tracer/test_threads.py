@@ -113,6 +113,21 @@ def test_a_second_training_thread_ends_the_recording_and_not_the_program(several
     assert events[-1].status == "done"
 
 
+def test_a_warning_in_the_main_thread_names_the_program_after_a_thread_has_ended_the_recording() -> None:
+    program = START + (
+        "import warnings\nfirst, second = threading.Event(), threading.Event()\n"
+        "def train_twice():\n    train(0)\n    first.set()\n    second.wait(60)\n    ended = 1\n    ended = 2\n"
+        "def train_once():\n    first.wait(60)\n    train(1)\n    second.set()\n"
+        "threads = [threading.Thread(target=each) for each in (train_twice, train_once)]\n"
+        "for thread in threads:\n    thread.start()\nfor thread in threads:\n    thread.join()\n"
+        "with warnings.catch_warnings(record=True) as caught:\n    warnings.simplefilter('always')\n"
+        "    torch.nn.functional.softmax(torch.ones(2))\nprint(caught[0].filename, caught[0].lineno)\n"
+    )
+    events, recording = record(program)
+    assert len(signals(events)) == 1
+    assert recording.stdout().splitlines()[-1] == f"<program> {program.count(chr(10)) - 1}"
+
+
 def test_everything_before_the_second_thread_is_kept_and_a_note_names_its_line() -> None:
     program = START + SEVERAL["main, thread, main"]
     _, counts = as_unrecorded(program)
