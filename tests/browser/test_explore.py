@@ -211,11 +211,11 @@ def test_the_first_nan_is_found(visit: Visit) -> None:
     expect(page.locator("#inspected")).to_contain_text("Gradient sent on")
     expect(page.locator("#inspected .bad, #inspected :text('nan')").first).to_be_visible()
     first = page.locator("#canvas .box.selected").get_attribute("data-node")
-    page.locator("#canvas .box:not(.selected)[data-node]").first.dispatch_event("click")  # the list of hits may cover it
-    expect(page.locator(f"#canvas .box.selected[data-node={first}]")).to_have_count(0)
-    field.click()
-    page.locator(".hits").get_by_role("option").first.click()
-    expect(page.locator(f"#canvas .box.selected[data-node={first}]")).to_be_visible()
+    hits = page.locator(".hits").get_by_role("option")
+    for index in (1, 0):
+        field.click()
+        hits.nth(index).click()
+        expect(page.locator(f"#canvas .box.selected[data-node={first}]")).to_have_count(1 - index)
 
 
 def test_a_turn_of_a_loop_opens_by_keyboard(visit: Visit) -> None:

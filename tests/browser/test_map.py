@@ -79,7 +79,7 @@ def test_a_single_number_is_found_by_keyboard_and_has_an_address(deep: Page) -> 
 def test_the_exported_picture_has_the_view_that_the_page_shows(deep: Page) -> None:
     deep.locator(box(deep, "m:model/f:model.0")).click(position={"x": 20, "y": 12})
     opened(deep, "m:model/f:model.0")
-    link = deep.locator("a[data-format=svg]").get_attribute("href")
+    link = deep.locator("#export a[data-format=svg]").get_attribute("href")
     assert link
     assert "view=" in link
 
