@@ -118,7 +118,7 @@ def pack(tables: Sequence[TableBuilder]) -> list[wire.TensorTable]:
                 pool.extend([table_rows[row] for row in rows])
     read: dict[tuple[int, int], _Read] = {}
     # no transform and no tensor subclass of the program may observe the computation
-    with torch.no_grad(), torch._C.DisableTorchFunction(), torch._C._DisableFuncTorch(), torch._C._DisableTorchDispatch():
+    with torch._C.DisableTorchFunction(), torch.no_grad(), torch._C._DisableFuncTorch(), torch._C._DisableTorchDispatch():
         for key, pool in pools.items():
             try:
                 read[key] = _Read(key[0], key[1], pool)
