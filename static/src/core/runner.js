@@ -17,11 +17,17 @@ const GONE = 404; // status of an answer about a run that does not exist any mor
 /** Describe an exception for a person. @param {unknown} error @returns {Trouble} */
 export function trouble(error) {
   if (!(error instanceof Problem)) return { title: "Something went wrong on this page", detail: `${error}. Reload it; your program is kept.` };
-  const { status, title, message: detail, retryAfter } = error;
+  const { status, title, message: detail } = error;
   if (status === GONE && detail.startsWith("There is no such run")) {
     return { title: "This run is gone", detail: "It was deleted or has expired. Your program is still here: run it to record it again.", retry: "new" };
   }
-  return { title, detail, ...(retryAfter !== null || status === 0 ? { retry: retryAfter ?? 0 } : {}) };
+  return { title, detail };
+}
+
+/** Describe why a program could not be run. It can be run again, now or once a busy server has room. @param {unknown} error @returns {Trouble} */
+function refusal(error) {
+  const again = error instanceof Problem && (error.status === 0 || error.retryAfter !== null);
+  return { ...(again ? { retry: error.retryAfter ?? 0 } : {}), ...trouble(error) };
 }
 
 /**
@@ -102,7 +108,7 @@ export function runner(store, api, show) {
         const answer = mine === turn ? await until(begun, mine) : null;
         if (answer) show(answer, view);
       } catch (error) {
-        if (mine === turn) store.set({ busy: null, trouble: trouble(error) });
+        if (mine === turn) store.set({ busy: null, trouble: refusal(error) });
       }
     },
     /** Follow a run that was started elsewhere. @param {Run} begun */
