@@ -174,18 +174,23 @@ def _locked(folder: Path | None) -> Iterator[None]:
         yield
 
 
+PACKED: Final = {"br": ".br", "gzip": ".gz"}
+"""The ending of a file that was compressed at build time, by its encoding, the smallest first."""
+
+
 class Bundle(StaticFiles):
-    """Serve the bundled front end. Clients that accept gzip get the files that were compressed at build time.
+    """Serve the bundled front end. Clients that accept Brotli or gzip get the files that were compressed at build time.
 
     A file whose name contains a hash of its content may be cached forever.
     """
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        packed = f"{path}.gz"
-        if "gzip" in Headers(scope=scope).get("accept-encoding", "") and self.lookup_path(packed)[1] is not None:
-            response = await super().get_response(packed, scope)
+        accepted = {each.partition(";")[0].strip() for each in Headers(scope=scope).get("accept-encoding", "").split(",")}
+        encodings = [name for name in PACKED if name in accepted and self.lookup_path(path + PACKED[name])[1] is not None]
+        if encodings:
+            response = await super().get_response(path + PACKED[encodings[0]], scope)
             response.headers["Content-Type"] = _content_type(path)
-            response.headers["Content-Encoding"] = "gzip"
+            response.headers["Content-Encoding"] = encodings[0]
             response.headers.add_vary_header("Accept-Encoding")
         else:
             response = await super().get_response(path, scope)

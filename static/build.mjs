@@ -10,7 +10,7 @@ import { createHash } from "node:crypto";
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, parse, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { gzipSync } from "node:zlib";
+import { brotliCompressSync, gzipSync } from "node:zlib";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const pages = join(here, "src", "page");
@@ -108,5 +108,7 @@ writeFileSync(join(output, "manifest.json"), JSON.stringify(manifest, null, 2) +
 for (const name of readdirSync(output).filter((name) => /\.(js|css|svg)$/.test(name))) {
   const content = readFileSync(join(output, name));
   const packed = gzipSync(content, { level: 9 });
-  if (packed.length < 0.9 * content.length) writeFileSync(join(output, `${name}.gz`), packed);
+  if (packed.length >= 0.9 * content.length) continue;
+  writeFileSync(join(output, `${name}.gz`), packed);
+  writeFileSync(join(output, `${name}.br`), brotliCompressSync(content)); // at its highest level by default
 }

@@ -203,6 +203,9 @@ async def test_the_bundle_is_sent_with_the_compression_of_its_build(client: http
         link = f"/static/{manifest[name]}"
         packed = await client.get(link, headers={"Accept-Encoding": "gzip"})
         plain = await client.get(link, headers={"Accept-Encoding": "identity"})
+        smaller = await client.head(link, headers={"Accept-Encoding": "gzip, br;q=1.0"})
+        assert smaller.headers["content-encoding"] == "br"
+        assert int(smaller.headers["content-length"]) < int(packed.headers["content-length"])
         assert packed.headers["content-encoding"] == "gzip"
         assert int(packed.headers["content-length"]) == (static_path() / f"{manifest[name]}.gz").stat().st_size
         assert packed.text == plain.text
