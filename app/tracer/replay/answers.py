@@ -137,6 +137,7 @@ class ReplayAnswerer:
                 self._check(begun, point)
 
     def _check(self, begun: OpenPass, point: RecordedPoint) -> None:
+        point.prove()
         check = GradientCheck(point, self._order.elements, self._order.seconds)
         wanted = {target.parameter for target in self._order.targets}
         functions = [kind.removesuffix("Backward")[:300] for kind in point.own_functions()]

@@ -88,8 +88,7 @@ class TapeSection:
             args, kwargs = filled((entry.args, entry.kwargs), value)
             function = entry.function
             if wide:
-                function = _WIDER.get(function, function)
-                args, kwargs = dtypes_widened((args, kwargs))
+                function, args, kwargs = wider(function, args, kwargs)
             casts = entry.autocast is not None and not wide
             casting: Any = _NO_CONTEXT
             if casts or around:
@@ -144,12 +143,17 @@ def widened(tensor: Tensor) -> Tensor:
     return tensor.detach().to(_WIDE.get(tensor.dtype, tensor.dtype))
 
 
-def dtypes_widened(value: Any) -> Any:
-    """Return arguments with each narrow dtype replaced by the wide one."""
+def wider(function: Any, args: Any, kwargs: Any) -> tuple[Any, Any, Any]:
+    """Return a call with a wide dtype in place of each narrow one that it casts to."""
+    args, kwargs = _dtypes_widened((args, kwargs))
+    return _WIDER.get(function, function), args, kwargs
+
+
+def _dtypes_widened(value: Any) -> Any:
     if isinstance(value, torch.dtype):
         return _WIDE.get(value, value)
     if type(value) in (list, tuple):
-        return type(value)(dtypes_widened(item) for item in value)
+        return type(value)(_dtypes_widened(item) for item in value)
     if type(value) is dict:
-        return {key: dtypes_widened(item) for key, item in value.items()}
+        return {key: _dtypes_widened(item) for key, item in value.items()}
     return value

@@ -15,7 +15,7 @@ from torch import Tensor
 from ... import wire
 from ..tensors.handles import elements_of
 from .operands import CannotReplay
-from .point import RecordedPoint
+from .point import Point
 from .precision import largest
 from .rounding import Rounding
 from .slopes import Slopes, real
@@ -67,13 +67,12 @@ class GradientCheck:
     """Compares the gradients of one pass with slopes of its loss.
 
     At most ``most`` elements of each leaf are checked, for at most ``seconds`` (0: no limit). Raises :class:`CannotReplay`
-    if the calls do not reproduce the recorded loss.
+    for a sparse leaf.
     """
 
-    def __init__(self, point: RecordedPoint, most: int, seconds: float) -> None:
+    def __init__(self, point: Point, most: int, seconds: float) -> None:
         if any(leaf.layout is not torch.strided for leaf in point.leaves):
             raise CannotReplay("one of its leaves is sparse, and elements that the leaf does not store cannot be changed")
-        point.prove()
         self._point = point
         self._most = most
         self._until = time.monotonic() + seconds if seconds else math.inf
@@ -88,12 +87,10 @@ class GradientCheck:
         gradient = self._point.gradients[parameter]
         assert gradient is not None
         gradients = real(elements_of(gradient.detach())).reshape(-1)
-        count = gradients.numel()
         found = LeafCheck()
-        indexes = range(count) if count <= self._most else np.linspace(0, count - 1, self._most).round().astype(int).tolist()
         formulas = self._slopes.recorded.formulas.get(parameter)
         size = math.inf if formulas is None else largest(formulas)
-        for index in map(int, indexes):
+        for index in spaced(gradients.numel(), self._most):
             if found.elements and time.monotonic() > self._until:
                 break
             formula = None if formulas is None else float(formulas[index])
@@ -194,6 +191,13 @@ class GradientCheck:
 
     def _reach(self, element: Element) -> float:
         return abs(self._slopes.recorded.loss) / max(abs(self._slopes.recorded.value(element.leaf, element.position)), 1.0)
+
+
+def spaced(count: int, most: int) -> list[int]:
+    """Return the indexes of at most ``most`` of ``count`` elements, evenly spaced, with the first and the last."""
+    if count <= most:
+        return list(range(count))
+    return [int(index) for index in np.linspace(0, count - 1, most).round()]
 
 
 def _verdict(gradient: float, slopes: tuple[float, float, float], tolerance: float) -> int:

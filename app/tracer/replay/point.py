@@ -1,10 +1,10 @@
-"""Evaluate the loss of a recorded pass at its recorded leaf values and at others."""
+"""Evaluate a loss at the leaf values where its gradients are known, and at others."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -12,39 +12,48 @@ from torch import Tensor
 from ..backward.passes import OpenPass
 from ..tensors.handles import equal_elements
 from .definitions import SurrogateFunctions
-from .evaluate import TapeSection
 from .operands import CannotReplay
 from .tape import Tape
 
 
-class RecordedPoint:
-    """A pass with its leaves, its roots, its recorded gradients and the calls in between.
+class Section(Protocol):
+    """Calls that compute roots from leaves, and can be made again with other leaf values."""
 
-    ``leaf_values`` are the values at the start of the pass, by the leaves' ids.
+    def evaluate(
+        self, values: Mapping[int, Tensor], *, wide: bool = False, surrogates: SurrogateFunctions | None = None
+    ) -> list[Tensor]:
+        """Return the roots for the leaf values ``values``, by the leaves' ids; ``wide`` computes in float64."""
+
+    def definitions(self) -> Set[str]:
+        """Return the names of the definitions that apply to the calls (see :mod:`.definitions`)."""
+
+
+class Point:
+    """Roots with the calls that computed them, the leaves of these, and the leaves' gradients.
+
+    ``parameters`` are the leaves that have gradients, and ``gradients`` are these, both by the parameter's index. ``given`` are
+    the gradients of the roots. ``leaf_values`` are the leaves' values where they are no longer the leaves' own, by their ids.
     """
 
-    def __init__(self, begun: OpenPass, result: Any, tape: Tape, leaf_values: Mapping[int, Tensor]) -> None:
-        roots = begun.outputs
-        if not all(isinstance(root, Tensor) for root in roots):
-            raise CannotReplay("it starts at an edge of the graph instead of a tensor")
-        if any(torch._C._functorch.is_functorch_wrapped_tensor(root) for root in roots):
-            raise CannotReplay("it computes inside a transform of torch.func")
-        self.begun = begun
+    def __init__(
+        self,
+        section: Section,
+        roots: Sequence[Tensor],
+        leaves: Sequence[Tensor],
+        *,
+        parameters: Mapping[int, Tensor],
+        gradients: Mapping[int, Tensor | None],
+        given: Sequence[Tensor],
+        leaf_values: Mapping[int, Tensor],
+    ) -> None:
+        self.section = section
+        self.roots = roots
+        self.leaves = leaves
+        self.parameters = parameters
+        self.gradients = gradients
+        self.given = given
         self._leaf_values = leaf_values
-        self.roots: tuple[Tensor, ...] = roots
-        self.section: TapeSection = tape.leading_to(roots)
-        self.leaves = self.section.leaves()
-        self.gradients = begun.gradients(result)
-        self.given = [
-            gradient if gradient is not None else torch.ones_like(root)
-            for root, gradient in zip(roots, _padded(begun), strict=False)
-        ]
         self.recorded_loss = self._objective(roots)
-
-    def own_functions(self) -> list[str]:
-        """Return the class names of the program's own functions in the pass."""
-        kinds = dict.fromkeys(type(node) for node in self.begun.walk.nodes if hasattr(type(node), "saved_tensors"))
-        return [kind.__name__ for kind in kinds if not kind._forward_cls.__module__.startswith("torch.")]
 
     def stand_ins(self) -> dict[int, Tensor]:
         """Return a writable copy of each leaf at its recorded value, by the leaf's id."""
@@ -59,6 +68,66 @@ class RecordedPoint:
         for stand_in in stand_ins.values():
             stand_in.requires_grad_()
         return self._objective(self.section.evaluate(stand_ins, wide=wide, surrogates=surrogates))
+
+    def slopes(
+        self, stand_ins: dict[int, Tensor], roots: Sequence[Tensor] | None = None, *, wide: bool = False
+    ) -> dict[int, Tensor | None]:
+        """Return the gradients for these leaf values, of the parameters that have one in :attr:`gradients`."""
+        leaves = {
+            parameter: stand_ins[id(leaf)]
+            for parameter, leaf in self.parameters.items()
+            if id(leaf) in stand_ins and self.gradients.get(parameter) is not None
+        }
+        if not leaves:
+            return {}
+        if roots is None:
+            roots = self.section.evaluate({key: leaf.requires_grad_() for key, leaf in stand_ins.items()}, wide=wide)
+        given = [gradient.to(root.dtype) for gradient, root in zip(self.given, roots, strict=True)]
+        gradients = torch.autograd.grad(roots, list(leaves.values()), given, allow_unused=True)
+        return dict(zip(leaves, gradients, strict=True))
+
+    def _objective(self, roots: Sequence[Tensor]) -> float:
+        if len(roots) == 1 and roots[0].numel() == 1 and bool((self.given[0] == 1).all()):
+            value = roots[0].item()
+        else:
+            value = sum(
+                (root.detach().double() * given.double()).sum().item() for root, given in zip(roots, self.given, strict=True)
+            )
+        if isinstance(value, complex):
+            raise CannotReplay("its loss is complex")
+        return float(value)
+
+
+class RecordedPoint(Point):
+    """A recorded pass with its leaves, its roots, its gradients and the calls in between.
+
+    ``leaf_values`` are the values at the start of the pass, by the leaves' ids.
+    """
+
+    def __init__(self, begun: OpenPass, result: Any, tape: Tape, leaf_values: Mapping[int, Tensor]) -> None:
+        roots = begun.outputs
+        if not all(isinstance(root, Tensor) for root in roots):
+            raise CannotReplay("it starts at an edge of the graph instead of a tensor")
+        if any(torch._C._functorch.is_functorch_wrapped_tensor(root) for root in roots):
+            raise CannotReplay("it computes inside a transform of torch.func")
+        self.begun = begun
+        self._calls = tape.leading_to(roots)
+        super().__init__(
+            self._calls,
+            roots,
+            self._calls.leaves(),
+            parameters=begun.facts.leaves,
+            gradients=begun.gradients(result),
+            given=[
+                gradient if gradient is not None else torch.ones_like(root)
+                for root, gradient in zip(roots, _padded(begun), strict=False)
+            ],
+            leaf_values=leaf_values,
+        )
+
+    def own_functions(self) -> list[str]:
+        """Return the class names of the program's own functions in the pass."""
+        return [kind.__name__ for kind in own_kinds(self.begun.walk.nodes)]
 
     def prove(self) -> None:
         """Raise :class:`CannotReplay` unless an evaluation at the recorded values gives the recorded roots and gradients."""
@@ -77,43 +146,21 @@ class RecordedPoint:
                     "with the recorded values, its calls give a different gradient: a hook changed the recorded gradient"
                 )
 
-    def slopes(
-        self, stand_ins: dict[int, Tensor], roots: Sequence[Tensor] | None = None, *, wide: bool = False
-    ) -> dict[int, Tensor | None]:
-        """Return the gradients for these leaf values, of the parameters that received one in the pass."""
-        leaves = {
-            parameter: stand_ins[id(leaf)]
-            for parameter, leaf in self.begun.facts.leaves.items()
-            if id(leaf) in stand_ins and self.gradients.get(parameter) is not None
-        }
-        if not leaves:
-            return {}
-        if roots is None:
-            roots = self.section.evaluate({key: leaf.requires_grad_() for key, leaf in stand_ins.items()}, wide=wide)
-        given = [gradient.to(root.dtype) for gradient, root in zip(self.given, roots, strict=True)]
-        gradients = torch.autograd.grad(roots, list(leaves.values()), given, allow_unused=True)
-        return dict(zip(leaves, gradients, strict=True))
-
     @contextlib.contextmanager
     def restored_generators(self) -> Iterator[None]:
         """Restore the states of the program's own random generators afterwards."""
-        states = [(generator, generator.get_state()) for generator in self.section.generators()]
+        states = [(generator, generator.get_state()) for generator in self._calls.generators()]
         try:
             yield
         finally:
             for generator, state in states:
                 generator.set_state(state)
 
-    def _objective(self, roots: Sequence[Tensor]) -> float:
-        if len(roots) == 1 and roots[0].numel() == 1 and bool((self.given[0] == 1).all()):
-            value = roots[0].item()
-        else:
-            value = sum(
-                (root.detach().double() * given.double()).sum().item() for root, given in zip(roots, self.given, strict=True)
-            )
-        if isinstance(value, complex):
-            raise CannotReplay("its loss is complex")
-        return float(value)
+
+def own_kinds(nodes: Iterable[Any]) -> list[Any]:
+    """Return the types of those nodes that belong to custom functions which are not PyTorch's, each once."""
+    kinds = dict.fromkeys(type(node) for node in nodes if hasattr(type(node), "saved_tensors"))
+    return [kind for kind in kinds if not kind._forward_cls.__module__.startswith("torch.")]
 
 
 def _padded(begun: OpenPass) -> list[Tensor | None]:

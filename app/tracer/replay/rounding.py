@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..tensors.handles import elements_of
 from .operands import CannotReplay
-from .point import RecordedPoint
+from .point import Point
 from .precision import PrecisionMode, largest, unit
 
 RELATIVE: Final = {torch.float64: 1e-5, torch.float32: 1e-3, torch.float16: 3e-2, torch.bfloat16: 5e-2}
@@ -29,7 +29,7 @@ class Rounding:
     is true for precisions with two or three digits. ``loss_noise`` is the change of the loss by rounding.
     """
 
-    def __init__(self, point: RecordedPoint) -> None:
+    def __init__(self, point: Point) -> None:
         self._point = point
         self.dtype, self._largest_intermediate = _observed_precision(point)
         self.coarse = unit(self.dtype) > unit(torch.float32)
@@ -103,7 +103,7 @@ class Rounding:
         return noise
 
 
-def _observed_precision(point: RecordedPoint) -> tuple[torch.dtype, float]:
+def _observed_precision(point: Point) -> tuple[torch.dtype, float]:
     """Return the coarsest precision of a pass, and the magnitude of its largest intermediate gradient."""
     dtypes = [leaf.dtype for leaf in point.leaves] + [root.dtype for root in point.roots]
     observed = PrecisionMode(dtypes)

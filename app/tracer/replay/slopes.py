@@ -14,7 +14,7 @@ from ..tensors.handles import elements_of
 from .definitions import SurrogateFunctions
 from .evaluate import widened
 from .operands import CannotReplay
-from .point import RecordedPoint
+from .point import Point
 from .precision import PrecisionMode, unit
 from .rounding import Rounding
 
@@ -45,7 +45,7 @@ class Slopes:
     recorded point.
     """
 
-    def __init__(self, point: RecordedPoint, rounding: Rounding) -> None:
+    def __init__(self, point: Point, rounding: Rounding) -> None:
         self._point = point
         self._rounding = rounding
         leaves = point.stand_ins()

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import builtins
 import contextlib
-import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import torch
 
 from ..forward.mode import ForwardMode
 from ..source.marker import HOOK
+from .random_state import restored_random_state
 
 _AUTOGRAD: Any = torch.autograd
 
@@ -21,17 +20,14 @@ _AUTOGRAD: Any = torch.autograd
 def unobserved(mode: ForwardMode, engine: Callable[..., Any]) -> Iterator[None]:
     """Hide computations from the recorder, and restore the random generators afterwards. ``engine`` is autograd's own."""
     observed_engine = _AUTOGRAD._engine_run_backward
-    states = random.getstate(), np.random.get_state(), torch.default_generator.get_state()
     mode.paused += 1
     hook = getattr(builtins, HOOK, None)  # there is none once the program has ended
     _AUTOGRAD._engine_run_backward = engine
     setattr(builtins, HOOK, lambda index, value: value)  # the program's own functions consist of marked statements
     try:
-        yield
+        with restored_random_state():
+            yield
     finally:
         _AUTOGRAD._engine_run_backward = observed_engine
         setattr(builtins, HOOK, hook)
         mode.paused -= 1
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.default_generator.set_state(states[2])
