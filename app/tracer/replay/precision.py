@@ -30,6 +30,11 @@ class PrecisionMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for dtype in dtypes:
             self._record(dtype)
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Return false, so that PyTorch does not import its compiler (seconds) to exclude the method below from compilation."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None) -> Any:
         out = func(*args, **(kwargs or {}))
         input_units = [unit(tensor.dtype) for tensor in flat((args, kwargs)) if _is_float(tensor)]
