@@ -36,6 +36,8 @@ def woven(function: Callable[..., Any], observer: CallObserver) -> FunctionType:
     Raises ``OSError`` if the source of the function cannot be read.
     """
     assert isinstance(function, FunctionType)
+    if function.__code__.co_freevars not in ((), ("__class__",)):
+        return _wrapped(function, observer)
     code = _woven_code(function)
     code = code.replace(co_consts=tuple(observer if each == _OBSERVER else each for each in code.co_consts))
     made = FunctionType(code, function.__globals__, function.__name__, function.__defaults__, function.__closure__)
@@ -44,6 +46,19 @@ def woven(function: Callable[..., Any], observer: CallObserver) -> FunctionType:
     made.__module__, made.__qualname__ = function.__module__, function.__qualname__
     made.__dict__.update(function.__dict__)
     return made
+
+
+def _wrapped(function: FunctionType, observer: CallObserver) -> FunctionType:
+    """Return a wrapper of a closure, such as the tape of a replay, which has a frame of its own anyway.
+
+    The closure must have one parameter, then ``*args`` and ``**kwargs``.
+    """
+
+    def call(first: Any, /, *args: Any, **kwargs: Any) -> Any:
+        with observer.around(first, args, kwargs):
+            return observer.returned(function(first, *args, **kwargs))
+
+    return call  # type: ignore[return-value]
 
 
 @cache
