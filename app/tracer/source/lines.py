@@ -132,11 +132,9 @@ class LineValues:
             if content is not None:
                 taken.copy_at_once(content, self._kept)
             self._pending.add(line)
-        elif content is None:
-            self._pending.add(line)
         else:
-            self._fresh.add(line)
-            if content.numel() >= LARGE_ELEMENTS and not content.requires_grad:
+            (self._pending if content is None else self._fresh).add(line)
+            if content is not None and content.numel() >= LARGE_ELEMENTS and not content.requires_grad:
                 self._limit_memory(line, taken)
 
     def _limit_memory(self, line: int, newest: StatementValue) -> None:
