@@ -486,6 +486,32 @@ opt = torch.optim.SGD([p for p in net.parameters() if p.requires_grad], lr=0.1)
             "require_grad", "requires_grads", "required_grad", "requires_Grad", "requiresgrad", "reqiures_grad", "requires_gard"
         )
     ),
+    *(
+        Pair("misspelled-attribute", f"{name} of a leaf", f"""
+{DATA}w = torch.zeros(1, requires_grad=True)
+{LOOP}    loss = ((w * x - y) ** 2).mean()
+    loss.backward()
+    with torch.no_grad():
+        w -= 0.1 * w.grad
+    w.{name} = None  # wrong
+    w.grad = None  # right
+""")
+        for name in ("grads", "gard", "grda")
+    ),
+    *(
+        Pair("misspelled-attribute", f"{name} of each parameter", f"""
+{DATA}net = nn.Linear(1, 1)
+{LOOP}    for p in net.parameters():
+        p.{name} = None  # wrong
+        p.grad = None  # right
+    loss = ((net(x) - y) ** 2).mean()
+    loss.backward()
+    with torch.no_grad():
+        for p in net.parameters():
+            p -= 0.1 * p.grad
+""")
+        for name in ("grads", "gard", "drag")
+    ),
 ]  # fmt: skip
 
 
