@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -35,6 +35,15 @@ LINES = {
     "an item": "c[1] = 2.0",
     "a write through a named view": "view += 1",
 }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def objects_of_earlier_tests_frozen() -> Iterator[None]:
+    """Exclude the objects that exist already from garbage collection, which would otherwise visit them before each program."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.mark.parametrize("line", LINES.values(), ids=LINES)
@@ -77,7 +86,10 @@ def executed_lines(program: str) -> int:
 
         def run_traced(*args: Any) -> None:
             sys.settrace(trace)
-            run(*args)
+            try:
+                run(*args)
+            finally:
+                sys.settrace(None)
 
         return greenlet(run_traced)
 
