@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request
@@ -9,6 +10,7 @@ from starlette.responses import Response
 
 from ..recording.divergence import Divergence, first_divergence
 from . import reference, responses
+from .clients import sender_of
 from .links import API
 from .service import service_of
 
@@ -18,7 +20,7 @@ SECONDS: Final = 2.0
 router = APIRouter(prefix=f"{API}/runs/{{id}}", tags=["runs"])
 
 
-@router.get("/divergence", **reference.returns(Divergence, "The first difference, or a sentence that there is none.", 404))
+@router.get("/divergence", **reference.returns(Divergence, "The first difference, or a sentence that there is none.", 404, 503))
 async def compare_runs(
     request: Request,
     id: str,
@@ -36,7 +38,6 @@ async def compare_runs(
     """Find the first step and node whose numbers differ between two runs: values, gradients, then parameters."""
     service = service_of(request)
     first, second = await service.runs.find(id), await service.runs.find(other)
-    found = await service.archive.beside(
-        lambda: first_divergence(first.recording, second.recording, tolerance, seconds=SECONDS)
-    )
+    async with service.comparing.entered(sender_of(request.scope)):  # not the threads in which everybody's runs are read
+        found = await asyncio.to_thread(first_divergence, first.recording, second.recording, tolerance, seconds=SECONDS)
     return responses.json(found)

@@ -69,6 +69,8 @@ class Service:
         self.executor = executor
         self.workers = workers
         self._reading = FairGate(workers.count)
+        self.comparing = FairGate(1, queue=4)
+        """Lets one comparison of two runs in at a time."""
         self.finder = finder
         self.owners = owners
         self.engine = engine

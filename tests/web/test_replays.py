@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from tapedeck import model, wire
 from tapedeck.errors import SandboxError
 from tapedeck.examples import gallery
 from tapedeck.executor import LocalExecutor
+from tapedeck.recording.divergence import Divergence
 from tapedeck.settings import Settings
 from tapedeck.tracer.main import execute
+from tapedeck.web import divergence
 
 from ..fake_executor import FakeExecutor, forever
 from .conftest import Serve, client_of
@@ -105,6 +108,32 @@ async def test_the_first_divergence_of_two_runs(serve: Serve) -> None:
         assert (same["where"], same["sentence"]) == (None, "All 4 steps are equal.")
         assert (await client.get(f"{run}/divergence", params={"other": "nobody"})).status_code == 404
         assert (await client.get(f"{run}/divergence", params={"other": other_id, "tolerance": "2"})).status_code == 422
+
+
+async def test_comparisons_run_one_at_a_time_and_nobody_s_reads_wait_for_them(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, release, running = threading.Event(), threading.Event(), []
+
+    def compare(*_: Any, **__: Any) -> Divergence:
+        running.append(1)
+        begun.set()
+        release.wait(30)
+        running.pop()
+        return Divergence(None, f"{len(running)} others", 0, complete=True)
+
+    monkeypatch.setattr(divergence, "first_divergence", compare)
+    async with serve(executor=InProcess()) as client:
+        run = await posted(client, FIT)
+        address = f"{run}/divergence?other={run.rpartition('/')[2]}"
+        asked = [asyncio.ensure_future(client.get(address)) for _ in range(8)]
+        await asyncio.to_thread(begun.wait, 30)
+        assert (await client.get(f"{run}/steps/0")).status_code == 200
+        assert len(running) == 1
+        release.set()
+        answers = await asyncio.gather(*asked)
+        assert sorted({answer.status_code for answer in answers}) == [200, 503]
+        assert {answer.json()["sentence"] for answer in answers if answer.status_code == 200} == {"0 others"}
 
 
 async def test_a_surface_over_two_elements_is_a_matrix(serve: Serve) -> None:
