@@ -113,6 +113,12 @@ def test_a_right_gradient_passes(name: str) -> None:
     assert_gradients(RIGHT[name], given(2, 4), elements=3)
 
 
+def test_samples_that_pytorch_differentiates_implicitly_pass() -> None:
+    concentration = torch.tensor([1.5, 2.5, 3.0], requires_grad=True)
+    assert_gradients(lambda a: torch.distributions.Dirichlet(a).rsample(), concentration)
+    assert_gradients(lambda a: torch.distributions.Gamma(a, 1.0).rsample(), concentration)
+
+
 @pytest.mark.parametrize("fn", AT_KINKS)
 def test_a_gradient_between_the_slopes_at_a_kink_passes(fn: Callable[[Tensor], Any]) -> None:
     assert_gradients(fn, torch.tensor([[0.0, 1.0, -1.0], [2.0, 0.0, 2.0]], requires_grad=True))

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.distributions.dirichlet import _Dirichlet
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as tree
 
@@ -77,7 +78,7 @@ class CalledFunction:
             if mode is None:
                 result = self._function(*args, **kwargs)
             else:
-                with mode:
+                with mode, _shown_to(mode):
                     result = self._function(*args, **kwargs)
         return [
             NamedTensor(_output_name(tree.keystr(path), path), tensor)
@@ -184,7 +185,24 @@ class _RepeatMode(TorchFunctionMode):
         return self._widened[id(tensor)][1]
 
 
+_current_mode: Any = torch.overrides._get_current_function_mode
 _NARROW = (torch.float32, torch.float16, torch.bfloat16, torch.complex64, torch.complex32)
+
+
+@contextmanager
+def _shown_to(mode: TorchFunctionMode) -> Iterator[None]:
+    """Show a mode the calls of a custom function to which a definition applies. Otherwise it sees only functions of tensors."""
+    kind: Any = _Dirichlet
+    apply = kind.apply
+
+    def shown(*args: Any) -> Any:
+        return mode.__torch_function__(apply, (), args) if _current_mode() is mode else apply(*args)
+
+    kind.apply = shown
+    try:
+        yield
+    finally:
+        del kind.apply  # the class inherits the original
 
 
 @contextmanager
