@@ -230,7 +230,7 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        return self._process.returncode is None
+        return self._process.returncode is None and not self._answers.at_eof()
 
     async def send(self, data: bytes) -> None:
         """Send a frame."""

@@ -59,6 +59,7 @@ def isolated(make_runner: Any) -> Iterator[Any]:
 def hidden(tmp_path: Path) -> list[str]:
     """Paths that exist on this machine and that no program may read."""
     (tmp_path / "file").write_text("x")
+    tmp_path.chmod(0o755)  # so that the user of the programs finds the file, too
     return ["/proc", "/proc/self", "/sys", "/home", "/etc/group", "/bin/sh", __file__, str(tmp_path), str(tmp_path / "file")]
 
 
