@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,11 +57,13 @@ def isolated(make_runner: Any) -> Iterator[Any]:
 
 
 @pytest.fixture
-def hidden(tmp_path: Path) -> list[str]:
-    """Paths that exist on this machine and that no program may read."""
-    (tmp_path / "file").write_text("x")
-    tmp_path.chmod(0o755)  # so that the user of the programs finds the file, too
-    return ["/proc", "/proc/self", "/sys", "/home", "/etc/group", "/bin/sh", __file__, str(tmp_path), str(tmp_path / "file")]
+def hidden() -> Iterator[list[str]]:
+    """Paths that exist on this machine, for every user, and that no program may read."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        file = Path(folder, "file")
+        file.write_text("x")
+        yield ["/proc", "/proc/self", "/sys", "/home", "/etc/group", "/bin/sh", __file__, folder, str(file)]
 
 
 def test_other_files_and_the_name_of_the_machine_do_not_exist(isolated: Any, hidden: list[str]) -> None:

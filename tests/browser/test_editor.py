@@ -144,9 +144,11 @@ def test_my_runs_are_searched_renamed_opened_and_deleted(page: Page) -> None:
     page.get_by_label("New title").fill("Second try")
     page.keyboard.press("Enter")
     page.get_by_label("Search your runs").fill("second")
+    square = page.url.partition("?")[0]
     listed.get_by_role("button", name="Second try").first.click()
     expect(page).to_have_title("Second try · Tapedeck")
     expect(page.locator(".cm-content")).to_contain_text("for step in range(4)")
+    expect(page).not_to_have_url(re.compile(re.escape(square)))
     page.reload()
     expect(page).to_have_title("Second try · Tapedeck")
     page.get_by_role("button", name="My runs").click()
