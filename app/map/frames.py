@@ -77,7 +77,7 @@ class FrameTree:
     def is_called_again(self, frame: int) -> bool:
         """Return whether a module is called several times in one call of the module around it.
 
-        Such calls are told apart by their number. Those of a loop are told apart by their turn.
+        The number of a call distinguishes such calls. In a loop, the turn does.
         """
         around = int(self.parent[frame])
         if around >= 0 and self.kind[around] == wire.TURN:

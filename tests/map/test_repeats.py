@@ -55,7 +55,7 @@ def test_calls_of_one_module_in_a_row_are_a_repetition_even_if_there_are_two() -
     pair = named["m"]
     assert (pair.kind, pair.id, [turn.name for turn in tree.children(pair)]) == ("repeat", "f:m", ["m, call 1", "m, call 2"])
     assert [turn.id for turn in tree.children(pair)] == ["m:m", "m:m~2"]
-    assert {"n, call 1", "n, call 2"} <= named.keys(), "calls with other work between them are told apart by their number"
+    assert {"n, call 1", "n, call 2"} <= named.keys(), "calls with other work between them are numbered"
     for turn in tree.children(pair):
         assert tree.find(turn.id) is turn
     assert [tree.children(turn)[0].name for turn in tree.children(pair)] == ["0", "0"]

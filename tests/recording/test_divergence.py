@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from tapedeck import wire
-from tapedeck.model import Limits
-from tapedeck.recording import MemoryLog, Recording
+from tapedeck.recording import Recording
 from tapedeck.recording.divergence import Divergence, first_divergence
-from tapedeck.tracer.main import execute
+
+from ..tracer.run_twice import record
 
 NET = """\
 import torch
@@ -28,9 +27,7 @@ for step in range(4):
 
 
 def recorded(program: str) -> Recording:
-    reader, events = wire.Reader(Limits()), []
-    execute(wire.Job(program, [(1, len(program.splitlines()))]), lambda data: events.extend(reader.feed(data)))
-    return Recording(MemoryLog(events), program)
+    return record(program)[1]
 
 
 def diverged(change: tuple[str, str], tolerance: float | None = None) -> Divergence:

@@ -32,7 +32,7 @@ class Point:
     """Roots with the calls that computed them, the leaves of these, and the leaves' gradients.
 
     ``parameters`` are the leaves that have gradients, and ``gradients`` are these, both by the parameter's index. ``given`` are
-    the gradients of the roots. ``leaf_values`` are the leaves' values where they are no longer the leaves' own, by their ids.
+    the gradients of the roots. ``leaf_values`` has the earlier values of leaves that have changed since, by their ids.
     """
 
     def __init__(

@@ -30,7 +30,13 @@ class WatchPoints:
             watched = [] if head is None or not self._covers(head) else [_call(head.lineno, block[0])]
             for statement in block:
                 point = self._point(statement)
-                watched += [statement] if point is None else [point, statement] if _leaves(statement) else [statement, point]
+                watched += (
+                    [statement]
+                    if point is None
+                    else [point, statement]
+                    if isinstance(statement, _LEAVING)
+                    else [statement, point]
+                )
             block[:] = watched
 
     def _point(self, statement: ast.stmt) -> ast.stmt | None:
@@ -47,10 +53,6 @@ class WatchPoints:
         """Return whether the line is one of a statement's own, without its body."""
         last = statement.body[0].lineno - 1 if hasattr(statement, "body") else statement.end_lineno or statement.lineno
         return self._line is None or statement.lineno <= self._line <= max(last, statement.lineno)
-
-
-def _leaves(statement: ast.stmt) -> bool:
-    return isinstance(statement, _LEAVING)
 
 
 def _blocks(tree: ast.Module) -> Iterator[tuple[list[ast.stmt], ast.stmt | None]]:

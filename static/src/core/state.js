@@ -73,7 +73,7 @@
  * @typedef {object} Trouble
  * @property {string} title
  * @property {string} detail
- * @property {number | "new"} [retry]             the program can be run again: after so many seconds, or as a new run
+ * @property {number | "new"} [retry]             seconds until the program can be run again, or "new" for a new run
  *
  * @typedef {"curves" | "loss" | "optimizer"} Tab
  * @typedef {1 | 2 | 4 | 0.5 | "steps"} Speed     multiple of the normal speed, or whole steps
