@@ -30,13 +30,12 @@ class WatchPoints:
             watched = [] if head is None or not self._covers(head) else [_call(head.lineno, block[0])]
             for statement in block:
                 point = self._point(statement)
-                watched += (
-                    [statement]
-                    if point is None
-                    else [point, statement]
-                    if isinstance(statement, _LEAVING)
-                    else [statement, point]
-                )
+                if point is None:
+                    watched.append(statement)
+                elif isinstance(statement, _LEAVING):
+                    watched += [point, statement]
+                else:
+                    watched += [statement, point]
             block[:] = watched
 
     def _point(self, statement: ast.stmt) -> ast.stmt | None:
