@@ -1,0 +1,1 @@
+"""Read lessons, evaluate the numbers that their prose states, and judge what a reader writes."""

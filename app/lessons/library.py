@@ -1,0 +1,69 @@
+"""Find lessons: those of Tapedeck, and those of a teacher's folder."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from ..errors import BadRequest
+from . import reader
+from .document import Lesson
+from .problems import LessonError, LessonProblem
+
+TEXTS: Final = Path(__file__).parent / "texts"
+
+
+@cache
+def own() -> tuple[Lesson, ...]:
+    """Return Tapedeck's lessons in their order."""
+    return tuple(read_folder(TEXTS)) if TEXTS.is_dir() else ()
+
+
+def read_folder(folder: Path) -> list[Lesson]:
+    """Return the lessons of a folder, in the order of their file names.
+
+    Raises :class:`LessonError` with the problems of all files, and :class:`BadRequest` if the folder has no lesson.
+    """
+    files = sorted(folder.glob("*.md"))
+    if not files:
+        raise BadRequest(f"{folder} has no lesson: a lesson is a file that ends in .md.")
+    lessons, problems = list[Lesson](), list[LessonProblem]()
+    for file in files:
+        try:
+            lessons.append(reader.read(file.read_text(encoding="utf-8"), str(file)))
+        except UnicodeDecodeError as error:
+            problems.append(LessonProblem(str(file), 1, f"The file is not UTF-8 text (byte {error.start})."))
+        except LessonError as error:
+            problems += error.problems
+    if problems := problems or _across(lessons):
+        raise LessonError(problems)
+    return lessons
+
+
+def _across(lessons: list[Lesson]) -> list[LessonProblem]:
+    """Return the problems between lessons: an id that two share, a need that no lesson has, and needs in a circle."""
+    by_id = {lesson.id: lesson for lesson in lessons}
+    problems = []
+    for lesson in lessons:
+        if (other := by_id[lesson.id]) is not lesson:
+            problems.append(LessonProblem(lesson.file, 2, f"{other.file} has the same id `{lesson.id}`: choose another."))
+        problems += [
+            LessonProblem(lesson.file, 2, f"It needs `{need}`, but no lesson of this folder has this id.")
+            for need in lesson.needs
+            if need not in by_id
+        ]
+        if lesson.id in _needed(lesson, by_id):
+            problems.append(LessonProblem(lesson.file, 2, f"`needs` leads in a circle back to `{lesson.id}`: leave one out."))
+    return problems
+
+
+def _needed(lesson: Lesson, by_id: dict[str, Lesson]) -> set[str]:
+    """Return the ids of all lessons that a lesson needs, those that they need included."""
+    found, left = set[str](), list(lesson.needs)
+    while left:
+        id = left.pop()
+        if id not in found and id in by_id:
+            found.add(id)
+            left += by_id[id].needs
+    return found
