@@ -21,6 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "byte_cache": set(),
     "errors": set(),
     "examples": set(),
+    "formulas": set(),
     "model": set(),
     "settings": {"model"},
     "wire": {"errors", "model"},

@@ -1,0 +1,16 @@
+"""Rules of the operations of autograd as readable expressions, evaluated with NumPy and written as LaTeX.
+
+``tests/formulas/`` compares each rule with PyTorch's own gradient.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from . import combining, elementwise, moving
+from .rule import LocalRule
+
+RULES: Final = {rule.op: rule for rules in (elementwise.RULES, combining.RULES, moving.RULES) for rule in rules}
+"""The rules, by the class of a node."""
+
+__all__ = ["RULES", "LocalRule"]

@@ -1,0 +1,206 @@
+"""Define the functions that rules use, on NumPy arrays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
+
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Dims = int | tuple[int, ...] | None
+"""Dimensions of a reduction; ``None`` for all."""
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+erf: Final = np.vectorize(math.erf, otypes=[float])
+
+
+def _moves(function: _F) -> _F:
+    """Mark a function that moves, copies or combines elements of different indices."""
+    function.elementwise = False  # type: ignore[attr-defined]
+    return function
+
+
+def sigmoid(x: Array) -> Array:
+    """Return the logistic function."""
+    return np.asarray(1 / (1 + np.exp(-np.asarray(x))))
+
+
+@_moves
+def total(x: Array, dim: Dims = None) -> Array:
+    """Return the sum over dimensions, which remain with the size 1."""
+    found: Array = np.sum(x, axis=dim, keepdims=True)
+    return found
+
+
+@_moves
+def average(x: Array, dim: Dims = None) -> Array:
+    """Return the mean over dimensions, which remain with the size 1."""
+    found: Array = np.mean(x, axis=dim, keepdims=True)
+    return found
+
+
+@_moves
+def size(x: Array, dim: Dims = None) -> int:
+    """Return the number of elements along dimensions."""
+    shape = np.shape(x)
+    return math.prod(shape if dim is None else (shape[each] for each in _listed(dim)))
+
+
+@_moves
+def spread(grad: Array, like: Array, dim: Dims = None) -> Array:
+    """Return the gradient of a reduction at every element that was reduced. The reduction may have kept its dimensions."""
+    shape = np.shape(like)
+    if grad.ndim < len(shape):
+        dims = tuple(range(len(shape))) if dim is None else tuple(each % len(shape) for each in _listed(dim))
+        grad = np.expand_dims(grad, dims)
+    return np.broadcast_to(grad, shape)
+
+
+@_moves
+def reshaped(grad: Array, like: Array) -> Array:
+    """Return the same elements in the shape of another tensor."""
+    return grad.reshape(np.shape(like))
+
+
+@_moves
+def transposed(x: Array) -> Array:
+    """Return a matrix, or a batch of matrices, with rows and columns exchanged."""
+    return np.swapaxes(x, -1, -2) if np.ndim(x) > 1 else np.asarray(x)
+
+
+@_moves
+def swapped(grad: Array, dim0: int, dim1: int) -> Array:
+    """Return a tensor with two dimensions exchanged."""
+    return np.swapaxes(grad, dim0, dim1)
+
+
+@_moves
+def unpermuted(grad: Array, dims: tuple[int, ...]) -> Array:
+    """Return a tensor with its dimensions in the order from before ``permute(dims)``."""
+    return np.transpose(grad, np.argsort([each % grad.ndim for each in dims]))
+
+
+@_moves
+def outer(x: Array, y: Array) -> Array:
+    """Return the matrix of the products of two vectors' elements."""
+    return np.outer(x, y)
+
+
+@_moves
+def inserted(grad: Array, like: Array, dim: int, start: int, step: int | None = None) -> Array:
+    """Return zeros in the shape of ``like`` with a gradient in them: at ``start``, or with a ``step`` from there on."""
+    whole = np.zeros(np.shape(like), grad.dtype)
+    length: int = whole.shape[dim]
+    begin = start + length if start < 0 else start
+    if step is None:
+        whole[(slice(None),) * (dim % whole.ndim) + (begin,)] = grad
+    else:
+        kept = slice(begin, begin + step * grad.shape[dim], step)
+        whole[(slice(None),) * (dim % whole.ndim) + (kept,)] = grad
+    return whole
+
+
+@_moves
+def scattered(grad: Array, like: Array, dim: int, index: Array) -> Array:
+    """Return zeros in the shape of ``like`` with each gradient added at its index along a dimension."""
+    whole = np.zeros(np.shape(like), grad.dtype)
+    index = np.asarray(index)
+    if index.ndim < whole.ndim:
+        index, grad = np.expand_dims(index, dim), np.expand_dims(grad, dim)
+    at: list[Any] = list(np.indices(index.shape, sparse=True))
+    at[dim] = index
+    np.add.at(whole, tuple(at), grad)
+    return whole
+
+
+@_moves
+def rows_added(grad: Array, like: Array, dim: int, index: Array) -> Array:
+    """Return zeros in the shape of ``like`` with each slice of a gradient added at its index along a dimension."""
+    moved = np.zeros(np.shape(like), grad.dtype)
+    at: Any = (slice(None),) * (dim % moved.ndim) + (np.asarray(index),)
+    np.add.at(moved, at, grad)
+    return moved
+
+
+@_moves
+def reversed_sums(grad: Array, dim: int) -> Array:
+    """Return at each index the sum of the elements from there to the end."""
+    found: Array = np.flip(np.cumsum(np.flip(grad, dim), dim), dim)
+    return found
+
+
+@_moves
+def flipped(grad: Array, dims: tuple[int, ...]) -> Array:
+    """Return a tensor in reverse order along dimensions."""
+    return np.flip(grad, dims)
+
+
+@_moves
+def rolled(grad: Array, shift: int, dim: Dims) -> Array:
+    """Return a tensor with its elements moved along a dimension, those at the end to the start."""
+    return np.roll(grad, shift, dim)
+
+
+@_moves
+def triangle(grad: Array, upper: bool, diagonal: int) -> Array:
+    """Return a matrix with zeros below a diagonal, or above it."""
+    return np.triu(grad, diagonal) if upper else np.tril(grad, diagonal)
+
+
+@_moves
+def cross(x: Array, y: Array) -> Array:
+    """Return the cross product of vectors along the last dimension."""
+    return np.cross(x, y)
+
+
+@_moves
+def inverse(x: Array) -> Array:
+    """Return the inverse of a matrix."""
+    return np.asarray(np.linalg.inv(x))
+
+
+@_moves
+def identity(x: Array) -> Array:
+    """Return the identity matrix in the shape of a matrix."""
+    return np.eye(*np.shape(x))
+
+
+@_moves
+def repeated(grad: Array, like: Array) -> Array:
+    """Return the sum over the copies that ``repeat`` made of a tensor."""
+    shape = np.shape(like)
+    shape = (1,) * (grad.ndim - len(shape)) + shape
+    split = grad.reshape([part for whole, one in zip(grad.shape, shape, strict=True) for part in (whole // one, one)])
+    return np.asarray(split.sum(axis=tuple(range(0, split.ndim, 2)))).reshape(np.shape(like))
+
+
+@_moves
+def at_classes(grad: Array, like: Array, target: Array) -> Array:
+    """Return zeros in the shape of ``like`` with a gradient for each row at the index of its class."""
+    whole = np.zeros(np.shape(like))
+    classes = np.asarray(target)
+    if whole.ndim == 1:
+        whole[classes] = grad
+    else:
+        whole[np.arange(len(classes)), classes] = grad
+    return whole
+
+
+def _listed(dim: Dims) -> tuple[int, ...]:
+    return () if dim is None else dim if isinstance(dim, tuple) else (dim,)
+
+
+FUNCTIONS: Final[Mapping[str, Any]] = {
+    "abs": np.abs, "acos": np.arccos, "asin": np.arcsin, "atan": np.arctan, "cos": np.cos, "cosh": np.cosh, "erf": erf,
+    "exp": np.exp, "floor": np.floor, "log": np.log, "sigmoid": sigmoid, "sign": np.sign, "sin": np.sin, "sinh": np.sinh,
+    "sqrt": np.sqrt, "tan": np.tan, "tanh": np.tanh, "trunc": np.trunc, "where": np.where, "isfinite": np.isfinite,
+    "pi": math.pi,
+    "at_classes": at_classes, "average": average, "cross": cross, "flipped": flipped, "identity": identity,
+    "inserted": inserted, "inverse": inverse, "outer": outer, "repeated": repeated, "reshaped": reshaped,
+    "reversed_sums": reversed_sums, "rolled": rolled, "rows_added": rows_added, "scattered": scattered, "size": size,
+    "spread": spread, "swapped": swapped, "total": total, "transposed": transposed, "triangle": triangle,
+    "unpermuted": unpermuted,
+}  # fmt: skip
+"""The functions and constants of rules, by name."""

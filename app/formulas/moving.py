@@ -1,0 +1,42 @@
+"""List the rules of operations that move, copy or choose elements."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .rule import LocalRule
+
+_LIKE: Final = "reshaped(grad, self)"
+_COPY: Final = "spread(grad, self)"
+
+RULES: Final = (
+    *(
+        LocalRule(op, value, {"self": gradient}, {}, ("self",), True)
+        for op, value, gradient in (
+            ("ViewBackward0", "view(self, shape)", _LIKE),
+            ("ReshapeAliasBackward0", "reshape(self, shape)", _LIKE),
+            ("UnsafeViewBackward0", "_unsafe_view(self, shape)", _LIKE),
+            ("UnsqueezeBackward0", "unsqueeze(self, dim)", _LIKE),
+            ("SqueezeBackward0", "squeeze(self)", _LIKE),
+            ("SqueezeBackward1", "squeeze(self, dim)", _LIKE),
+            ("SqueezeBackward2", "squeeze(self, dims)", _LIKE),
+            ("ExpandBackward0", "expand(self, shape)", "grad"),
+            ("RepeatBackward0", "repeat(self, repeats)", "repeated(grad, self)"),
+            ("TBackward0", "t(self)", "transposed(grad)"),
+            ("TransposeBackward0", "transpose(self, dim0, dim1)", "swapped(grad, dim0, dim1)"),
+            ("PermuteBackward0", "permute(self, dims)", "unpermuted(grad, dims)"),
+            ("SelectBackward0", "select(self, dim, index)", "inserted(grad, self, dim, index)"),
+            ("SliceBackward0", "slice(self, dim, start, end, step)", "inserted(grad, self, dim, start, step)"),
+            ("IndexSelectBackward0", "index_select(self, dim, index)", "rows_added(grad, self, dim, index)"),
+            ("GatherBackward0", "gather(self, dim, index)", "scattered(grad, self, dim, index)"),
+            ("FlipBackward0", "flip(self, dims)", "flipped(grad, dims)"),
+            ("RollBackward0", "roll(self, shifts, dim)", "rolled(grad, -shifts, dim)"),
+            ("TrilBackward0", "tril(self, diagonal)", "triangle(grad, False, diagonal)"),
+            ("TriuBackward0", "triu(self, diagonal)", "triangle(grad, True, diagonal)"),
+        )
+    ),
+    LocalRule(
+        "EmbeddingBackward0", "embedding(indices, weight)", {"weight": "rows_added(grad, weight, 0, indices)"}, {},
+        ("weight",), True,
+    ),
+)  # fmt: skip

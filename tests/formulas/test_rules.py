@@ -1,0 +1,152 @@
+"""Each rule gives the gradient that PyTorch's own node gives for random operands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import latex2mathml.converter
+import numpy as np
+import pytest
+import torch
+from tapedeck.formulas import RULES
+from tapedeck.formulas.evaluate import gradient
+from tapedeck.formulas.latex import latex
+from tapedeck.formulas.rule import LocalRule
+
+SHAPES: Mapping[str, Mapping[str, tuple[int, ...]]] = {
+    "MulBackward0": {"other": (3,)},
+    "DivBackward0": {"other": (1, 3)},
+    "AddBackward0": {"self": (3,)},
+    "DotBackward0": {"self": (3,), "tensor": (3,)},
+    "MvBackward0": {"vec": (3,)},
+    "MmBackward0": {"mat2": (3, 4)},
+    "BmmBackward0": {"self": (2, 3, 4), "mat2": (2, 4, 2)},
+    "AddmmBackward0": {"self": (4,), "mat1": (2, 3), "mat2": (3, 4)},
+    "BaddbmmBackward0": {"self": (2, 1, 2), "batch1": (2, 3, 4), "batch2": (2, 4, 2)},
+    "AddmvBackward0": {"self": (2,), "mat": (2, 3), "vec": (3,)},
+    "AddrBackward0": {"self": (2, 3), "vec1": (2,), "vec2": (3,)},
+    "TraceBackward0": {"self": (3, 3)},
+    "LinalgInvExBackward0": {"A": (3, 3)},
+    "LinalgDetBackward0": {"A": (3, 3)},
+    "ExpandBackward0": {"self": (1, 3)},
+    "SqueezeBackward0": {"self": (1, 3)},
+    "SqueezeBackward1": {"self": (2, 1)},
+    "SqueezeBackward2": {"self": (1, 3)},
+    "PermuteBackward0": {"self": (2, 3, 4)},
+    "TransposeBackward0": {"self": (2, 3, 4)},
+    "NativeLayerNormBackward0": {"weight": (3,), "bias": (3,)},
+    "EmbeddingBackward0": {"weight": (4, 3)},
+}
+"""Shapes of operands that are not (2, 3)."""
+OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "ViewBackward0": {"shape": (3, 2)},
+    "ReshapeAliasBackward0": {"shape": (3, 2)},
+    "UnsafeViewBackward0": {"shape": (3, 2)},
+    "ExpandBackward0": {"shape": (2, 3)},
+    "RepeatBackward0": {"repeats": (2, 2)},
+    "SqueezeBackward1": {"dim": 1},
+    "SqueezeBackward2": {"dims": (0,)},
+    "TransposeBackward0": {"dim0": 0, "dim1": 2},
+    "PermuteBackward0": {"dims": (2, 0, 1)},
+    "SelectBackward0": {"dim": 1, "index": 2},
+    "SliceBackward0": {"dim": 1, "start": 0, "end": 3, "step": 2},
+    "FlipBackward0": {"dims": (0, 1)},
+    "RollBackward0": {"shifts": 1},
+    "ClampBackward1": {"min": 0.3, "max": 0.6},
+    "ClampMinBackward0": {"min": 0.5},
+    "ClampMaxBackward0": {"max": 0.5},
+    "ThresholdBackward0": {"limit": 0.5},
+    "PowBackward0": {"exponent": 3},
+    "NativeLayerNormBackward0": {"normalized_shape": (3,), "dim": -1},
+    "TrilBackward0": {"diagonal": 0},
+    "TriuBackward0": {"diagonal": 1},
+    "VarBackward0": {"correction": 1},
+    "SoftplusBackward0": {"beta": 2},
+}
+"""Options other than the rule's default, and ``dim`` 1."""
+TENSORS: Mapping[str, Any] = {
+    "condition": torch.tensor([[True, False, True], [False, False, True]]),
+    "mask": torch.tensor([[True, False, True], [False, False, True]]),
+    "indices": torch.tensor([1, 3, 1]),
+    "float32": torch.float32,
+}
+TARGETS: Mapping[str, Any] = {
+    "NllLossBackward0": torch.tensor([2, 0]),
+    "SoftMarginLossBackward0": torch.tensor([[1.0, -1, 1]] * 2),
+}
+INDICES: Mapping[str, Any] = {
+    "IndexSelectBackward0": torch.tensor([2, 0, 2]),
+    "GatherBackward0": torch.tensor([[2, 0], [1, 1]]),
+}
+SHIFTED = {"AcoshBackward0": 1.0, "SignBackward0": -0.5, "HardswishBackward0": -3.0, "AbsBackward0": -0.5}
+"""What is added to operands, which are otherwise between 0.2 and 0.8."""
+NOT_MADE = {"ReshapeAliasBackward0", "UnsafeViewBackward0", "AliasBackward0", "ToCopyBackward0"}
+"""Nodes that the call makes only in some cases; their rules are those of `view` and `clone`."""
+
+
+class _Calls(dict[str, Any]):
+    """The names in a call: operands and options, and PyTorch's functions."""
+
+    def __missing__(self, name: str) -> Any:
+        if name == "slice":
+            return torch.ops.aten.slice
+        if name == "dim":
+            return 1
+        homes = (torch.nn.functional, torch, torch._C._linalg, torch.Tensor)
+        return next(getattr(home, name) for home in homes if hasattr(home, name))
+
+
+def prepared(rule: LocalRule) -> tuple[dict[str, torch.Tensor], dict[str, Any], torch.Tensor]:
+    """Return random operands, the other values by name, and the result of the rule's call."""
+    torch.manual_seed(len(rule.op))
+    shapes, moved = SHAPES.get(rule.op, {}), SHIFTED.get(rule.op, 0.0)
+    operands = {
+        name: (torch.rand(shapes.get(name, (2, 3)), dtype=torch.float64) * 0.6 + 0.2 + moved).requires_grad_()
+        for name in rule.gradients
+    }
+    options = {name: values[0] for name, values in rule.options.items()} | dict(OPTIONS.get(rule.op, {}))
+    others = {**TENSORS, "target": TARGETS.get(rule.op), "index": INDICES.get(rule.op)}
+    known = {name: value for name, value in others.items() if value is not None}
+    known |= {"other": 2.0} if rule.op == "RsubBackward1" else {}
+    return operands, options, eval(rule.value, {}, _Calls(known | options | operands))
+
+
+def known_to(
+    rule: LocalRule, operands: Mapping[str, torch.Tensor], options: Mapping[str, Any], result: torch.Tensor
+) -> dict[str, Any]:
+    saved = {
+        name: value.detach().numpy()
+        for name in (*{need for needs in rule.needs.values() for need in needs}, "result1", "result2")
+        if isinstance(value := getattr(result.grad_fn, f"_saved_{name}", None), torch.Tensor)
+    }
+    given = {name: operand.detach().numpy() for name, operand in operands.items()}
+    dim = {} if "dim" in options else {"dim": 1}
+    return dim | dict(options) | saved | given | {"result": result.detach().numpy()}
+
+
+@pytest.mark.parametrize("op", [op for op in RULES if op not in NOT_MADE])
+def test_a_rule_gives_the_gradient_that_the_node_gives(op: str) -> None:
+    rule = RULES[op]
+    operands, options, result = prepared(rule)
+    node = result.grad_fn
+    assert node is not None
+    assert node.name() == op
+    grad = torch.rand_like(result)
+    expected = torch.autograd.grad(result, list(operands.values()), grad, retain_graph=True)
+    known = known_to(rule, operands, options, result)
+    for (name, operand), theirs in zip(operands.items(), expected, strict=True):
+        ours = gradient(rule, name, grad.numpy(), known, tuple(operand.shape))
+        np.testing.assert_allclose(ours, theirs.numpy(force=True), rtol=1e-7, atol=1e-12)
+    targets = [getattr(target, "variable", None) for target, _ in node.next_functions if target is not None]
+    assert all(target is operand for target, operand in zip(targets, operands.values(), strict=True))
+
+
+def test_there_are_rules_of_at_least_120_kinds_of_nodes() -> None:
+    assert len(RULES) >= 120
+
+
+def test_every_rule_can_be_written_as_mathml() -> None:
+    for rule in RULES.values():
+        for code in (rule.value, *rule.gradients.values()):
+            assert "<math" in latex2mathml.converter.convert(latex(code, {"grad": r"\bar{y}", "self": "x"}))
