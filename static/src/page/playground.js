@@ -5,9 +5,8 @@ import { lastStep, wantedOf } from "../core/instant.js";
 import { margin } from "../core/margin.js";
 import { cellsOver } from "../core/playhead.js";
 import { byNode, byPhase, player } from "../core/player.js";
-import { nodesReached, scene } from "../core/scene.js";
 import { picture } from "../core/pictures.js";
-import { first, session } from "../core/session.js";
+import { session } from "../core/session.js";
 import { EMPTY, ended, shownPass } from "../core/state.js";
 import { store } from "../core/store.js";
 import { client } from "../leaves/api.js";
@@ -17,7 +16,6 @@ import * as format from "../leaves/format.js";
 import { edgeStyle } from "../leaves/edge-style.js";
 import { editor } from "../widgets/editor.js";
 import { findings, summary } from "../widgets/findings.js";
-import { graph } from "../widgets/graph.js";
 import { inspector } from "../widgets/inspector.js";
 import { dark, flip, shell, toast } from "../widgets/shell.js";
 import { check } from "./playground/check.js";
@@ -30,7 +28,7 @@ import { keys } from "./playground/keys.js";
 import { lazyExplore } from "./playground/lazy-explore.js";
 import { lazyRuns } from "./playground/lazy-runs.js";
 import { exampleTitle, linked } from "./playground/linked.js";
-import { neighbour, picked } from "./playground/picking.js";
+import { picked } from "./playground/picking.js";
 import { addressSync } from "./playground/address-sync.js";
 import { rerun } from "./playground/rerun.js";
 import { panes } from "./playground/panes.js";
@@ -40,6 +38,7 @@ import { notStarted, staleNote } from "./playground/stale-note.js";
 import { titles } from "./playground/titles.js";
 import { troubleBox } from "./playground/trouble-box.js";
 import { absence, choices, notebookOf, outcome, outputs } from "./playground/messages.js";
+import { stage } from "./stage/stage.js";
 
 /** @import {Given, State} from "../core/state.js" */
 
@@ -82,18 +81,26 @@ const keeper = draftKeeper(state, text, bare);
 let fileName = null;
 /** @type {ReturnType<typeof lazyExplore> | null} */
 let tools = null;
-const canvas = graph({
+const drawn = stage({
+  state,
+  work,
   edgeStyle: edgeStyle(given.legend),
-  onpick: (node) => work.select(node),
-  onview: (view) => work.go({ view }),
-  onwalk: (node, key) => neighbour(state.get(), node, key),
-  onreveal: work.reveal,
+  still: () => reducedMotion.matches,
   onmove({ k }) {
     find("#zoom").textContent = `${Math.round(k * 100)}%`;
     tools?.look();
   },
-  still: () => reducedMotion.matches,
+  ondraw({ map, layout, svg }) {
+    find("#turns").hidden = map; // a map is drawn in one direction
+    find("#layouts").hidden = !map;
+    for (const button of layouts) button.setAttribute("aria-pressed", String(button.dataset["layoutOfMap"] === layout));
+    for (const entry of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-legend]")))
+      entry.hidden = !map && !svg.includes(entry.dataset["legend"] ?? "");
+  }, // the legend explains what the picture has
+  absence: (now) => absence(now, step),
+  keeps: ({ run: failed }) => notStarted(failed),
 });
+const { canvas, pictured } = drawn;
 const details = inspector({ onpick: (node) => work.reveal(node), online: (line) => text.reveal(line) });
 const notes = findings({
   onfix({ edits }, { code, help }) {
@@ -221,11 +228,6 @@ async function copied(literal) {
   }
 }
 
-/** Return whether a picture is shown, instead of a message. */
-function pictured() {
-  return canvas.querySelector(".picture:not([hidden]) svg.graph") !== null;
-}
-
 /** Select the node that a line, or a word in it, refers to. @param {number} line @param {number | null} column @param {string | null} word */
 function pick(line, column, word) {
   const { node, graph: own } = picked(state.get(), line, column, word);
@@ -312,38 +314,7 @@ state.watch(["run", "edited"], ({ run: recorded, edited }) => {
   find("#example").textContent = exampleTitle(recorded) ?? "Choose an example";
 });
 
-state.watch(["node", "graph", "detail"], ({ node, graph: shown, detail }) => {
-  const users = detail?.node.id === node ? detail.incoming.map((flow) => flow.node) : [];
-  canvas.select(node, shown !== null && node !== first(shown), users);
-});
-
-state.watch(["picture", "absent", "graph", "run", "busy"], (now) => {
-  const { picture: drawn, absent, graph: shown } = now;
-  if (drawn && shown) {
-    canvas.draw(drawn);
-    state.set({ stops: canvas.stops() });
-    find("#turns").hidden = drawn.map; // a map is drawn in one direction
-    find("#layouts").hidden = !drawn.map;
-    for (const button of layouts) button.setAttribute("aria-pressed", String(button.dataset["layoutOfMap"] === drawn.layout));
-    for (const entry of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-legend]")))
-      entry.hidden = !drawn.map && !drawn.svg.includes(entry.dataset["legend"] ?? "");
-  } // the legend explains what the picture has
-  else if ((!shown || absent) && !(notStarted(now.run) && pictured())) canvas.showMessage(absence(now, step));
-});
-
-state.watch(["picture", "target", "node", "detail"], ({ target, node, detail }) => {
-  if (target === null) return;
-  // a leaf is shown by the operations that use it, which its detail lists
-  if (canvas.reveal() || node !== target || detail?.node.id === target) state.set({ target: null });
-});
-
-state.watch(["picture", "goal"], ({ goal }) => goal !== null && canvas.showGroup(goal) && state.set({ goal: null }));
-
-state.watch(["picture", "graph", "step", "pass", "apart", "phase", "ran", "playing"], (now) => {
-  if (now.picture?.map) return void canvas.progress(now.step?.index ?? 0, nodesReached(now), now.playing);
-  const numbers = scene(now);
-  if (numbers) canvas.write(numbers, now.pace);
-});
+drawn.begin();
 tools = lazyExplore(state, work, api, canvas);
 panes(state, work, api, edgeStyle(given.legend));
 const checked = check(state, api);
