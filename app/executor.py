@@ -451,6 +451,7 @@ class _ConfinedProcess:
         self._memory = memory_bytes
         self._ended: str | None = None
         self.client = client
+        self.send_signal = child.send_signal
         self.kill = child.kill
         self.close_job = child.close_job
 
@@ -493,11 +494,14 @@ class _PlainProcess:
         self.events = events
         self.killed = False
 
-    def kill(self) -> None:
+    def send_signal(self, number: int) -> None:
         if self._process.returncode is None:
             self.killed = True
             with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+                self._process.send_signal(number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
 
     def close_job(self) -> None:
         if self.job >= 0:

@@ -22,17 +22,16 @@ def headline(status: model.Status, error: model.ProgramError | None) -> str:
 
     >>> headline("failed", model.ProgramError("RuntimeError", "sizes differ", "train.py", 12, ""))
     'RuntimeError on line 12 of train.py'
-    >>> headline("timed_out", model.ProgramError("timed_out", "It was stopped after 10 s.", None, None, ""))
-    'Stopped at the time limit'
+    >>> headline("timed_out", model.ProgramError("timed_out", "It was stopped after 10 s.", None, 7, ""))
+    'Stopped at the time limit on line 7'
     >>> headline("out_of_memory", model.ProgramError("RuntimeError", "[enforce fail …]", None, 2, ""))
     'Out of memory on line 2'
     """
-    if error is not None and status == "out_of_memory" and error.type not in STOPPED and error.line:
-        return f"{STOPPED[status]} on line {error.line}{f' of {error.file}' if error.file else ''}"
-    if error is None or error.type in STOPPED:
-        return STOPPED.get(status if error is None else error.type, status.capitalize())
+    if error is None:
+        return STOPPED.get(status, status.capitalize())
+    what = STOPPED[status] if status == "out_of_memory" else STOPPED.get(error.type, error.type)
     line = f" on line {error.line}" if error.line else ""
-    return f"{error.type}{line}{f' of {error.file}' if error.file else ''}"
+    return f"{what}{line}{f' of {error.file}' if error.file else ''}"
 
 
 def explanation(status: model.Status, error: model.ProgramError | None) -> str:

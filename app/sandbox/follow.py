@@ -30,6 +30,10 @@ BURST: Final = 20_000
 """Number of events that are read at once before the rate applies."""
 
 
+GRACE: Final = 0.5
+"""Seconds in which a process that is asked where it is may answer, before it is killed."""
+
+
 class JobProcess(Protocol):
     """A process that reads one job and writes events."""
 
@@ -40,6 +44,9 @@ class JobProcess(Protocol):
     @property
     def events(self) -> int:
         """The descriptor to read events from."""
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal to the process unless it has exited."""
 
     def kill(self) -> None:
         """Kill the process unless it has exited."""
@@ -56,7 +63,8 @@ async def follow(
 ) -> AsyncIterator[list[wire.AnyEvent]]:
     """Send a job to a process, and yield batches of its events. The last event of the last batch is an ``EndEvent``.
 
-    The process is killed when ``cancelled`` is set, after ``wall_seconds``, or when it sends invalid data or too much data.
+    The process is killed when ``cancelled`` is set, after ``wall_seconds``, or when it sends invalid data or too much data. In
+    the first two cases, it is first asked which line runs.
     """
     loop = asyncio.get_running_loop()
     began = time.perf_counter()
@@ -67,17 +75,24 @@ async def follow(
             stopped.append((status, message))
         process.kill()
 
+    def ask_and_stop(status: Status, message: str) -> None:
+        if not stopped:
+            stopped.append((status, message))
+            timers.append(loop.call_later(GRACE, process.kill))
+        process.send_signal(wire.STOP_SIGNAL)
+
     def elapsed() -> float:
         return (time.perf_counter() - began) * 1000.0
 
-    timer = None
+    timers: list[asyncio.TimerHandle] = []
     if wall_seconds is not None:
         message = f"The program was stopped after {wall_seconds:g} s, the time limit of a run."
-        timer = loop.call_later(wall_seconds, stop, "timed_out", message)
-    watcher = loop.create_task(_call_when_set(cancelled, lambda: stop("cancelled", "The run was cancelled.")))
+        timers.append(loop.call_later(wall_seconds, ask_and_stop, "timed_out", message))
+    watcher = loop.create_task(_call_when_set(cancelled, lambda: ask_and_stop("cancelled", "The run was cancelled.")))
     reader = wire.Reader(limits, program=job.program, replay=job.replay is not None, confined=job.confined)
     rate = EventRate()
     undecoded = 0
+    line = -1
     error: ProtocolError | None = None
     try:
         with contextlib.suppress(BrokenPipeError):  # the process has exited; exit_reason() explains why
@@ -97,7 +112,12 @@ async def follow(
                     if isinstance(event, wire.EndEvent):
                         yield [*events[:index], with_limit_status(event, limits.memory_bytes if job.confined else None)]
                         return
-                yield events
+                    if isinstance(event, wire.StoppedAt) and stopped:
+                        line = event.line
+                        process.kill()
+                recorded: list[wire.AnyEvent] = [event for event in events if not isinstance(event, wire.StoppedAt)]
+                if recorded:
+                    yield recorded
                 # Meanwhile, nobody reads the pipe, and the process waits as soon as the pipe is full.
                 await asyncio.sleep(rate.delay(len(events)) if job.confined and not stopped else 0.0)
         if isinstance(error, wire.Overflow):
@@ -106,9 +126,9 @@ async def follow(
             stop("killed", f"The program was stopped because its process sent an invalid recording: {error}.")
         # If we killed the process, report the reason instead of the signal.
         status, message = stopped[0] if stopped else await process.exit_reason()
-        yield [end_event(status, message, elapsed())]
+        yield [end_event(status, message, elapsed(), line)]
     finally:
-        if timer is not None:
+        for timer in timers:
             timer.cancel()
         watcher.cancel()
 
@@ -169,9 +189,9 @@ def describe_exit(status: int, peak_bytes: int, memory_bytes: int) -> tuple[Stat
     return "killed", f"Signal {name} ended the program's process."
 
 
-def end_event(status: Status, message: str, duration_ms: float) -> wire.EndEvent:
-    """Return the end event of a run that the server ended itself."""
-    return wire.EndEvent(status, wire.ProgramFailure(status, message, None, -1, ""), duration_ms)
+def end_event(status: Status, message: str, duration_ms: float, line: int = -1) -> wire.EndEvent:
+    """Return the end event of a run that the server ended itself. ``line`` is the line that ran, or −1 if it is unknown."""
+    return wire.EndEvent(status, wire.ProgramFailure(status, message, None, line, ""), duration_ms)
 
 
 async def _send(process: JobProcess, request: bytes) -> None:

@@ -90,11 +90,15 @@ class Child:
         self.pid = -1
         self.pidfd = -1
 
-    def kill(self) -> None:
-        """Kill the child unless it has exited."""
+    def send_signal(self, number: int) -> None:
+        """Send a signal to the child unless it has exited."""
         if self.pidfd >= 0:
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+                signal.pidfd_send_signal(self.pidfd, number)
+
+    def kill(self) -> None:
+        """Kill the child unless it has exited."""
+        self.send_signal(signal.SIGKILL)
 
     def close_job(self) -> None:
         """Close the job's pipe, so that the child knows that the job is complete."""

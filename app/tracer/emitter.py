@@ -54,6 +54,7 @@ class Emitter:
         self.next_due = monotonic() + self._interval
         """The time from which pending events are sent when another event is emitted, in seconds of :func:`time.monotonic`."""
         self._sending = False
+        self._afterwards: Callable[[], None] | None = None
         self._lock = threading.RLock()
         """Held while events are added or sent, because several threads of the program may do so."""
         self.closed = False
@@ -173,6 +174,13 @@ class Emitter:
         """Return whether the last message was sent longer ago than the interval."""
         return monotonic() >= self.next_due
 
+    def call_between_messages(self, function: Callable[[], None]) -> None:
+        """Call a function that emits events: now, or as soon as the message that this thread is sending is complete."""
+        if self._sending:
+            self._afterwards = function
+        else:
+            function()
+
     def flush(self) -> None:
         """Send all pending events."""
         with self._lock:
@@ -198,6 +206,9 @@ class Emitter:
                 self.close()
             finally:
                 self._sending = False
+            if (call := self._afterwards) is not None:
+                self._afterwards = None
+                call()
         if self._interval < INTERVAL:
             self._interval = min(INTERVAL, self._interval * 1.25)
         self.next_due = monotonic() + self._interval

@@ -14,6 +14,7 @@ import traceback
 import types
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from .environment.outermost import run_outermost
 from .environment.plotting import MatplotlibStandIn, missing_module_text
 from .environment.remedies import remedy
 from .environment.stdout import Printer
+from .environment.stop_request import answer_stop_requests
 from .recorder import Recorder
 from .replay.answers import ReplayFinished
 from .replay.watch import watch_points
@@ -91,6 +93,9 @@ class RunningProgram:
             self._plotting = MatplotlibStandIn(lambda: emitter.emit(wire.PlottingStandIn(line=self._recorder.line)))
         self._open = contextlib.ExitStack()
         self._open.enter_context(call_in_forked_children(self._leave))
+        if not job.own_streams:  # otherwise the program has the terminal, and the user stops it
+            report = partial(emitter.call_between_messages, self._report_line)
+            self._open.enter_context(answer_stop_requests(report))
         self._descriptors = contextlib.ExitStack()
         if job.files:
             self._descriptors.enter_context(printer.with_own_files())
@@ -152,6 +157,14 @@ class RunningProgram:
             if not process_ends:
                 sys.modules["__main__"], sys.argv = main, argv  # type: ignore[assignment]
             self._emitter.close()
+
+    def _report_line(self) -> None:
+        """Send what was recorded, and the running line. Then wait to be killed."""
+        self._printer.flush()
+        self._emitter.emit(wire.StoppedAt(self._recorder.line))
+        self._emitter.flush()
+        while True:
+            time.sleep(1.0)
 
     def _leave(self) -> None:
         """Stop recording: this process is a child that the program has forked."""

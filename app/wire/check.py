@@ -28,6 +28,7 @@ from .events import (
     PassEvent,
     Refused,
     StepEvent,
+    StoppedAt,
     Surface,
 )
 from .graphs import PER_NODE, GraphColumns, check_graph
@@ -89,6 +90,8 @@ class EventChecker:
                 self._check_answer(event)
             case Signal():
                 self._check_signal(event)
+            case StoppedAt():
+                self._check_lines((event.line,))
             case EndEvent():
                 self._check_end(event)
             case _:

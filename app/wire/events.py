@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from typing import Annotated, Final
 
@@ -30,6 +31,8 @@ from .bounds import (
 from .fields import Count, Event, EventPart, Index, LongText, Name, Packed, Text
 from .signals import AnySignal
 
+STOP_SIGNAL: Final = int(getattr(signal, "SIGRTMAX", signal.SIGUSR2))
+"""The signal that asks a process for a :class:`StoppedAt`, shortly before it is killed."""
 DTYPES: Final = (
     "float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool",
     "complex64", "complex128", "complex32", "uint16", "uint32", "uint64", "float8_e4m3fn", "float8_e5m2",
@@ -321,6 +324,12 @@ class ProgramFailure(EventPart, frozen=True):
     origin: OriginRow | None = None
 
 
+class StoppedAt(Event, tag="stopped-at", frozen=True):
+    """The line that ran when the process received :data:`STOP_SIGNAL`. It is never stored: the end of the run has the line."""
+
+    line: Index
+
+
 class EndEvent(Event, tag="end", frozen=True):
     """The last event of a run. ``status`` is a :data:`~tapedeck.model.Status`; from a child, only ``done`` or ``failed``."""
 
@@ -445,6 +454,7 @@ AnyEvent = (
     | ParameterEvent
     | StepEvent
     | AnySignal
+    | StoppedAt
     | EndEvent
     | Answer
 )

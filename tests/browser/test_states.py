@@ -80,7 +80,7 @@ def test_queued_running_and_stopped(page: Page) -> None:
     page.route("**/events", events)
     page.locator("#run").click()
     expect(page.locator("#status")).to_have_text("Waiting: 2 ahead, about 8 s")
-    stage |= {"status": "timed_out", "outcome": "Stopped at the time limit", "queue": None}
-    stage["error"] = {"type": "timed_out", "message": "Stopped.", "file": None, "line": None, "traceback": ""}
-    expect(page.locator("#status")).to_contain_text("Stopped at the time limit")
+    stage |= {"status": "timed_out", "outcome": "Stopped at the time limit on line 2", "queue": None}
+    stage["error"] = {"type": "timed_out", "message": "Stopped.", "file": None, "line": 2, "traceback": ""}
+    expect(page.locator("#status")).to_contain_text("Stopped at the time limit on line 2")
     expect(page.locator("#canvas .void")).to_contain_text("Stopped")

@@ -30,6 +30,7 @@ class Flood:
         os.set_blocking(self.events, False)
         self.sent = 0
         self.killed = False
+        self.signals: list[int] = []
         self._ends = [job, events]
         self._thread = threading.Thread(target=self._send, args=(events, data))
         self._thread.start()
@@ -44,6 +45,9 @@ class Flood:
             pass
         finally:
             os.close(descriptor)
+
+    def send_signal(self, number: int) -> None:
+        self.signals.append(number)
 
     def kill(self) -> None:
         self.killed = True
@@ -114,7 +118,7 @@ async def test_endless_events_make_their_process_wait(flood: type[Flood], monkey
         read += len(events)
         if cancelled.is_set():
             break
-    assert process.killed
+    assert process.signals == [wire.STOP_SIGNAL]
     assert read < 2_000 + 1_000 * 5 + SLICE  # a loaded machine may take longer than half a second
     assert process.sent < len(data) // 2
 
