@@ -37,7 +37,8 @@ import { smallScreen } from "./playground/small-screen.js";
 import { notStarted, staleNote } from "./playground/stale-note.js";
 import { titles } from "./playground/titles.js";
 import { troubleBox } from "./playground/trouble-box.js";
-import { absence, choices, notebookOf, outcome, outputs } from "./playground/messages.js";
+import { absence, notebookOf, outcome, outputs } from "./playground/messages.js";
+import { graphHead } from "./stage/graph-head.js";
 import { stage } from "./stage/stage.js";
 
 /** @import {Given, State} from "../core/state.js" */
@@ -81,22 +82,18 @@ const keeper = draftKeeper(state, text, bare);
 let fileName = null;
 /** @type {ReturnType<typeof lazyExplore> | null} */
 let tools = null;
+/** @type {ReturnType<typeof graphHead> | null} */
+let head = null;
 const drawn = stage({
   state,
   work,
   edgeStyle: edgeStyle(given.legend),
   still: () => reducedMotion.matches,
   onmove({ k }) {
-    find("#zoom").textContent = `${Math.round(k * 100)}%`;
+    head?.zoomed(k);
     tools?.look();
   },
-  ondraw({ map, layout, svg }) {
-    find("#turns").hidden = map; // a map is drawn in one direction
-    find("#layouts").hidden = !map;
-    for (const button of layouts) button.setAttribute("aria-pressed", String(button.dataset["layoutOfMap"] === layout));
-    for (const entry of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-legend]")))
-      entry.hidden = !map && !svg.includes(entry.dataset["legend"] ?? "");
-  }, // the legend explains what the picture has
+  ondraw: (picture) => head?.drawn(picture),
   absence: (now) => absence(now, step),
   keeps: ({ run: failed }) => notStarted(failed),
 });
@@ -133,6 +130,7 @@ const serverPicture = document.querySelector("#canvas svg.graph");
 fill(find("#editor"), text);
 find("#canvas").replaceWith(canvas);
 canvas.id = "canvas";
+head = graphHead({ state, work, canvas, online: (line) => text.reveal(line) });
 fill(find("#inspected"), details);
 fill(find("#found"), notes);
 
@@ -243,31 +241,6 @@ const reruns = rerun(state, api, () => {
 
 find("#run").addEventListener("click", () => (state.get().busy ? work.stop() : run()));
 find("#copy").addEventListener("click", () => void address.copy());
-find("#zoom-out").addEventListener("click", () => canvas.by(0.8));
-find("#zoom-in").addEventListener("click", () => canvas.by(1.25));
-find("#zoom").addEventListener("click", () => canvas.fit());
-
-const turns = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("[data-direction]")]);
-for (const button of turns) {
-  const direction = /** @type {State["direction"]} */ (button.dataset["direction"]);
-  button.addEventListener("click", () => work.go({ direction }));
-}
-
-const layouts = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("[data-layout-of-map]")]);
-for (const button of layouts) {
-  const layout = /** @type {State["layout"]} */ (button.dataset["layoutOfMap"]);
-  button.addEventListener("click", () => layout !== state.get().picture?.layout && work.go({ layout }));
-}
-
-const chosen = /** @type {HTMLSelectElement} */ (find("#chosen"));
-chosen.addEventListener("change", () => {
-  const [kind, id = ""] = chosen.value.split(" ");
-  const line = Number(/line (\d+)$/.exec(chosen.selectedOptions[0]?.label ?? "")?.[1] ?? 0);
-  if (line) text.reveal(line);
-  if (kind === "graph") void work.display(id);
-  else work.go({ apart: null, pass: Number(id), view: null });
-});
-
 const fold = find("#fold");
 /** Show or hide the findings. @param {boolean} open */
 function unfold(open) {
@@ -345,20 +318,8 @@ state.watch(["run", "settled"], ({ run: recorded, settled }) => {
 troubleBox(state, run);
 staleNote(state, run, pictured);
 
-state.watch(["run", "step", "graph", "apart", "pass", "direction", "view", "picture"], (now) => {
-  const { graph: shown, apart, direction } = now;
-  const offered = choices(now);
-  const here = apart ? `graph ${apart}` : `pass ${shownPass(now)?.index}`;
-  fill(
-    chosen,
-    offered.map(({ value, label }) => h("option", { value, selected: value === here }, label)),
-  );
-  /** @type {HTMLElement} */ (chosen.parentElement).hidden = offered.length < 2;
-  const nodes = shown ? shown.nodes.length + (shown.omitted?.["nodes"] ?? 0) : 0;
-  find("#summary").textContent = shown && offered.length < 2 ? format.counted(nodes, "node") : "";
-  for (const button of turns) button.setAttribute("aria-pressed", String(button.dataset["direction"] === direction));
-  updateExport(now);
-});
+head.begin();
+state.watch(["run", "step", "graph", "apart", "pass", "direction", "view", "picture"], updateExport);
 find("#export").addEventListener("toggle", () => updateExport(state.get())); // the theme may have changed
 
 /** Point the links of the export menu to the shown graph. @param {State} now */
