@@ -35,7 +35,7 @@ from .runs.archive import Archive
 from .runs.manager import Finder, Runs
 from .settings import Settings, SettingsError
 from .store import Store, locked
-from .web import divergence, guide, health, lists, pages, problems, recordings, reference, replays, responses, runs
+from .web import divergence, embed, guide, health, lists, pages, problems, recordings, reference, replays, responses, runs
 from .web.access import AccessCheck
 from .web.bodies import BodiesInFlight
 from .web.owner import Owners, secret_in
@@ -66,6 +66,7 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
     root = "/" + chosen.root_path.strip("/") if chosen.root_path.strip("/") else ""
     if not re.fullmatch(r"(/[\w.~-]+)*", root):
         raise SettingsError(f"TAPEDECK_ROOT_PATH={chosen.root_path!r} is not a path such as /tapedeck.")
+    embed.frame_ancestors(chosen.embed_in)  # raises SettingsError
 
     token = chosen.token or (secrets.token_urlsafe(24) if chosen.unconfined else "")
     if token and not chosen.token:
@@ -126,7 +127,7 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
     problems.install(app, pages.failure)
     for router in (runs.router, divergence.router, recordings.router, lists.router, replays.router, health.api):
         app.include_router(router, dependencies=[Depends(reject_unknown_parameters)])
-    for router in (health.router, pages.router, guide.router):
+    for router in (health.router, pages.router, embed.router, guide.router):
         app.include_router(router)
 
     @app.get("/openapi.json", include_in_schema=False)

@@ -97,6 +97,9 @@ class Settings(Struct, frozen=True):
     trusted_proxies: str = "127.0.0.1,::1"
     """Addresses and networks of proxies whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are believed, such as
     ``10.0.0.0/8``."""
+    embed_in: str = "*"
+    """Origins of the pages that may show a run in a frame (``/embed/…``), separated by commas, such as
+    ``https://course.example``. ``*`` allows every page; if empty, no page may."""
     metrics: bool = True
     """Whether ``/metrics`` is served."""
     connections: ConnectionLimits = ConnectionLimits()

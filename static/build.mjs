@@ -3,7 +3,8 @@
 //   node static/build.mjs OUTPUT
 //
 // Each static/src/page/NAME.js and NAME.css is an entry point; the files of static/src/images/ are copied. OUTPUT/manifest.json
-// maps "NAME.js" to the name of its bundle.
+// maps "NAME.js" to the name of its bundle. OUTPUT/imports.json lists the files that a script imports from the start, so that a
+// page can fetch all of them at once.
 
 import { build } from "esbuild";
 import { createHash } from "node:crypto";
@@ -96,6 +97,17 @@ const manifest = {};
 for (const [file, { entryPoint }] of Object.entries(result.metafile.outputs)) {
   if (entryPoint) manifest[basename(entryPoint)] = basename(file);
 }
+/** @type {Record<string, string[]>} */
+const imports = {};
+for (const [file, { entryPoint }] of Object.entries(result.metafile.outputs)) {
+  if (!entryPoint?.endsWith(".js") || !file.endsWith(".js")) continue;
+  const found = new Set([file]);
+  for (const each of found) {
+    for (const { path, kind } of result.metafile.outputs[each]?.imports ?? []) if (kind === "import-statement") found.add(path);
+  }
+  found.delete(file);
+  imports[basename(entryPoint)] = [...found].map((path) => basename(path)).sort();
+}
 for (const image of readdirSync(join(here, "src", "images")).sort()) {
   const content = readFileSync(join(here, "src", "images", image));
   const { name, ext } = parse(image);
@@ -103,6 +115,7 @@ for (const image of readdirSync(join(here, "src", "images")).sort()) {
   writeFileSync(join(output, manifest[image]), content);
 }
 writeFileSync(join(output, "manifest.json"), JSON.stringify(manifest, null, 2) + "\n");
+writeFileSync(join(output, "imports.json"), JSON.stringify(imports, null, 2) + "\n");
 
 // Compress each file once, at the highest level, instead of for each visitor.
 for (const name of readdirSync(output).filter((name) => /\.(js|css|svg)$/.test(name))) {

@@ -28,6 +28,21 @@ def run_page(root: str, run: str) -> str:
     return f"{root}/r/{run}"
 
 
+def embed_page(root: str, run: str) -> str:
+    """Return the URL of the page that shows a run in a frame."""
+    return f"{root}/embed/{run}"
+
+
+def preview_links(origin: str, root: str, run: str) -> dict[str, str]:
+    """Return the absolute URLs that a preview of a link to a run needs.
+
+    >>> preview_links("https://t.example", "", "42")["oembed"]
+    'https://t.example/oembed?url=https%3A%2F%2Ft.example%2Fr%2F42&format=json'
+    """
+    own = f"{origin}{run_page(root, run)}"
+    return {"page": own, "oembed": with_query(f"{origin}{root}/oembed", {"url": own, "format": "json"})}
+
+
 def run_links(root: str, run: str) -> dict[str, str]:
     """Return the ``links`` of a run."""
     own = run_url(root, run)

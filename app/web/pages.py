@@ -5,7 +5,8 @@ Template context
 Every template:
 
 - ``url("/examples")``: a path below ``root``; ``asset("playground.js")``: the URL of a bundled file (raises for an
-  unknown name). The whole bundle is served below ``url("/static/…")``.
+  unknown name). The whole bundle is served below ``url("/static/…")``. ``imports("playground.js")``: the URLs of the files
+  that a script imports from the start, for ``modulepreload``.
 - ``|tensor``: a filter that writes a :class:`~tapedeck.model.TensorSummary` as the pictures do. ``|coded``: a filter
   that shows text in backticks as code. ``|changed``: the lines that a fix of a program removes and adds.
 - ``csp_nonce``: the nonce of this response, for ``<style nonce>`` and for ``<meta name="csp-nonce" content>``, from
@@ -20,7 +21,8 @@ Every template:
 ``playground.html``, for ``/`` and ``/r/{id}``:
 
 - ``home``: True for ``/``, False for a saved run. ``title``: str, the title of the run or program. ``origin``: scheme and host
-  of this server, for absolute URLs. ``chosen_example``: slug of the example that the address names, or ``None``.
+  of this server, for absolute URLs. ``chosen_example``: slug of the example that the address names, or ``None``. ``preview``:
+  absolute URLs of the run for previews of links, ``page`` and ``oembed``, or ``None``.
 - ``run``: :class:`~tapedeck.model.Run`, or ``None`` if nothing is recorded yet: the editor then shows ``program``.
 - ``program``: str. ``lines``: list of :class:`~.playground.ProgramLine`, the lines of the program with their values.
 - ``step``: :class:`~tapedeck.model.Step` at the playhead or ``None``; ``shown_pass``: :class:`~tapedeck.model.Pass`, the
@@ -45,6 +47,9 @@ Every template:
        "svg_inline": true,            // the SVG is already in the page
        "node": "n3" | null, "program": "…", "limits": Limits, "keep_days": 30.0, "legend": {…}, "mode": "full"}
 
+``embed.html``, for a frame in another page: as ``playground.html``, and ``panes`` (the names of the panes shown), ``full`` (URL
+of the same view on a page of its own) and ``page_links`` (whether steps are links, without JavaScript).
+
 ``examples.html``: ``examples`` as above. ``docs.html``: ``openapi`` (URL of ``openapi.json``), ``problems`` (list of
 (anchor, status, title, sentence), the types of problem+json responses, ``/docs#anchor``).
 ``findings.html``: ``groups``: the rules of :mod:`~tapedeck.explain.registry` by group title. The filters ``|documented``
@@ -58,7 +63,7 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -78,8 +83,8 @@ from ..explain.registry import GROUPS
 from ..runs.run import RecordedRun
 from ..runs.titles import title_of
 from .highlight import highlighted
-from .links import API, run_page, with_query
-from .playground import Selection, view_run, written
+from .links import API, preview_links, run_page, with_query
+from .playground import RunView, Selection, view_run, written
 from .problems import INTERNAL, INVALID_QUERY, METHOD_NOT_ALLOWED, PROBLEM_KINDS, ProblemKind
 from .security import NONCE
 from .service import root_of, service_of
@@ -177,8 +182,40 @@ async def _playground(
     if recorded is not None:
         path = with_query(f"{root}/", {"example": example}) if is_home else run_page(root, recorded.id)
         view = await view_run(service, recorded, selection, path, root)
-        context = {name: getattr(view, name) for name in view.__struct_fields__}
-    state = {
+        context = context_of(view)
+    state = page_state(request, context, program, is_home=is_home, example=example)
+    origin = origin_of(request)
+
+    def render() -> Response:
+        return page(
+            request,
+            "playground",
+            home=is_home,
+            chosen_example=example,
+            title=title_of(program) if recorded is None else recorded.title,
+            origin=origin,
+            preview=None if recorded is None else preview_links(origin, root, recorded.id),
+            program=program,
+            legend=legend(),
+            examples=service.examples,
+            state=script_json(state),
+            **context,
+        )
+
+    return render() if recorded is None else await service.read(recorded, render)
+
+
+def context_of(view: RunView) -> dict[str, Any]:
+    """Return the context of a template that shows a run: the fields of its view by name."""
+    return {name: getattr(view, name) for name in view.__struct_fields__}
+
+
+def page_state(
+    request: Request, context: Mapping[str, Any], program: str, *, is_home: bool = False, example: str | None = None
+) -> dict[str, Any]:
+    """Return what the script of a page with a recording reads from it."""
+    service, root = service_of(request), root_of(request)
+    return {
         "root": root,
         "api": f"{root}{API}",
         "home": is_home,
@@ -195,22 +232,10 @@ async def _playground(
         "mode": service.mode,
     }
 
-    def render() -> Response:
-        return page(
-            request,
-            "playground",
-            home=is_home,
-            chosen_example=example,
-            title=title_of(program) if recorded is None else recorded.title,
-            origin=str(request.base_url).rstrip("/").removesuffix(root),
-            program=program,
-            legend=legend(),
-            examples=service.examples,
-            state=script_json(state),
-            **context,
-        )
 
-    return render() if recorded is None else await service.read(recorded, render)
+def origin_of(request: Request) -> str:
+    """Return the scheme and the host that a request names, for absolute URLs."""
+    return str(request.base_url).rstrip("/").removesuffix(root_of(request))
 
 
 def page(request: Request, name: str, status_code: int = 200, **context: Any) -> Response:
@@ -222,6 +247,7 @@ def page(request: Request, name: str, status_code: int = 200, **context: Any) ->
         .render(
             url=lambda path: f"{root}{path}",
             asset=_asset(root),
+            imports=_imports(root),
             csp_nonce=request.scope[NONCE],
             page=name,
             version=__version__,
@@ -306,12 +332,21 @@ def documented(text: str) -> Markup:
 
 
 def _asset(root: str) -> Callable[[str], str]:
-    folder = assets.static_path()
-    manifest = _manifest(folder, (folder / "manifest.json").stat().st_mtime_ns)
+    manifest = _read("manifest.json")
     return lambda name: f"{root}/static/{manifest[name]}"
 
 
+def _imports(root: str) -> Callable[[str], list[str]]:
+    imports = _read("imports.json")
+    return lambda name: [f"{root}/static/{file}" for file in imports[name]]
+
+
+def _read(name: str) -> Any:
+    """Return the content of a JSON file of the bundle."""
+    path = assets.static_path() / name
+    return _content(path, path.stat().st_mtime_ns)
+
+
 @cache
-def _manifest(folder: Path, _changed: int) -> dict[str, str]:
-    manifest: dict[str, str] = json.loads((folder / "manifest.json").read_text())
-    return manifest
+def _content(path: Path, _changed: int) -> Any:
+    return json.loads(path.read_text())

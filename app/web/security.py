@@ -24,12 +24,15 @@ DATA_POLICY: Final = "default-src 'none'; frame-ancestors 'none'; sandbox"
 """Content policy of everything except pages: an SVG that is opened by itself is shown, but cannot load or run anything."""
 
 
-def page_policy(nonce: str) -> str:
-    """Return the content policy of a page. The nonce allows the styles that the editor inserts."""
+def page_policy(nonce: str, ancestors: str = "'none'") -> str:
+    """Return the content policy of a page. The nonce allows the styles that the editor inserts.
+
+    ``ancestors`` are the origins of the pages that may show it in a frame, as the policy writes them.
+    """
     return (
         "default-src 'none'; script-src 'self'; "
         f"style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        f"form-action 'self'; base-uri 'none'; frame-ancestors {ancestors}"
     )
 
 
@@ -90,8 +93,12 @@ class SecurityHeaders:
         await self._app(scope, receive, guarded)
 
 
+OPEN_TO_PAGES: Final = ("/api/", "/openapi.json", "/oembed", "/static/")
+"""Starts of the paths that pages of any origin may read. A sandboxed frame has an origin of its own, which no server has."""
+
+
 class CrossOriginApi:
-    """Middleware that allows pages of any origin to use ``/api`` and ``/openapi.json``, without credentials."""
+    """Middleware that allows pages of any origin to use :data:`OPEN_TO_PAGES`, without credentials."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -106,5 +113,5 @@ class CrossOriginApi:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "").removeprefix(scope.get("root_path", ""))
-        app = self._open if path.startswith("/api/") or path == "/openapi.json" else self._app
+        app = self._open if path.startswith(OPEN_TO_PAGES) else self._app
         await app(scope, receive, send)

@@ -27,6 +27,7 @@ import { inspectorContent } from "./playground/inspector-content.js";
 import { keys } from "./playground/keys.js";
 import { lazyExplore } from "./playground/lazy-explore.js";
 import { lazyRuns } from "./playground/lazy-runs.js";
+import { lazyShare } from "./playground/lazy-share.js";
 import { exampleTitle, linked } from "./playground/linked.js";
 import { picked } from "./playground/picking.js";
 import { addressSync } from "./playground/address-sync.js";
@@ -338,6 +339,7 @@ function updateExport(now) {
 }
 
 titles(state, given);
+lazyShare(state, api, given);
 lazyRuns(state, api, given, (id) => (keeper.flush(), void work.open(id, {})));
 linked(given, start);
 keeper.begin();

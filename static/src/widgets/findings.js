@@ -15,8 +15,15 @@ const LISTED = 3;
 const PARTS = { lines: "line value", parameters: "parameter", graphs: "graph" };
 const MARKS = { error: "!", warning: "!", note: "·", good: "✓" };
 
-/** Make the list of findings. @param {{onfix: (fix: Fix, finding: Finding) => void, onfinding: (finding: Finding) => void, oncompare: (run: string) => void}} options */
-export function findings({ onfix, onfinding, oncompare }) {
+/**
+ * Make the list of findings. Without `onfix`, fixes are shown but not applied; without `oncompare`, no runs are compared.
+ *
+ * @param {object} options
+ * @param {(finding: Finding) => void} options.onfinding
+ * @param {(fix: Fix, finding: Finding) => void} [options.onfix]
+ * @param {(run: string) => void} [options.oncompare]
+ */
+export function findings({ onfinding, onfix, oncompare }) {
   const list = h("ul");
   const element = h("div", { class: "findings" }, list);
 
@@ -40,12 +47,12 @@ export function findings({ onfix, onfinding, oncompare }) {
           ],
           origin && ` (${origin.file}:${origin.line})`,
           " ",
-          h("a", { class: "to help", href: help, target: "_blank", "aria-label": `About ${code}, in a new tab` }, code),
+          help ? h("a", { class: "to help", href: help, target: "_blank", "aria-label": `About ${code}, in a new tab` }, code) : h("span", { class: "help" }, code),
         ),
         why && h("p", { class: "why" }, prose(why)),
         fix && [
           lines(fix, program),
-          h("button", { type: "button", class: "btn", disabled: stale, onclick: () => onfix(fix, finding) }, "Apply fix and run"),
+          onfix && h("button", { type: "button", class: "btn", disabled: stale, onclick: () => onfix(fix, finding) }, "Apply fix and run"),
           h("span", { class: "fix-title" }, stale ? "You edited the code. Run it again to use this fix." : prose(fix.title)),
         ],
       ),
@@ -54,7 +61,7 @@ export function findings({ onfix, onfinding, oncompare }) {
 
   /** Say that a fix worked. @param {Fixed} fixed */
   function resolved({ code, help, before }) {
-    const compare = before && h("button", { type: "button", class: "btn", onclick: () => oncompare(before) }, "Compare with the run before");
+    const compare = before && h("button", { type: "button", class: "btn", onclick: () => oncompare?.(before) }, "Compare with the run before");
     const message = h("p", { class: "message" }, h("b", null, "Fixed: "), h("a", { class: "to help", href: help, target: "_blank", "aria-label": `About ${code}, in a new tab` }, code));
     return h("li", { class: "good" }, h("span", { class: "mark", "aria-hidden": "true" }, MARKS.good), h("div", null, message, compare));
   }

@@ -12,12 +12,15 @@ import { optimizer } from "../../widgets/optimizer.js";
 import { lazyLossPane } from "./lazy-loss-pane.js";
 
 /** @import {Client} from "../../leaves/api.js" */
-/** @import {Curves, Speed, State} from "../../core/state.js" */
+/** @import {Quantity} from "../../core/curves.js" */
+/** @import {Curves, Speed, State, Tab} from "../../core/state.js" */
 /** @import {Store} from "../../core/store.js" */
 /** @import {Parameter, Phase, Run} from "../../leaves/types.js" */
 /** @import {Chart} from "../../widgets/charts/chart.js" */
 /** @typedef {import("../../core/player.js").Instant} Instant */
 
+/** The quantities of a parameter's charts, in order. @type {readonly Quantity[]} */
+const QUANTITIES = ["value", "grad", "update"];
 const SHORT = 8; // maximum characters of a name on a tab, or above a curve
 const TIGHT = 3; // maximum characters of a name above the curves of several elements
 
@@ -32,8 +35,10 @@ const TIGHT = 3; // maximum characters of a name above the curves of several ele
  * @param {(node: string) => void} options.onpick
  * @param {Element} options.compare
  * @param {Client} options.api
+ * @param {readonly Quantity[]} [options.curves]  the curves of a parameter; without any, there are no charts
+ * @param {readonly Tab[]} [options.offered]      what can be shown in place of the charts
  */
-export function deckAndCharts({ state, go, onplay, onspeed, onpick, compare, api }) {
+export function deckAndCharts({ state, go, onplay, onspeed, onpick, compare, api, curves: quantities = QUANTITIES, offered = ["curves", "loss", "optimizer"] }) {
   /** Go to a step, if it exists. @param {number} to @param {Phase | null} [phase] */
   function step(to, phase) {
     if (to >= 0 && to <= lastStep(state.get().run)) go(phase ? { at: to, phase } : { at: to });
@@ -64,7 +69,7 @@ export function deckAndCharts({ state, go, onplay, onspeed, onpick, compare, api
     ["loss", "Loss"],
     ["optimizer", "Optimizer"],
   ]).map(([name, label]) =>
-    h("button", { type: "button", "data-tab": name, onclick: () => state.set({ tab: name }) }, label),
+    h("button", { type: "button", "data-tab": name, hidden: !offered.includes(name), onclick: () => state.set({ tab: name }) }, label),
   );
   fill(
     find("#charts"),
@@ -80,6 +85,9 @@ export function deckAndCharts({ state, go, onplay, onspeed, onpick, compare, api
     lossPane.element,
     table,
   );
+
+  /** Return what belongs to the shown charts, of what belongs to the value, the gradient and the update. @template T @param {T[]} all @returns {T[]} */
+  const shownOf = (all) => all.filter((_, i) => quantities.some((each) => each === QUANTITIES[i]));
 
   /** Choose a parameter, and select its leaf. @param {string} id */
   function choose(id) {
@@ -99,7 +107,7 @@ export function deckAndCharts({ state, go, onplay, onspeed, onpick, compare, api
   function present(now) {
     const { run, curves, other, logarithmic, tab: shown } = now;
     const parameter = parameterOf(now);
-    const some = Boolean(run && run.steps > 1 && parameter);
+    const some = Boolean(run && run.steps > 1 && parameter && quantities.length);
     find("#charts").hidden = !some;
     for (const tab of tabs) tab.setAttribute("aria-pressed", String(tab.dataset["tab"] === shown));
     const name = parameter?.names.at(-1) ?? parameter?.id ?? "";
@@ -121,7 +129,7 @@ export function deckAndCharts({ state, go, onplay, onspeed, onpick, compare, api
       ),
     );
     lossPane.show(shown === "loss" ? parameter : null, logarithmic);
-    if (curves && shown === "curves") void drawn.show(chartsOf(parameter, curves, other), logarithmic);
+    if (curves && shown === "curves") void drawn.show(shownOf(chartsOf(parameter, curves, other)), logarithmic);
     seek(now);
   }
 
@@ -129,7 +137,7 @@ export function deckAndCharts({ state, go, onplay, onspeed, onpick, compare, api
   function seek(now) {
     const { at, phase, step: here, tab: shown } = now;
     const k = PHASES.indexOf(phase);
-    if (shown === "curves") drawn.seek({ at, reached: [true, k >= 2, k >= 3], after: [k >= 3 ? updated(now) : null] });
+    if (shown === "curves") drawn.seek({ at, reached: shownOf([true, k >= 2, k >= 3]), after: shownOf([k >= 3 ? updated(now) : null, null, null]) });
     else if (shown === "optimizer") table.show(here, phase, parameterOf(now)?.id ?? null);
     else lossPane.seek();
   }

@@ -13,7 +13,7 @@ const SCROLLS = new Set([" ", "PageUp", "PageDown", "Home", "End", "ArrowUp", "A
 /**
  * Set up the keyboard shortcuts and the dialog that lists them.
  *
- * @param {Record<Exclude<Action, "help">, (argument: any) => void>} actions
+ * @param {Partial<Record<Exclude<Action, "help">, (argument: any) => void>>} actions  a shortcut without an action does nothing here
  * @param {boolean} mac
  */
 export function keys(actions, mac) {
@@ -22,7 +22,7 @@ export function keys(actions, mac) {
   const open = () => help.showModal();
   fill(
     find("#help dl"),
-    SHORTCUTS.map(({ keys: each, does }) => [h("dt", null, each.map((key) => [h("kbd", { "data-key": key }, cap(key, mac)), " "])), h("dd", null, does)]),
+    SHORTCUTS.filter(({ action }) => action === null || action === "help" || actions[action]).map(({ keys: each, does }) => [h("dt", null, each.map((key) => [h("kbd", { "data-key": key }, cap(key, mac)), " "])), h("dd", null, does)]),
   );
   find("#ask").addEventListener("click", open);
   letters.checked = recall("letters") !== "off";
@@ -35,9 +35,10 @@ export function keys(actions, mac) {
     const { shortcut, argument } = found;
     if (shortcut.action !== "run" && !free(event)) return;
     if (shortcut.letter && !letters.checked) return;
+    const act = shortcut.action === "help" ? open : actions[shortcut.action];
+    if (!act) return;
     event.preventDefault();
-    if (shortcut.action === "help") open();
-    else actions[shortcut.action](argument);
+    act(argument);
   });
 }
 

@@ -1,0 +1,55 @@
+// A run in a frame of another page. It needs no cookie and no storage. It tells the page around it how high its content is.
+
+import { client } from "../leaves/api.js";
+import { find } from "../leaves/dom.js";
+import { viewer } from "./stage/viewer.js";
+
+/** @import {Given} from "../core/state.js" */
+/** @import {Quantity} from "../core/curves.js" */
+
+const LEAST = 260; // height in pixels of a graph, and
+const MOST = 760; // the largest that a frame asks for
+const BESIDE = 48; // pixels around a graph
+
+const given = /** @type {Given} */ (JSON.parse(find("#state").textContent ?? "{}"));
+const query = new URLSearchParams(location.search);
+const panes = new Set((query.get("panes") ?? "graph,deck").split(",").map((each) => each.trim()));
+const curves = /** @type {Quantity[]} */ (panes.has("curve") ? [query.get("curve") ?? "value"] : []);
+const { playing, still } = viewer(given, client(given.api), { search: location.search, curves, offered: ["curves"] });
+if (query.has("autoplay") && query.get("autoplay") !== "0" && !still()) playing.play();
+
+// -- the height
+
+/** Return the height that shows everything, in pixels. */
+function height() {
+  const parts = /** @type {HTMLElement[]} */ ([...document.querySelectorAll(".plate, .floor")]).map((each) => each.offsetHeight);
+  const svg = /** @type {SVGSVGElement | null} */ (document.querySelector("#canvas svg.graph"));
+  const [wide, high] = [svg?.width.baseVal.value || 1, svg?.height.baseVal.value || 0];
+  const graph = find("#graph");
+  const drawn = graph.hidden ? 0 : Math.max(LEAST, Math.min(MOST, high * Math.min(1, (graph.clientWidth - BESIDE) / wide) + BESIDE)) + find(".pane-head").offsetHeight;
+  const side = find(".side");
+  const texts = /** @type {HTMLElement[]} */ ([...side.querySelectorAll(".pane:not([hidden])")]).map((pane) => {
+    const scroll = pane.querySelector(".scroll");
+    return pane.offsetHeight - (scroll?.clientHeight ?? 0) + (scroll?.scrollHeight ?? 0);
+  });
+  const beside = texts.reduce((sum, each) => sum + each, 0);
+  const stacked = side.hidden || graph.hidden || side.offsetLeft === graph.offsetLeft;
+  const content = stacked ? drawn + beside : Math.max(drawn, Math.min(MOST, beside));
+  return Math.ceil(content + parts.reduce((sum, each) => sum + each, 0));
+}
+
+let sent = 0;
+/** Send the height, if it has changed. A page that listens sets the height of its frame. */
+function send() {
+  const now = height();
+  if (now === sent || parent === window) return;
+  sent = now;
+  parent.postMessage({ tapedeck: { run: given.run?.id ?? null, height: now } }, "*"); // the height is no secret
+}
+/** The width for which the height was sent last. A change of the height only must not send another height. */
+let width = 0;
+new ResizeObserver(() => {
+  if (innerWidth !== width) send();
+  width = innerWidth;
+}).observe(document.documentElement);
+send();

@@ -1,0 +1,82 @@
+"""Test in a browser that a run can be put on a page of another site."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from playwright.sync_api import Page, expect
+
+Look = Callable[[int, str], Page]
+
+
+@contextmanager
+def site(content: str, policy: str) -> Iterator[str]:
+    """Serve one page on a site of its own: the server under test is another host name. Yield its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found = self.path == "/"
+            self.send_response(200 if found else 204)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.send_header("Content-Security-Policy", policy)
+            self.end_headers()
+            if found:
+                self.wfile.write(content.encode())
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://localhost:{server.server_port}/"
+        server.shutdown()
+
+
+def test_a_frame_that_the_page_wrote_plays_on_another_site_also_without_storage_or_scripts_there(look: Look) -> None:
+    page = look(1440, "light")
+    page.goto("/?example=fit-by-hand&step=3")
+    page.locator("#export > summary").click()
+    page.locator("#share").click()
+    dialog = page.locator("#sharing")
+    text = dialog.locator("textarea")
+    expect(text).to_have_value(re.compile(r"/embed/fit-by-hand\?step=3&amp;panes=graph,deck\""))
+    dialog.get_by_label("Curve").check()
+    dialog.get_by_label("Fit the height").check()
+    fitted = text.input_value()
+    assert "panes=graph,deck,curve" in fitted
+    dialog.get_by_role("button", name="Picture").click()
+    expect(text).to_have_value(
+        re.compile(r'^<a href="http://127[^"]*/r/\w+\?step=3"><img src="http[^"]*/passes/3/graph.png[^"]*" alt="[^"]+"></a>$')
+    )
+    dialog.get_by_role("button", name="Markdown").click()
+    expect(text).to_have_value(re.compile(r"^\[!\[The backward graph of “.*”\]\(http.*\)\]\(http.*\)$"))
+    dialog.get_by_role("button", name="Copy").press("Escape")
+    expect(dialog).to_be_hidden()
+
+    with site(
+        f"<!doctype html><title>Course</title>{fitted}",
+        "default-src 'none'; frame-src *; script-src 'unsafe-inline'; style-src 'unsafe-inline'",
+    ) as course:
+        page.goto(course)
+        frame = page.frame_locator("iframe")
+        expect(frame.locator("#deck .count b")).to_have_text("3")
+        expect(frame.locator("#charts .chart")).to_have_count(1)
+        page.wait_for_function("parseInt(document.querySelector('iframe').style.height) > 300")  # the frame sent its height
+
+    sandboxed = re.sub(r"<script.*?</script>", "", fitted, flags=re.DOTALL).replace(
+        "<iframe ", '<iframe sandbox="allow-scripts" '
+    )
+    with site(
+        f"<!doctype html><title>Course</title>{sandboxed}", "default-src 'none'; frame-src *; style-src 'unsafe-inline'"
+    ) as course:
+        page.goto(course)  # without an origin of its own, the frame has neither cookies nor storage
+        frame = page.frame_locator("iframe")
+        frame.get_by_role("button", name="Next step").click()
+        expect(frame.locator("#deck .count b")).to_have_text("4")
+        frame.locator(".play").click()
+        expect(frame.locator("#deck .count b")).to_have_text("5")
+        frame.locator("#canvas .node.leaf").first.press("t")
+        expect(frame.locator("html")).to_have_attribute("data-theme", "dark")
