@@ -43,6 +43,7 @@ class StageView(Struct, frozen=True, rename={"laid_over": "with"}):
     """What the stage beside the prose shows while a paragraph is read.
 
     ``step`` is ``None`` for the last step, and may be negative. ``playhead`` is the program line at which forward work stops.
+    ``ran`` is the number of nodes that a backward phase has run, and ``None`` stands for all.
     ``focus`` has the nodes to light and ``select`` the node in the inspector, each by its variable or by its source text.
     ``laid_over`` is a second recording, whose curves are laid over those of the first.
     """
@@ -56,6 +57,7 @@ class StageView(Struct, frozen=True, rename={"laid_over": "with"}):
     panes: list[Pane] = []
     laid_over: str | None = None
     line: int = 0
+    ran: int | None = None
 
 
 class Heading(Struct, frozen=True, tag="heading"):

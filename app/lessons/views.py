@@ -10,7 +10,7 @@ from .document import Pane, StageView
 
 _PART: Final = re.compile(r"""\s*(?:([a-z]+)=)?((?:'[^']*'|"[^"]*"|[^\s'"])+)""")
 _ITEM: Final = re.compile(r"""'([^']*)'|"([^"]*)"|([^,'"]+)""")
-_KEYS: Final = ("step", "phase", "line", "focus", "select", "pane", "with")
+_KEYS: Final = ("step", "phase", "line", "ran", "focus", "select", "pane", "with")
 
 
 def read(text: str, line: int) -> StageView:
@@ -19,6 +19,8 @@ def read(text: str, line: int) -> StageView:
     >>> view = read("fit step=0 phase=backward focus=loss,'m * x'", 1)
     >>> view.recording, view.step, view.phase, view.focus
     ('fit', 0, 'backward', ['loss', 'm * x'])
+    >>> read("fit phase=backward ran=2", 1).ran
+    2
     """
     recording, found = "", dict[str, Any]()
     at = 0
@@ -50,6 +52,7 @@ def read(text: str, line: int) -> StageView:
         panes=[_one_of({"pane": each}, "pane", get_args(Pane)) for each in _items(found.get("pane", ""))],
         laid_over=found.get("with"),
         line=line,
+        ran=_whole(found, "ran"),
     )
 
 
