@@ -7,10 +7,9 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parent.parent
 APP = ROOT / "app"
@@ -61,41 +60,53 @@ def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def imports(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield (line, dotted name) of each import, relative ones resolved to ``tapedeck.…``."""
+@cache
+def nodes(path: Path) -> list[ast.AST]:
+    """Return all nodes of a module's syntax tree, which is parsed once for all tests."""
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
+def layer_of(path: Path) -> str:
+    return path.relative_to(APP).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield (``path:line``, dotted name) of each import, relative ones resolved to ``tapedeck.…``."""
     package = ["tapedeck", *path.relative_to(APP).parent.parts]
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
+            yield from ((f"{name_of(path)}:{node.lineno}", alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             base = [*base, *(node.module.split(".") if node.module else [])]
-            yield from ((node.lineno, ".".join([*base, alias.name])) for alias in node.names)
+            yield from ((f"{name_of(path)}:{node.lineno}", ".".join([*base, alias.name])) for alias in node.names)
 
 
-@pytest.mark.parametrize("path", PYTHON, ids=name_of)
-def test_a_module_imports_only_what_its_layer_may(path: Path) -> None:
-    layer = path.relative_to(APP).parts[0].removesuffix(".py")
-    assert layer in MAY_IMPORT, f"add {layer} to MAY_IMPORT"
-    ours = [(line, name.split(".")[1]) for line, name in imports(path) if name.startswith("tapedeck.")]
+def test_every_module_is_in_a_layer() -> None:
+    assert {layer_of(path) for path in PYTHON} == set(MAY_IMPORT), "update MAY_IMPORT"
+
+
+def test_a_module_imports_only_what_its_layer_may() -> None:
     wrong = [
-        f"{name_of(path)}:{line} imports {other}"
-        for line, other in ours
-        if other not in MAY_IMPORT[layer] | {layer} and other in MAY_IMPORT
+        f"{place} imports {other}"
+        for path in PYTHON
+        for place, name in imports(path)
+        if name.startswith("tapedeck.") and (other := name.split(".")[1]) in MAY_IMPORT
+        if other not in MAY_IMPORT[layer_of(path)] | {layer_of(path)}
     ]
     assert not wrong
 
 
-@pytest.mark.parametrize("path", PYTHON, ids=name_of)
-def test_a_module_names_its_own_package_only_relatively(path: Path) -> None:
-    tree = ast.parse(path.read_text())
-    absolute = {
-        alias.name if isinstance(node, ast.Import) else str(node.module)
-        for node in ast.walk(tree)
+def test_a_module_names_its_own_package_only_relatively() -> None:
+    absolute = [
+        f"{name_of(path)}:{node.lineno}"
+        for path in PYTHON
+        for node in nodes(path)
         if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and not node.level)
         for alias in node.names
-    }
-    assert not {name for name in absolute if name.split(".")[0] in {"app", "tapedeck"}}
+        if (alias.name if isinstance(node, ast.Import) else str(node.module)).split(".")[0] in {"app", "tapedeck"}
+    ]
+    assert not absolute
 
 
 def test_the_packages_of_the_app_import_each_other_without_a_cycle() -> None:
@@ -105,7 +116,7 @@ def test_the_packages_of_the_app_import_each_other_without_a_cycle() -> None:
 def test_no_two_classes_of_the_app_share_a_name() -> None:
     homes: dict[str, list[str]] = {}
     for path in PYTHON:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes(path):
             if isinstance(node, ast.ClassDef):
                 homes.setdefault(node.name.lstrip("_"), []).append(name_of(path))
     assert not {name: found for name, found in homes.items() if len(found) > 1}
@@ -131,14 +142,15 @@ TRACER_ORDER = (
 TRACER = [path for path in PYTHON if path.is_relative_to(APP / "tracer")]
 
 
-@pytest.mark.parametrize("path", TRACER, ids=name_of)
-def test_a_package_of_the_tracer_imports_only_from_packages_below_it(path: Path) -> None:
-    part = path.relative_to(APP / "tracer").parts[0].removesuffix(".py")
-    assert part in TRACER_ORDER, f"add {part} to TRACER_ORDER"
-    imported = [(line, name.split(".")[2]) for line, name in imports(path) if name.startswith("tapedeck.tracer.")]
-    ours = [(line, other) for line, other in imported if other in TRACER_ORDER]
-    position = TRACER_ORDER.index
-    assert not [f"{name_of(path)}:{line} imports {other}" for line, other in ours if position(other) > position(part)]
+def test_a_package_of_the_tracer_imports_only_from_packages_below_it() -> None:
+    wrong = []
+    for path in TRACER:
+        part = path.relative_to(APP / "tracer").parts[0].removesuffix(".py")
+        assert part in TRACER_ORDER, f"add {part} to TRACER_ORDER"
+        above = TRACER_ORDER[TRACER_ORDER.index(part) + 1 :]
+        imported = [(place, name.split(".")[2]) for place, name in imports(path) if name.startswith("tapedeck.tracer.")]
+        wrong += [f"{place} imports {other}" for place, other in imported if other in above]
+    assert not wrong
 
 
 def test_the_modules_of_the_tracer_import_each_other_without_a_cycle() -> None:
@@ -150,10 +162,9 @@ def test_the_modules_of_the_tracer_import_each_other_without_a_cycle() -> None:
     assert len(list(TopologicalSorter(graph).static_order())) == len(modules)  # raises CycleError for a cycle
 
 
-@pytest.mark.parametrize("path", PYTHON, ids=name_of)
-def test_only_the_tracer_imports_torch(path: Path) -> None:
-    if path.relative_to(APP).parts[0] != "tracer":
-        assert not [line for line, name in imports(path) if name.split(".")[0] == "torch"]
+def test_only_the_tracer_imports_torch() -> None:
+    others = [path for path in PYTHON if layer_of(path) != "tracer"]
+    assert not [place for path in others for place, name in imports(path) if name.split(".")[0] == "torch"]
 
 
 def test_the_server_is_importable_without_torch() -> None:
@@ -166,17 +177,17 @@ def test_step_boundaries_are_decided_without_torch() -> None:
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-@pytest.mark.parametrize("path", PYTHON, ids=name_of)
-def test_no_callback_is_set_on_a_finished_object(path: Path) -> None:
-    assigned = [
-        target
-        for node in ast.walk(ast.parse(path.read_text()))
+def test_no_callback_is_set_on_a_finished_object() -> None:
+    wrong = [
+        f"{name_of(path)}:{target.lineno} sets {ast.unparse(target)}"
+        for path in PYTHON
+        for node in nodes(path)
         if isinstance(node, ast.Assign)
         for target in node.targets
         if isinstance(target, ast.Attribute) and re.match(r"(on|before|after)_", target.attr)
+        if not (isinstance(target.value, ast.Name) and target.value.id == "self")
     ]
-    wrong = [target for target in assigned if not (isinstance(target.value, ast.Name) and target.value.id == "self")]
-    assert not [f"{name_of(path)}:{target.lineno} sets {ast.unparse(target)}" for target in wrong]
+    assert not wrong
 
 
 def test_every_package_of_the_app_has_an_init_so_that_wheels_contain_it() -> None:
@@ -194,17 +205,22 @@ def script_imports(path: Path) -> list[Path]:
 LAYERS = ("leaves", "core", "widgets", "page")
 
 
-@pytest.mark.parametrize("path", SCRIPTS, ids=name_of)
-def test_a_script_imports_only_from_the_layers_below_it_and_a_leaf_nothing(path: Path) -> None:
-    layer = path.relative_to(SOURCES).parts[0]
-    assert layer in LAYERS, f"{name_of(path)} belongs in one of {', '.join(LAYERS)}"
-    wrong = re.findall(r"^import\b.*", path.read_text(), re.MULTILINE) if layer == "leaves" else []
-    for other in script_imports(path):
-        theirs = other.relative_to(SOURCES).parts[0]
-        folder = other.parent  # a folder beside a widget contains the parts of that widget
-        inside_one_widget = layer == theirs == "widgets" != folder.name and folder in (path.parent, path.with_suffix(""))
-        below = LAYERS.index(theirs) < LAYERS.index(layer)
-        beside = layer == theirs and layer in ("core", "page")
-        if not (below or beside or inside_one_widget):
-            wrong.append(f"{name_of(path)} imports {name_of(other)}")
+def test_every_script_is_in_a_layer() -> None:
+    assert not [name_of(path) for path in SCRIPTS if path.relative_to(SOURCES).parts[0] not in LAYERS]
+
+
+def test_a_script_imports_only_from_the_layers_below_it_and_a_leaf_nothing() -> None:
+    wrong = []
+    for path in SCRIPTS:
+        layer = path.relative_to(SOURCES).parts[0]
+        if layer == "leaves":
+            wrong += [f"{name_of(path)}: {line}" for line in re.findall(r"^import\b.*", path.read_text(), re.MULTILINE)]
+        for other in script_imports(path):
+            theirs = other.relative_to(SOURCES).parts[0]
+            folder = other.parent  # a folder beside a widget contains the parts of that widget
+            inside_one_widget = layer == theirs == "widgets" != folder.name and folder in (path.parent, path.with_suffix(""))
+            below = LAYERS.index(theirs) < LAYERS.index(layer)
+            beside = layer == theirs and layer in ("core", "page")
+            if not (below or beside or inside_one_widget):
+                wrong.append(f"{name_of(path)} imports {name_of(other)}")
     assert not wrong
