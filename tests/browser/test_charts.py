@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from .programs import FIT, node, run, run_another
+from .programs import FIT, node, recorded, run, run_another
 
 ONCE_INFINITE = """\
 import torch
@@ -75,12 +74,6 @@ MET = """() => {
 }"""
 
 
-def recorded(page: Page, program: str) -> dict[str, Any]:
-    """Run a program through the API, and return the run."""
-    made: dict[str, Any] = page.request.post("/api/v1/runs", data={"program": program}).json()
-    return made
-
-
 def test_an_infinite_loss_is_labelled_at_its_step_and_breaks_the_curve(page: Page) -> None:
     page.goto(f"/r/{recorded(page, ONCE_INFINITE)['id']}?step=4")
     expect(page.locator(".tape .bad")).to_have_text("∞ at step 2")
@@ -125,8 +118,8 @@ def test_no_label_of_the_tape_is_cut_off_or_crossed(page: Page, width: int, prog
 
 
 def test_the_labels_of_a_long_stopped_run_fit(page: Page) -> None:
-    made = recorded(page, FIT.replace("range(4)", "range(2500)") + "    if step == 2400: raise ValueError\n")
-    page.goto(f"/r/{made['id']}?step=2399")
+    made = recorded(page, FIT.replace("range(4)", "range(1100)") + "    if step == 1050: raise ValueError\n")
+    page.goto(f"/r/{made['id']}?step=1049")
     expect(page.locator(".count")).to_contain_text("then an error")
     count, transport = page.locator(".count > span").last.bounding_box(), page.locator(".transport").bounding_box()
     assert count

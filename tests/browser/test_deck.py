@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Locator, Page, Response, expect
 from tapedeck.assets import static_path
 
-from .programs import FAN_IN, FIT, LAST_SECTION, node, run, run_another, value, write
+from .programs import FAN_IN, FIT, LAST_SECTION, node, open_run, recorded, run, run_another, value, write
 
 PROGRAMS = Path(__file__).parent.parent / "programs"
 ROOT = Path(__file__).parent.parent.parent
@@ -122,8 +122,7 @@ def slider(page: Page) -> Locator:
     ids=lambda path: path.stem,
 )
 def test_the_numbers_written_by_the_page_equal_those_of_the_server_s_picture(page: Page, path: Path) -> None:
-    page.goto("/")
-    run(page, path.read_text())
+    open_run(page, path.read_text())
     base = page.url.partition("?")[0].replace("/r/", "/api/v1/runs/")
     steps = page.request.get(base).json()["steps"]
     for step in sorted({0, min(1, steps - 1), steps // 2, steps - 1}):
@@ -137,8 +136,7 @@ def test_the_numbers_written_by_the_page_equal_those_of_the_server_s_picture(pag
 
 
 def test_playback_goes_through_nodes_phases_and_steps_and_stops_at_the_end(page: Page) -> None:
-    page.goto("/")
-    run(page, FIT)
+    open_run(page, FIT)
     positions: list[str] = []
     page.expose_function("positions", lambda text: positions.append(text))
     page.evaluate(
@@ -159,8 +157,7 @@ def test_playback_goes_through_nodes_phases_and_steps_and_stops_at_the_end(page:
 
 
 def test_pausing_stops_at_once_and_the_address_reopens_that_instant(page: Page) -> None:
-    page.goto("/")
-    run(page, FIT)
+    open_run(page, FIT)
     page.get_by_role("button", name="First step").click()
     page.get_by_role("button", name="Half speed").click()
     page.get_by_role("button", name="Play (Space)").click()
@@ -183,8 +180,7 @@ def test_pausing_stops_at_once_and_the_address_reopens_that_instant(page: Page) 
 
 def test_a_backward_pass_is_stepped_through_node_by_node_in_the_engine_s_order(page: Page) -> None:
     page.set_viewport_size({"width": 1280, "height": 480})  # the graph does not fit
-    page.goto("/")
-    run(page, FAN_IN)
+    open_run(page, FAN_IN)
     run_id = page.url.rpartition("/r/")[2].partition("?")[0]
     order = page.request.get(f"/api/v1/runs/{run_id}/steps/0").json()["passes"][0]["order"]
     node(page, "x").focus()
@@ -202,8 +198,7 @@ def test_a_backward_pass_is_stepped_through_node_by_node_in_the_engine_s_order(p
 
 
 def test_before_backward_a_gradient_is_the_accumulated_one(page: Page) -> None:
-    page.goto("/")
-    run(page, ACCUMULATE)
+    open_run(page, ACCUMULATE)
     grad = node(page, "w").locator("[data-field=grad]")
     page.locator(".phase.loss").click()
     expect(grad).to_have_text("None")
@@ -217,8 +212,7 @@ def test_before_backward_a_gradient_is_the_accumulated_one(page: Page) -> None:
 
 
 def test_the_tape_can_be_dragged_back_and_forth(page: Page) -> None:
-    page.goto("/")
-    run(page, FIT)
+    open_run(page, FIT)
     box = page.locator(".tape").bounding_box()
     assert box
     y = box["y"] + box["height"] - 36
@@ -242,7 +236,7 @@ def test_the_tape_can_be_dragged_back_and_forth(page: Page) -> None:
 
 def test_a_drag_over_many_steps_fetches_them_in_stretches(page: Page) -> None:
     program = FIT.replace("range(4)", "range(1500)").replace("0.05", "0.0001")
-    made = page.request.post("/api/v1/runs", data={"program": program}).json()
+    made = recorded(page, program)
     assert made["steps"] == 1500
     requests: list[str] = []
     page.on("request", lambda each: requests.append(each.url.partition("/steps")[2]) if "/steps" in each.url else None)
@@ -293,7 +287,7 @@ CARDS = """() => [...document.querySelectorAll("#canvas .node:not(.stub)")].map(
 
 
 def test_while_the_tape_is_dragged_only_numbers_in_view_are_written_until_it_rests(page: Page) -> None:
-    made = page.request.post("/api/v1/runs", data={"program": LONG}).json()
+    made = recorded(page, LONG)
     assert made["steps"] == 60, made["error"]
     numbers = {}
     for step in (0, 40, 59):
@@ -332,8 +326,7 @@ def test_while_the_tape_is_dragged_only_numbers_in_view_are_written_until_it_res
 
 
 def test_a_link_opens_at_its_step_and_phase(page: Page) -> None:
-    page.goto("/")
-    run(page, FIT)
+    open_run(page, FIT)
     page.goto(f"{page.url.partition('?')[0]}?step=2&phase=update&theme=dark")
     expect(slider(page)).to_have_attribute("aria-valuetext", re.compile("step 2, update, loss 0.3776"))
     expect(node(page, "m").locator("[data-field=value]")).to_have_text("1.7156 → 1.8483")
@@ -357,8 +350,7 @@ for step in range(5):
 
 
 def test_scale_tab_and_its_contents_are_in_the_address(page: Page) -> None:
-    page.goto("/")
-    run(page, TWO)
+    open_run(page, TWO)
     page.get_by_role("button", name="log scale").click()
     expect(page).to_have_url(re.compile(r"\?log=1$"))
     page.get_by_role("button", name="Optimizer").click()
@@ -425,8 +417,7 @@ def test_a_link_without_a_tab_opens_the_curves(page: Page) -> None:
 
 
 def test_a_reassigned_name_moves_from_its_leaf_to_the_new_tensor(page: Page) -> None:
-    page.goto("/")
-    run(page, LAST_SECTION)
+    open_run(page, LAST_SECTION)
     page.locator(".phase.update").click()
     expect(node(page, "m before the update")).to_be_visible()
     taker = page.locator("#canvas .taker")
@@ -463,8 +454,7 @@ def test_a_reassigned_attribute_is_drawn_beside_its_leaf(page: Page) -> None:
 
 def test_reduced_motion_plays_whole_phases_without_animations(page: Page) -> None:
     page.emulate_media(reduced_motion="reduce")
-    page.goto("/")
-    run(page, FIT)
+    open_run(page, FIT)
     page.get_by_role("button", name="First step").click()
     waves: list[str] = []
     page.expose_function("wave", lambda text: waves.append(text))
@@ -483,8 +473,7 @@ def test_reduced_motion_plays_whole_phases_without_animations(page: Page) -> Non
 
 
 def test_a_recording_can_be_played_from_the_keyboard(page: Page) -> None:
-    page.goto("/")
-    run(page, FIT)
+    open_run(page, FIT)
     slider(page).focus()
     page.keyboard.press("Home")
     page.keyboard.press("PageUp")
@@ -505,8 +494,7 @@ def test_a_recording_can_be_played_from_the_keyboard(page: Page) -> None:
 
 
 def test_whole_steps_are_played_fast(page: Page) -> None:
-    page.goto("/")
-    run(page, (EXAMPLES / "fit-by-hand.py").read_text())
+    open_run(page, (EXAMPLES / "fit-by-hand.py").read_text())
     for name, step in (("Last step", 19), ("First step", 0)):  # one stretch has all steps, and is loaded now
         page.get_by_role("button", name=name).click()
         expect(page.locator("#canvas")).to_have_attribute("data-step", str(step))
@@ -526,8 +514,7 @@ def test_whole_steps_are_played_fast(page: Page) -> None:
 
 
 def test_curves_follow_the_playhead_and_show_the_number_under_the_pointer(page: Page) -> None:
-    page.goto("/")
-    run(page, FIT)
+    open_run(page, FIT)
     chart = page.locator(".chart")
     expect(chart).to_have_count(3)
     expect(chart.nth(0)).to_contain_text("m1.0000")
@@ -571,7 +558,7 @@ for step in range(20):
         return fillText.call(this, text, ...rest);
       };
     """)
-    made = page.request.post("/api/v1/runs", data={"program": program}).json()
+    made = recorded(page, program)
     assert made["steps"] == 20, made["error"]
     page.goto(f"/r/{made['id']}")
     expect(page.locator(".chart canvas")).to_have_count(3)
@@ -584,8 +571,7 @@ for step in range(20):
 
 
 def test_the_optimizer_s_table_shows_its_state_and_its_update(page: Page) -> None:
-    page.goto("/")
-    run(page, ADAM)
+    open_run(page, ADAM)
     page.get_by_role("button", name="Optimizer").click()
     table = page.get_by_role("region", name="Optimizer")
     expect(table).to_contain_text("Adam")
@@ -605,8 +591,7 @@ def test_the_optimizer_s_table_shows_its_state_and_its_update(page: Page) -> Non
 
 
 def test_the_contribution_of_a_step_has_a_column_if_gradients_accumulate(page: Page) -> None:
-    page.goto("/")
-    run(page, ACCUMULATE)
+    open_run(page, ACCUMULATE)
     page.get_by_role("button", name="Optimizer").click()
     table = page.get_by_role("region", name="Optimizer")
     expect(table.locator("thead")).to_have_text("parametervaluegradupdaterate")
@@ -616,8 +601,7 @@ def test_the_contribution_of_a_step_has_a_column_if_gradients_accumulate(page: P
 
 
 def test_a_gradient_returned_by_autograd_grad_is_not_shown_as_grad(page: Page) -> None:
-    page.goto("/")
-    run(page, "import torch\nw = torch.tensor([1., 2.], requires_grad=True)\ng, = torch.autograd.grad((w * w).sum(), w)\n")
+    open_run(page, "import torch\nw = torch.tensor([1., 2.], requires_grad=True)\ng, = torch.autograd.grad((w * w).sum(), w)\n")
     node(page, "w").click()
     inspector = page.locator(".inspector")
     expect(inspector).to_contain_text("Where does the gradient of w come from?")
@@ -627,8 +611,7 @@ def test_a_gradient_returned_by_autograd_grad_is_not_shown_as_grad(page: Page) -
 
 
 def test_a_functional_update_has_curves_of_its_parameter_and_its_gradients(page: Page) -> None:
-    page.goto("/")
-    run(
+    open_run(
         page,
         "import torch\nw = torch.tensor(1., requires_grad=True)\nfor i in range(4):\n"
         "    g, = torch.autograd.grad((w - 3) ** 2, w)\n    w = (w - 0.1 * g).detach().requires_grad_()\n",
@@ -644,8 +627,7 @@ def test_a_functional_update_has_curves_of_its_parameter_and_its_gradients(page:
 
 
 def test_a_gradient_is_marked_as_added_only_if_an_earlier_pass_reached_the_leaf(page: Page) -> None:
-    page.goto("/")
-    run(
+    open_run(
         page,
         "import torch\na = torch.tensor(1., requires_grad=True)\nb = torch.tensor(2., requires_grad=True)\n"
         "optimizer = torch.optim.SGD([a, b], lr=0.1)\n(a * 2).backward()\n(b * 3).backward()\noptimizer.step()\n",
@@ -655,8 +637,7 @@ def test_a_gradient_is_marked_as_added_only_if_an_earlier_pass_reached_the_leaf(
 
 
 def test_a_non_finite_loss_is_marked_and_the_tape_plays_past_it(page: Page) -> None:
-    page.goto("/")
-    run(
+    open_run(
         page,
         "import torch\nw = torch.tensor(3., requires_grad=True)\nfor step in range(8):\n    loss = w ** 4\n"
         "    loss.backward()\n    with torch.no_grad():\n        w -= w.grad\n    w.grad = None",
@@ -671,8 +652,7 @@ def test_a_non_finite_loss_is_marked_and_the_tape_plays_past_it(page: Page) -> N
 
 
 def test_each_loss_has_its_own_curve(page: Page) -> None:
-    page.goto("/")
-    run(page, (PROGRAMS / "gan.py").read_text())
+    open_run(page, (PROGRAMS / "gan.py").read_text())
     expect(page.locator(".tape .ahead .curve")).to_have_count(2)
     expect(page.locator(".caption .loss")).to_contain_text("d_loss")
     page.get_by_role("button", name="Next step").click()
@@ -704,8 +684,7 @@ def test_a_run_in_progress_is_followed_with_its_progress_and_can_be_cancelled(pa
 
 
 def test_a_comparison_shows_the_curves_and_values_of_both_runs(page: Page) -> None:
-    page.goto("/")
-    run(page, FIT)
+    open_run(page, FIT)
     other = page.url.rpartition("/r/")[2].partition("?")[0]
     write(page, FIT.replace("0.05", "0.02"))
     page.locator("#run").click()
@@ -731,8 +710,7 @@ def test_a_comparison_shows_the_curves_and_values_of_both_runs(page: Page) -> No
 
 
 def test_compared_runs_are_labelled_with_the_argument_that_differs(page: Page) -> None:
-    page.goto("/")
-    run(page, TWO)
+    open_run(page, TWO)
     first = run_another(page, TWO.replace("lr=0.1", "lr=0.02"))
     page.goto(f"{page.url.partition('?')[0]}?compare={first.rpartition('/')[2]}")
     expect(page.locator(".pair .mine")).to_have_text("lr=0.02")
@@ -765,8 +743,7 @@ PLANE = """() => {
 
 
 def test_the_slope_of_the_loss_curve_is_the_gradient(page: Page) -> None:
-    page.goto("/")
-    run(page, FIT)
+    open_run(page, FIT)
     page.get_by_role("button", name="Loss vs. m").click()
     expect(page.locator(".plane .curve")).to_be_visible(timeout=15_000)
     expect(page.locator(".landscape .slope")).to_have_text("slope −9.3333")
@@ -788,7 +765,7 @@ def test_the_slope_of_the_loss_curve_is_the_gradient(page: Page) -> None:
 
 def test_a_replay_is_started_once_and_then_polled_at_its_own_address(page: Page) -> None:
     slow = FIT.replace("import torch", "import time, torch").replace("    loss =", "    time.sleep(0.2)\n    loss =")
-    made = page.request.post("/api/v1/runs", data={"program": slow}).json()
+    made = recorded(page, slow)
     requests: list[tuple[str, str, int]] = []
 
     def on_response(response: Response) -> None:
@@ -810,7 +787,7 @@ def test_a_replay_is_started_once_and_then_polled_at_its_own_address(page: Page)
 
 def test_a_long_replay_can_be_stopped_and_requested_again(page: Page) -> None:
     slow = PAIR.replace("import torch", "import time, torch").replace("    loss =", "    time.sleep(0.6)\n    loss =")
-    made = page.request.post("/api/v1/runs", data={"program": slow}).json()
+    made = recorded(page, slow)
     assert made["steps"] == 5, made["error"]
     page.add_init_script("""
       const ask = window.fetch;
@@ -841,7 +818,7 @@ def test_a_long_replay_can_be_stopped_and_requested_again(page: Page) -> None:
 
 
 def test_on_a_logarithmic_scale_the_tangent_is_the_transformed_line(page: Page) -> None:
-    made = page.request.post("/api/v1/runs", data={"program": FIT}).json()
+    made = recorded(page, FIT)
     answer = page.request.post(
         f"/api/v1/runs/{made['id']}/replays", data={"what": "surface", "step": 1, "parameters": ["p0"]}
     ).json()
@@ -880,7 +857,7 @@ def test_on_a_logarithmic_scale_the_tangent_is_the_transformed_line(page: Page) 
 @pytest.mark.parametrize("less", [1, 0.05], ids=["of some steps", "of none"])
 def test_the_scale_stays_linear_with_a_remark_if_a_loss_is_not_positive(page: Page, less: float) -> None:
     program = FIT.replace(".mean()", f".mean() - {less}")
-    made = page.request.post("/api/v1/runs", data={"program": program}).json()
+    made = recorded(page, program)
     assert made["steps"] == 4, made["error"]
     page.goto(f"/r/{made['id']}?tab=loss")
     expect(page.locator(".plane .curve")).to_be_visible(timeout=15_000)
@@ -892,7 +869,7 @@ def test_the_scale_stays_linear_with_a_remark_if_a_loss_is_not_positive(page: Pa
 
 
 def test_contour_lines_have_a_constant_ratio_on_a_logarithmic_scale(page: Page) -> None:
-    made = page.request.post("/api/v1/runs", data={"program": PAIR}).json()
+    made = recorded(page, PAIR)
     page.goto(f"/r/{made['id']}?step=4&tab=loss")
     lines = page.locator(".plane .height title")
     expect(lines).not_to_have_count(0, timeout=15_000)
@@ -912,8 +889,7 @@ def test_contour_lines_have_a_constant_ratio_on_a_logarithmic_scale(page: Page) 
 
 
 def test_the_loss_of_two_parameters_is_a_contour_with_the_trajectory(page: Page) -> None:
-    page.goto("/")
-    run(page, PAIR)
+    open_run(page, PAIR)
     page.get_by_role("button", name="Last step").click()
     expect(page.locator(".chart canvas").first).to_be_visible()
     contour = json.loads((static_path() / "manifest.json").read_text())["d3-contour.mjs"]
@@ -934,8 +910,7 @@ def test_the_loss_of_two_parameters_is_a_contour_with_the_trajectory(page: Page)
 
 
 def test_a_program_that_is_not_repeatable_is_reported(page: Page) -> None:
-    page.goto("/")
-    run(
+    open_run(
         page,
         "import time\nimport torch\nm = torch.tensor(1., requires_grad=True)\nfor step in range(3):\n"
         "    loss = (m - time.time() % 100) ** 2\n    loss.backward()\n    with torch.no_grad():\n"

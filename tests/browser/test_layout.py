@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from .conftest import THEMES, WIDTHS, Problems
-from .programs import FIT, LAST_SECTION, node, run
+from .programs import FIT, LAST_SECTION, node, open_run, recorded, run
 
 Look = Callable[[int, str], Page]
 PAGES = ("/", "/examples", "/findings", "/guide/graph", "/docs", "/no-such-page")
@@ -59,8 +59,7 @@ def test_axe_reports_no_violation(look: Look, path: str, theme: str) -> None:
 @pytest.mark.parametrize("width", [1024, 1440])
 def test_a_graph_that_does_not_fit_opens_with_its_root_in_view(look: Look, width: int) -> None:
     page = look(width, "light")
-    page.goto("/")
-    run(
+    open_run(
         page,
         "import torch\nws = [torch.tensor(float(i), requires_grad=True) for i in range(14)]\n"
         "loss = torch.stack([w * w for w in ws]).sum()\nloss.backward()",
@@ -81,7 +80,7 @@ def test_the_selected_node_is_in_view_together_with_the_root(look: Look) -> None
         "for step in range(3):\n    optimizer.zero_grad()\n    prediction = model(x)\n"
         "    loss = ((prediction - y) ** 2).mean()\n    loss.backward()\n    optimizer.step()"
     )
-    made = page.request.post("/api/v1/runs", data={"program": program}).json()
+    made = recorded(page, program)
     nodes = page.request.get(f"/api/v1/runs/{made['id']}/graphs/g0").json()["nodes"]
     bias = next(each["id"] for each in nodes if each["name"] == "model.2.bias")
     page.goto(f"/r/{made['id']}?node={bias}")
@@ -99,7 +98,7 @@ def test_a_picture_opens_at_a_readable_size_and_fades_where_it_continues(look: L
     program = (
         "import torch\nw = torch.tensor(1.1, requires_grad=True)\ny = w\nfor i in range(9):\n    y = y.sin()\ny.backward()"
     )
-    made = page.request.post("/api/v1/runs", data={"program": program}).json()
+    made = recorded(page, program)
     page.goto(f"/r/{made['id']}")
     size = """text => parseFloat(getComputedStyle(text).fontSize)
         * document.querySelector("#canvas .picture").getBoundingClientRect().width
@@ -120,9 +119,8 @@ def test_a_picture_opens_at_a_readable_size_and_fades_where_it_continues(look: L
 @pytest.mark.parametrize("theme", THEMES)
 def test_axe_reports_no_violation_while_two_runs_are_compared(look: Look, theme: str) -> None:
     page = look(1440, theme)
-    page.goto("/")
-    run(page, FIT)
-    other = page.request.post("/api/v1/runs", data={"program": FIT.replace("0.05", "0.02")}).json()["id"]
+    open_run(page, FIT)
+    other = recorded(page, FIT.replace("0.05", "0.02"))["id"]
     page.goto(f"{page.url.partition('?')[0]}?compare={other}&step=2&phase=update")
     expect(page.locator(".tape .ahead .curve.other")).to_be_visible()
     page.get_by_role("button", name="Optimizer").click()
@@ -133,8 +131,7 @@ def test_axe_reports_no_violation_while_two_runs_are_compared(look: Look, theme:
 @pytest.mark.parametrize("theme", THEMES)
 def test_axe_reports_no_violation_on_a_phone_with_many_steps(look: Look, theme: str) -> None:
     page = look(390, theme)
-    page.goto("/")
-    run(page, FIT)
+    open_run(page, FIT)
     assert not violations(page)
     assert not outside(page)
 
@@ -142,7 +139,7 @@ def test_axe_reports_no_violation_on_a_phone_with_many_steps(look: Look, theme: 
 @pytest.mark.parametrize("width", [320, 390])
 def test_the_scale_can_be_switched_by_touch_on_a_phone(look: Look, width: int) -> None:
     page = look(width, "light")
-    made = page.request.post("/api/v1/runs", data={"program": FIT.replace("range(4)", "range(1200)")}).json()
+    made = recorded(page, FIT.replace("range(4)", "range(1200)"))
     page.goto(f"/r/{made['id']}?step=1100")
     expect(page.locator(".count b")).to_have_text("1100")
     scale = page.get_by_role("button", name="log scale")
@@ -176,8 +173,7 @@ def test_the_theme_is_switched_and_saved(page: Page) -> None:
 
 
 def test_the_graph_is_walked_with_the_arrow_keys(page: Page) -> None:
-    page.goto("/")
-    run(page, LAST_SECTION)
+    open_run(page, LAST_SECTION)
     assert page.locator("#canvas [tabindex='0']").count() == 1, "the graph is one tab stop"
     node(page, "m").focus()
     title = page.locator("#inspected h3")
@@ -228,8 +224,7 @@ def test_escape_and_tab_leave_the_editor(page: Page) -> None:
 
 
 def test_the_picture_can_be_zoomed_fitted_and_turned(page: Page) -> None:
-    page.goto("/")
-    run(page, LAST_SECTION)
+    open_run(page, LAST_SECTION)
     zoom = page.locator("#zoom")
     before = zoom.text_content()  # the whole picture fits
     page.get_by_role("button", name="Zoom in").click()

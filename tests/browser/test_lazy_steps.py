@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from .programs import FIT, node
+from .programs import FIT, node, recorded
 
 NETWORK = """\
 import torch
@@ -33,7 +33,7 @@ FIRST_LOAD = 300_000  # bytes
 def run_id(server: str, browser: object) -> Iterator[str]:
     """Record a network of 200 steps once for all tests."""
     page = browser.new_page(base_url=server)  # type: ignore[attr-defined]
-    made = page.request.post("/api/v1/runs", data={"program": NETWORK}).json()
+    made = recorded(page, NETWORK)
     assert made["steps"] == 200
     yield made["id"]
     page.close()

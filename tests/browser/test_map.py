@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from .conftest import THEMES
-from .programs import run
+from .programs import open_run
 from .test_layout import violations
 
 Look = Callable[[int, str], Page]
@@ -38,8 +38,7 @@ def box(page: Page, group: str) -> str:
 @pytest.fixture
 def deep(look: Look) -> Page:
     page = look(1440, "light")
-    page.goto("/")
-    run(page, DEEP)
+    open_run(page, DEEP)
     expect(page.locator("#canvas svg.map")).to_be_visible()
     return page
 
@@ -87,7 +86,6 @@ def test_the_exported_picture_has_the_view_that_the_page_shows(deep: Page) -> No
 @pytest.mark.parametrize("theme", THEMES)
 def test_axe_reports_no_violation_on_a_map(look: Look, theme: str) -> None:
     page = look(1440, theme)
-    page.goto("/")
-    run(page, DEEP)
+    open_run(page, DEEP)
     expect(page.locator("#canvas svg.map")).to_be_visible()
     assert not violations(page)

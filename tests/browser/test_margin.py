@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import re
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, TimeoutError, expect
 
 from .conftest import Problems
-from .programs import FIT, LAST_SECTION, run, value, write
+from .programs import FIT, LAST_SECTION, open_run, recorded, run, value, write
 
 TURNS = """\
 import torch
@@ -69,8 +69,7 @@ def until_in_view(page: Page, text: str) -> None:
 
 
 def test_a_line_that_did_not_run_in_the_step_shows_an_earlier_value_in_a_pale_colour(page: Page) -> None:
-    page.goto("/")
-    run(page, TURNS)
+    open_run(page, TURNS)
     page.goto(page.url.partition("?")[0] + "?step=1")
     expect(value(page, 5)).to_have_text("epoch = 0")
     expect(value(page, 6)).to_have_text("1.0000")
@@ -114,8 +113,7 @@ def test_an_output_appears_under_its_cell_once_the_cell_has_run(page: Page) -> N
 
 def test_the_lines_at_the_playhead_stay_in_view_until_the_user_scrolls(page: Page) -> None:
     page.emulate_media(reduced_motion="reduce")
-    page.goto("/")
-    run(page, LONG)
+    open_run(page, LONG)
     page.locator(".cm-scroller").evaluate("box => box.scrollTo(0, 0)")
     page.locator(".phase.update").click()
     until_in_view(page, "w.grad = None")
@@ -169,8 +167,7 @@ def test_emptying_the_editor_removes_outputs_and_a_message_formats_its_code(page
 
 
 def test_plain_values_are_formatted_like_tensors(page: Page) -> None:
-    page.goto("/")
-    run(
+    open_run(
         page,
         "import torch\nw = torch.ones(3, requires_grad=True)\nrate = 1 / 3\nplaces = torch.randint(0, 50, (100,))\n"
         "least, place = (w * torch.arange(3)).max(0)\n(grad,) = torch.autograd.grad(least, w)\npairs = [w, 0.5]\n",
@@ -182,33 +179,45 @@ def test_plain_values_are_formatted_like_tensors(page: Page) -> None:
     expect(value(page, 7)).to_have_text("tensor, float")
 
 
+TONES = """selector => [...document.querySelectorAll(selector)].map((line) => {
+    const value = line.querySelector("output, .cm-value");
+    const tones = ["off", "before", "bad"].filter((name) => value?.classList.contains(name));
+    return value && [...tones, tones.includes("off") ? value.textContent : ""].join(" ");
+})"""
+"""Return the tones of the value beside each line, and the text of a value that is off. A line without a value has null."""
+SAME = f"""rows => {{
+    const shown = ({TONES})(".cm-line");
+    return rows.every((row, index) => row === null || row === shown[index]);
+}}"""
+
+
 def test_the_page_without_a_script_shows_the_same_values(page: Page, browser: Browser, base_url: str) -> None:
-    page.goto("/")
     context = browser.new_context(java_script_enabled=False, base_url=base_url)
     plain = context.new_page()
     for program in (TURNS, REBOUND, LAST_SECTION):
-        answer = page.request.post("/api/v1/runs", data={"program": program}).json()
-        for step in range(answer["steps"]):
+        answer = recorded(page, program)
+        start, steps = f"/r/{answer['id']}", answer["steps"]
+        page.goto(start)
+        expect(page.locator(".cm-value").first).to_be_visible()
+        for step in range(steps):
             for phase in ("forward", "loss", "backward", "update"):
-                address = f"/r/{answer['id']}?step={step}&phase={phase}"
-                page.goto(address)
-                expect(page.locator(".cm-value").first).to_be_visible()
+                address, button = f"{start}?step={step}&phase={phase}", page.locator(f".phase.{phase}")
+                if button.is_enabled():
+                    button.click()
+                else:
+                    page.goto(address)
                 plain.goto(address)
-                for line in range(1, len(program.splitlines()) + 1):
-                    scripted = value(page, line)
-                    unscripted = plain.locator(f"#L{line} output")
-                    if not unscripted.count():
-                        continue
-                    tone = [name for name in ("off", "before", "bad") if name in (unscripted.get_attribute("class") or "")]
-                    own = [name for name in ("off", "before", "bad") if name in (scripted.get_attribute("class") or "")]
-                    assert own == tone, (address, line)
-                    if "off" in tone:
-                        expect(scripted).to_have_text("·")
+                expected = plain.evaluate(TONES, ".listing > li")
+                assert set(expected) != {None}
+                with contextlib.suppress(TimeoutError):
+                    page.wait_for_function(SAME, arg=expected)
+                assert page.evaluate(SAME, expected), (address, expected, page.evaluate(TONES, ".cm-line"))
+            if step + 1 < steps:
+                page.get_by_role("button", name="Next step").click()
+                expect(page.locator(".count b")).to_have_text(str(step + 1))
     context.close()
-    assert json.dumps(answer["status"]) == '"done"'
 
 
 def test_good_signs_are_counted_separately_from_notes(page: Page) -> None:
-    page.goto("/")
-    run(page, FIT)
+    open_run(page, FIT)
     expect(page.get_by_role("region", name="Findings")).to_contain_text("no pitfalls, 1 good sign")

@@ -6,7 +6,7 @@ import re
 
 from playwright.sync_api import Page, expect
 
-from .programs import FIT, node, post, run, value
+from .programs import FIT, node, open_run, post, value
 
 MASKED = """\
 import torch
@@ -51,8 +51,7 @@ def test_a_dragged_number_runs_the_program_again_and_keeps_the_instant_and_the_c
 
 
 def test_the_inspector_leads_from_nan_to_the_values_before_it(page: Page) -> None:
-    page.goto("/")
-    run(page, MASKED)
+    open_run(page, MASKED)
     inspector = page.locator("#inspected")
     masked = page.locator("#canvas .node", has_text="MaskedFillBackward0").locator("[data-field=value]")
     expect(masked).to_have_text("3 −∞ of 4")

@@ -9,7 +9,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, expect
 
 from .conftest import Problems
-from .programs import FAN_IN, FIT, LAST_SECTION, node, run, value, write
+from .programs import FAN_IN, FIT, LAST_SECTION, node, open_run, run, value, write
 
 NOTEBOOK = Path(__file__).parent.parent / "seed" / "autograd_and_backpropagation.ipynb"
 
@@ -24,8 +24,7 @@ OUT_OF_VIEW = """() => {
 
 
 def test_a_pasted_program_runs_and_the_inspector_explains_the_gradient_of_m(page: Page) -> None:
-    page.goto("/")
-    run(page, LAST_SECTION)
+    open_run(page, LAST_SECTION)
     node(page, "y_pred - y").click()
     inspector = page.locator("#inspected")
     expect(inspector.locator("h3")).to_have_text("y_pred - y")
@@ -81,8 +80,7 @@ def test_the_first_visit_fits_and_its_play_shows_the_gradient_flow_from_the_loss
 
 
 def test_values_at_the_ends_of_lines_select_their_nodes(page: Page) -> None:
-    page.goto("/")
-    run(page, LAST_SECTION)
+    open_run(page, LAST_SECTION)
     expect(value(page, 8)).to_have_text("4.6667")
     expect(value(page, 11)).to_have_text("m.grad = −9.3333")
     expect(value(page, 15)).to_have_text("·")
@@ -99,8 +97,7 @@ def test_values_at_the_ends_of_lines_select_their_nodes(page: Page) -> None:
 
 
 def test_the_graph_of_a_displayed_tensor_without_a_backward_pass_can_be_shown(page: Page) -> None:
-    page.goto("/")
-    run(page, LAST_SECTION)
+    open_run(page, LAST_SECTION)
     value(page, 16).click()
     expect(node(page, "m = m - learning_rate * m.grad")).to_contain_text("SubBackward0")
     expect(page.locator("#inspected")).to_contain_text("No backward pass reaches this graph")
@@ -109,8 +106,7 @@ def test_the_graph_of_a_displayed_tensor_without_a_backward_pass_can_be_shown(pa
 
 
 def test_gradients_that_arrive_along_several_edges_are_listed_with_their_sum(page: Page) -> None:
-    page.goto("/")
-    run(page, FAN_IN)
+    open_run(page, FAN_IN)
     node(page, "x").click()
     arrived = page.locator("#inspected .flows").first
     expect(arrived.locator("tr")).to_have_count(4)
@@ -243,8 +239,7 @@ def test_a_syntax_error_is_marked_in_the_editor(page: Page) -> None:
 
 
 def test_applying_the_fix_of_a_finding_removes_the_finding(page: Page) -> None:
-    page.goto("/")
-    run(page, LAST_SECTION)
+    open_run(page, LAST_SECTION)
     finding = page.locator("#found li")
     expect(finding).to_contain_text("makes m a new tensor")
     expect(finding.locator("del")).to_contain_text("m = m - learning_rate * m.grad")
@@ -259,8 +254,7 @@ def test_applying_the_fix_of_a_finding_removes_the_finding(page: Page) -> None:
 
 
 def test_the_address_follows_steps_forwards_and_backwards(page: Page) -> None:
-    page.goto("/")
-    run(page, FIT)
+    open_run(page, FIT)
     expect(page.locator(".count")).to_contain_text("step0of 0–3")
     expect(page.get_by_role("button", name="Previous step")).to_be_disabled()
     page.get_by_role("button", name="Next step").click()
@@ -278,8 +272,7 @@ def test_the_address_follows_steps_forwards_and_backwards(page: Page) -> None:
 
 
 def test_before_backward_no_gradient_is_shown(page: Page) -> None:
-    page.goto("/")
-    run(page, FIT)
+    open_run(page, FIT)
     page.locator(".phase.forward").click()
     expect(node(page, "m").locator("[data-field=grad]")).to_have_text("None")
     expect(node(page, "y_pred = m * x").locator("[data-field=grad]")).to_have_text("·")
@@ -328,8 +321,7 @@ def test_an_example_of_the_gallery_opens_and_runs(page: Page) -> None:
 
 
 def test_the_export_downloads_the_shown_picture(page: Page) -> None:
-    page.goto("/")
-    run(page, FIT)
+    open_run(page, FIT)
     page.get_by_role("button", name="Next step").click()
     page.locator("#export summary").click()
     with page.expect_download() as download:
@@ -349,8 +341,7 @@ def test_back_returns_to_the_previous_run(page: Page) -> None:
 
 
 def test_a_saved_run_is_readable_without_a_script(page: Page, browser: Browser, base_url: str) -> None:
-    page.goto("/")
-    run(page, FIT)
+    open_run(page, FIT)
     address = page.url
     context = browser.new_context(java_script_enabled=False, base_url=base_url)
     plain = context.new_page()

@@ -16,6 +16,8 @@ from playwright.sync_api import Page
 from tapedeck.drawing import numerals, style
 from tapedeck.model import TensorSummary
 
+from .programs import recorded
+
 SOURCES = Path(__file__).parent.parent.parent / "static" / "src"
 
 CASES: list[tuple[Any, list[int], str]] = [
@@ -68,7 +70,7 @@ for step in range(5):
 
 def test_a_packed_step_unpacks_to_the_step_of_the_json(page: Page) -> None:
     page.goto("/examples")
-    run = page.request.post("/api/v1/runs", data={"program": PROGRAM, "values": 64}).json()
+    run = recorded(page, PROGRAM, values=64)
     assert run["steps"] >= 5, run["error"]
     steps = f"/api/v1/runs/{run['id']}/steps"
     plain = page.request.get(steps).json()["steps"]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from playwright.sync_api import Page, Route, expect
 
 from .conftest import Problems
-from .programs import FIT, node, write
+from .programs import FIT, node, recorded, write
 from .test_layout import violations
 
 Look = Callable[[int, str], Page]
@@ -67,7 +67,7 @@ def test_queued_running_and_stopped(page: Page) -> None:
     """The stages of a run are answered by hand, so that each stays for as long as the test looks at it."""
     page.goto("/")
     expect(page.locator("#status")).to_contain_text("sandboxed")
-    run = page.request.post("/api/v1/runs", data={"program": "import torch\nx = 1"}).json()
+    run = recorded(page, "import torch\nx = 1")
     stage = {**run, "id": "0" * 32, "status": "queued", "queue": {"position": 3, "seconds": 7.6}}
     page.route("**/api/v1/runs", lambda route: route.fulfill(status=202, json=stage))
     page.route(f"**/runs/{'0' * 32}", lambda route: route.fulfill(json=stage))
