@@ -6,8 +6,10 @@ from typing import Final
 
 LONGEST: Final = 80
 """Largest number of characters of a title."""
-_UNTITLED: Final = ("import ", "from ", "pass  #", "#!", "# -*-", "# %", "#%%", "# !")
-"""Beginnings of lines that say nothing about a program."""
+_MARKS: Final = ("#!", "# -*-", "# %", "#%%", "# !", "# type:", "# noqa")
+"""Beginnings of comments that say nothing about a program."""
+_SETUP: Final = ("import ", "from ", "pass  #", "torch.manual_seed(", "torch.set_", "random.seed(", "np.random.seed(")
+"""Beginnings of statements that say nothing about a program."""
 
 
 def cleaned(title: str) -> str:
@@ -22,15 +24,17 @@ def cleaned(title: str) -> str:
 
 
 def title_of(program: str) -> str:
-    """Return a title for a program: its first line that is not an import, without the marks of a comment or docstring.
+    """Return a title for a program: its first comment or docstring that is not indented, else its first telling statement.
 
     >>> title_of("import torch\\n\\n# Fit a line\\nx = 1")
     'Fit a line'
     >>> title_of('\"\"\"Fit a line.\"\"\"')
     'Fit a line.'
+    >>> title_of("import torch\\ntorch.manual_seed(0)\\nx = torch.ones(2)")
+    'x = torch.ones(2)'
     """
-    lines = [line.strip() for line in program.splitlines() if line.strip(" \t#\"'")]
-    first = next((line for line in lines if not line.startswith(_UNTITLED)), lines[0] if lines else "")
-    if first.startswith(("#", '"""', "'''")):
-        first = first.strip("#\"' ") or first
-    return cleaned(first)
+    lines = [line.rstrip() for line in program.splitlines() if line.strip(" \t#\"'")]
+    comments = (line for line in lines if line.startswith(("#", '"""', "'''")) and not line.startswith(_MARKS))
+    statements = (line for line in lines if not line.lstrip().startswith((*_SETUP, "#")))
+    comment = next(comments, "")
+    return cleaned(comment.strip("#\"' ") or next(statements, lines[0] if lines else ""))
