@@ -27,7 +27,7 @@ loss.backward()
 
 ## What it does not report
 
-Complex parameters and complex steps on the way to a real loss.
+Complex parameters, and complex operations on the way to a real loss.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 
 Before training, a classifier of K classes knows nothing, so its loss should be about log K: 2.3 for ten classes. A far larger
 loss means that the network is sure of wrong answers. The usual causes are inputs that are not scaled, such as pixels from 0 to
-255, and initial weights that are too large. The first part of the training then only undoes the start, if it can.
+255, and initial weights that are too large. The first steps of the training then only undo this start, if they can.
 
 ## Example
 
@@ -43,7 +43,7 @@ for step in range(2):
 
 ## What it does not report
 
-- Networks whose weights were loaded, which have learned before.
+- Networks with loaded weights, since they have been trained before.
 - Losses below four times log K, and below log K plus 3.
 - A batch of fewer than eight samples, and a loss that is not an average over samples.
 """
