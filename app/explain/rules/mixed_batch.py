@@ -86,13 +86,48 @@ def _of_input(syntax: Syntax, call: ast.Call, lines: dict[int, list[int]]) -> tu
     ``lines`` has the shapes of the last values of lines.
     """
     match call:
-        case ast.Call(func=ast.Attribute(attr="view" | "reshape", value=ast.Name(id=name)), args=args) if len(args) > 1:
-            made = syntax.assigned(name)
-            given = [each.value for each in args if isinstance(each, ast.Constant) and isinstance(each.value, int)]
-            if len(made) == 1 and made[0].lineno in lines and len(given) == len(args):
-                shape = lines[made[0].lineno]
-                return (shape, given) if prod(shape) == prod(given) else (None, None)
+        case ast.Call(func=ast.Attribute(attr="view" | "reshape", value=value), args=args) if len(args) > 1:
+            shape = _moved_shape(syntax, value, lines)
+            given = [number for each in args if (number := _integer(each)) is not None]
+            if shape is None or len(given) != len(args) or given.count(-1) > 1:
+                return None, None
+            rest = prod(each for each in given if each != -1)
+            given = [prod(shape) // rest if each == -1 and rest > 0 else each for each in given]
+            return (shape, given) if prod(shape) == prod(given) else (None, None)
     return None, None
+
+
+def _moved_shape(syntax: Syntax, value: ast.expr, lines: dict[int, list[int]]) -> list[int] | None:
+    """Return the shape of a named input, after calls of ``permute`` and ``transpose`` with literals; ``None`` if unknown."""
+    match value:
+        case ast.Name(id=name):
+            made = syntax.assigned(name)
+            return lines.get(made[0].lineno) if len(made) == 1 else None
+        case ast.Call(func=ast.Attribute(attr="contiguous", value=inner), args=[]):
+            return _moved_shape(syntax, inner, lines)
+        case ast.Call(func=ast.Attribute(attr="permute" | "transpose" as function, value=inner), args=args):
+            shape = _moved_shape(syntax, inner, lines)
+            at = [number for each in args if (number := _integer(each)) is not None]
+            if shape is None or len(at) != len(args) or any(not -len(shape) <= each < len(shape) for each in at):
+                return None
+            if function == "permute":
+                return [shape[each] for each in at] if len({each % len(shape) for each in at}) == len(shape) else None
+            if len(at) != 2:
+                return None
+            shape = list(shape)
+            shape[at[0]], shape[at[1]] = shape[at[1]], shape[at[0]]
+            return shape
+    return None
+
+
+def _integer(node: ast.expr) -> int | None:
+    """Return the value of a literal integer, negative ones included."""
+    match node:
+        case ast.Constant(value=int(value)):
+            return value
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int(value))):
+            return -value
+    return None
 
 
 def mixes(before: Sequence[int], after: Sequence[int]) -> bool:

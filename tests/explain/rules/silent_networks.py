@@ -32,6 +32,7 @@ net = Net()
 opt = torch.optim.SGD(net.parameters(), lr=0.05)
 """
 SEQUENCES = f"{BEGIN}{F}s, t = torch.randn(5, 16, 4), torch.randn(16, 5, 1)\n"
+TURNS = f"{BEGIN}turns = torch.randn(5, 16, 4)\nnet = nn.Linear(4, 1)\n{NEW_NET}"
 ACTOR = "policy, critic, r = nn.Linear(4, 2), nn.Linear(4, 1), torch.randn(16)\n"
 CRITIC = f"{BEGIN}{ACTOR}opt = torch.optim.SGD(policy.parameters(), lr=0.05)\n"
 CHOSEN = "chosen = policy(x).log_softmax(1)[:, 0]"
@@ -182,7 +183,46 @@ REPORTED = {
             *STEP, *EVALUATE, "net.train()", begin=BEGIN + F + FORWARD.format(call="F.dropout(x, p=0.1)  # here\n        ")
         ),
     },
+    "bounded-logits": {
+        "a ReLU": steps("loss = F.cross_entropy(F.relu(net(x)), labels)  # here", *STEP, begin=CLASSES),
+        "a tanh before log_softmax": steps(
+            "p = F.log_softmax(torch.tanh(net(x)), dim=1)  # here", "loss = F.nll_loss(p, labels)", *STEP, begin=CLASSES
+        ),
+        "a ReLU before probabilities": steps(
+            "loss = nn.BCEWithLogitsLoss()(F.relu(net(x)), x[:, :3].gt(0).float())  # here", *STEP, begin=CLASSES
+        ),
+    },
+    "softmax-over-batch": {
+        "log_softmax": steps("loss = F.nll_loss(F.log_softmax(net(x), dim=0), labels)  # here", *STEP, begin=CLASSES),
+        "a method": steps(
+            "p = net(x).softmax(0)  # here", "loss = F.nll_loss(torch.log(p + 1e-9), labels)", *STEP, begin=CLASSES
+        ),
+        "a module": steps(
+            "loss = F.nll_loss(net(x), labels)",
+            *STEP,
+            begin=f"{CLASSES}net = nn.Sequential(net, nn.LogSoftmax(dim=0))  # here\n",
+        ),
+    },
+    "shared-layer": {
+        "a sequence": loop(
+            *STEP, begin=f"{BEGIN}net = nn.Sequential(*[nn.Linear(4, 4)] * 3, nn.Linear(4, 1))  # here\n{NEW_NET}"
+        ),
+        "a list of modules": steps(
+            "h = x",
+            "for layer in layers: h = torch.tanh(layer(h))",
+            "loss = h.pow(2).mean()",
+            *STEP,
+            begin=f"{BEGIN}layers = nn.ModuleList([nn.Linear(4, 4)] * 3)  # here\n{NEW_NET.replace('net', 'layers')}",
+        ),
+        "a class": loop(
+            *STEP,
+            begin=f"{BEGIN}class Block(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+            "        self.layer = nn.Linear(4, 4)\n    def forward(self, x):\n        return x + self.layer(x)\n"
+            f"net = nn.Sequential(*(2 * [Block()]), nn.Linear(4, 1))  # here\n{NEW_NET}",
+        ),
+    },
     "mixed-batch": {
+        "an input": steps("loss = net(turns.transpose(0, 2).reshape(16, -1)[:, :4]).pow(2).mean()  # here", *STEP, begin=TURNS),
         "the heads of an attention": steps(
             "loss = q(s).view(5, 2, 16, 3).pow(2).mean()  # here", *STEP, begin=f"{SEQUENCES}q = nn.Linear(4, 6)\n"
         ),
@@ -320,8 +360,30 @@ CORRECT = {
         ),
         "never evaluated": loop(*STEP, begin=BEGIN + F + FORWARD.format(call="F.dropout(x, 0.5)")),
     },
+    "bounded-logits": {
+        "a scale": steps("loss = F.cross_entropy(10 * torch.tanh(net(x)), labels)", *STEP, begin=CLASSES),
+        "attention": steps("a = F.relu(net(x)).softmax(1)", "loss = (a * x[:, :3]).pow(2).mean()", *STEP, begin=CLASSES),
+        "no loss": steps("a = F.relu(net(x)).log_softmax(1)", "loss = (a.exp() * a).sum()", *STEP, begin=CLASSES),
+    },
+    "softmax-over-batch": {
+        "one sample": steps("loss = F.nll_loss(net(x[0]).log_softmax(0), labels[0])", *STEP, begin=CLASSES),
+        "attention": steps(
+            "a = F.softmax(net(x), dim=0)", "loss = F.cross_entropy(a.T @ x @ net.weight.T, labels[:3])", *STEP, begin=CLASSES
+        ),
+        "the last dimension": steps("loss = F.nll_loss(net(x).log_softmax(-1), labels)", *STEP, begin=CLASSES),
+    },
+    "shared-layer": {
+        "a comprehension": loop(
+            *STEP, begin=f"{BEGIN}net = nn.Sequential(*[nn.Linear(4, 4) for _ in range(3)], nn.Linear(4, 1))\n{NEW_NET}"
+        ),
+        "a name": loop(
+            *STEP, begin=f"{BEGIN}layer = nn.Linear(4, 4)\nnet = nn.Sequential(*[layer] * 3, nn.Linear(4, 1))\n{NEW_NET}"
+        ),
+        "without parameters": loop(*STEP, begin=f"{BEGIN}net = nn.Sequential(nn.Linear(4, 1), *[nn.ELU()] * 2)\n{NEW_NET}"),
+    },
     "mixed-batch": {
         "transposed": steps("loss = F.mse_loss(net(s).transpose(0, 1), t)", *STEP, begin=SEQUENCES),
+        "an input": steps("loss = net(turns.transpose(0, 1).reshape(16, -1)[:, :4]).pow(2).mean()", *STEP, begin=TURNS),
         "joined and split": steps(
             "loss = F.mse_loss(net(s).view(80, 1).view(5, 16, 1).transpose(0, 1), t)", *STEP, begin=SEQUENCES
         ),
