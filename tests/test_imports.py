@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "executor": {"errors", "model", "sandbox", "settings", "wire"},
     "runs": {"errors", "executor", "inputs", "model", "recording", "settings", "store", "wire"},
     "replays": {"errors", "executor", "model", "recording", "runs", "wire"},
-    "lessons": {"errors", "model"},
+    "lessons": {"errors", "inputs", "model", "recording", "replays", "runs"},
     "finder": {"errors", "explain", "model", "recording", "runs", "store", "wire", "workers"},
     "web": {
         "assets", "byte_cache", "drawing", "errors", "examples", "executor", "explain", "inputs", "map", "model", "recording",

@@ -18,10 +18,10 @@ from tapedeck.examples import gallery
 from tapedeck.executor import LocalExecutor
 from tapedeck.recording.divergence import Divergence
 from tapedeck.settings import Settings
-from tapedeck.tracer.main import execute
 from tapedeck.web import divergence
 
 from ..fake_executor import FakeExecutor, forever
+from ..in_process import InProcess
 from .conftest import Serve, client_of
 
 pytestmark = pytest.mark.anyio
@@ -46,22 +46,6 @@ out = torch.relu(w @ torch.tensor([1., 3.]) + b)
 loss = (out ** 2).sum()
 loss.backward()
 """
-
-
-class InProcess(FakeExecutor):
-    """Runs programs in the test's own process, unconfined."""
-
-    def __init__(self) -> None:
-        super().__init__()
-
-    async def run(
-        self, job: wire.Job, *, limits: model.Limits, cancelled: asyncio.Event, client: str = ""
-    ) -> AsyncIterator[list[wire.AnyEvent]]:
-        self.jobs.append(job)
-        reader = wire.Reader(limits, replay=job.replay is not None)
-        events: list[wire.AnyEvent] = []
-        execute(job, lambda data: events.extend(reader.feed(data)))
-        yield events
 
 
 async def posted(client: httpx.AsyncClient, program: str, **options: Any) -> str:
