@@ -99,13 +99,14 @@ def plain(each: Example) -> list[list[Any]]:
 
 
 def recorded(recording: Recording) -> list[list[Any]]:
-    """Return the leaf gradients of each pass of a recording."""
+    """Return the leaf gradients of each pass of a recording. A pass that failed before a leaf is left out."""
     passes: list[list[Any]] = []
     for index in range(recording.log.counts()[1]):
         numbers = recording.numbers(index)
         leaf_indices = [index for index, node in enumerate(numbers.graph.nodes) if node.kind == "leaf"]
         found = [numbers.arrived(index) for index in leaf_indices]
-        passes.append(sorted((summary.values for summary in found if summary is not None), key=repr))
+        if arrived := sorted((summary.values for summary in found if summary is not None), key=repr):
+            passes.append(arrived)
     return passes
 
 

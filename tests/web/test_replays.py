@@ -288,9 +288,10 @@ async def test_a_replay_of_every_example_reproduces_its_recording(serve: Serve, 
     async with serve(executor=InProcess()) as client:
         run = await posted(client, each.program)
         steps = (await client.get(run)).json()["steps"]
+        last = steps - 1 - (each.slug == "pitfall-in-place")  # its last pass is interrupted
         result = (
             await client.post(
-                f"{run}/replays", json={"what": "check", "step": steps - 1, "elements": 2}, headers={"Prefer": "wait=60"}
+                f"{run}/replays", json={"what": "check", "step": last, "elements": 2}, headers={"Prefer": "wait=60"}
             )
         ).json()
         assert result["repeatable"] is True, result
