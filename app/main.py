@@ -35,7 +35,21 @@ from .runs.archive import Archive
 from .runs.manager import Finder, Runs
 from .settings import Settings, SettingsError
 from .store import Store, locked
-from .web import divergence, embed, guide, health, lists, pages, problems, recordings, reference, replays, responses, runs
+from .web import (
+    divergence,
+    embed,
+    explanations,
+    guide,
+    health,
+    lists,
+    pages,
+    problems,
+    recordings,
+    reference,
+    replays,
+    responses,
+    runs,
+)
 from .web.access import AccessCheck
 from .web.bodies import BodiesInFlight
 from .web.owner import Owners, secret_in
@@ -125,7 +139,9 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
         ],
     )
     problems.install(app, pages.failure)
-    for router in (runs.router, divergence.router, recordings.router, lists.router, replays.router, health.api):
+    for router in (
+        runs.router, divergence.router, recordings.router, explanations.router, lists.router, replays.router, health.api,
+    ):  # fmt: skip
         app.include_router(router, dependencies=[Depends(reject_unknown_parameters)])
     for router in (health.router, pages.router, embed.router, guide.router):
         app.include_router(router)

@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inputs": {"errors", "model", "wire"},
     "map": {"errors", "model", "recording", "wire"},
     "explain": {"model", "recording", "wire"},
+    "why": {"errors", "explain", "formulas", "model", "recording", "wire"},
     "drawing": {"byte_cache", "errors", "map", "model", "recording", "workers"},
     "store": {"byte_cache", "errors", "model", "recording", "wire"},
     "executor": {"errors", "model", "sandbox", "settings", "wire"},
@@ -41,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "finder": {"errors", "explain", "model", "recording", "runs", "store", "wire", "workers"},
     "web": {
         "assets", "byte_cache", "drawing", "errors", "examples", "executor", "explain", "inputs", "map", "model", "recording",
-        "replays", "runs", "settings", "wire", "workers",
+        "replays", "runs", "settings", "why", "wire", "workers",
     },
     "main": {"assets", "drawing", "examples", "executor", "finder", "replays", "runs", "settings", "store", "web", "workers"},
     "cli": {

@@ -106,7 +106,7 @@ def inserted(grad: Array, like: Array, dim: int, start: int, step: int | None = 
 def scattered(grad: Array, like: Array, dim: int, index: Array) -> Array:
     """Return zeros in the shape of ``like`` with each gradient added at its index along a dimension."""
     whole = np.zeros(np.shape(like), grad.dtype)
-    index = np.asarray(index)
+    index = np.asarray(index, np.int64)
     if index.ndim < whole.ndim:
         index, grad = np.expand_dims(index, dim), np.expand_dims(grad, dim)
     at: list[Any] = list(np.indices(index.shape, sparse=True))
@@ -119,7 +119,7 @@ def scattered(grad: Array, like: Array, dim: int, index: Array) -> Array:
 def rows_added(grad: Array, like: Array, dim: int, index: Array) -> Array:
     """Return zeros in the shape of ``like`` with each slice of a gradient added at its index along a dimension."""
     moved = np.zeros(np.shape(like), grad.dtype)
-    at: Any = (slice(None),) * (dim % moved.ndim) + (np.asarray(index),)
+    at: Any = (slice(None),) * (dim % moved.ndim) + (np.asarray(index, np.int64),)
     np.add.at(moved, at, grad)
     return moved
 
@@ -180,7 +180,7 @@ def repeated(grad: Array, like: Array) -> Array:
 def at_classes(grad: Array, like: Array, target: Array) -> Array:
     """Return zeros in the shape of ``like`` with a gradient for each row at the index of its class."""
     whole = np.zeros(np.shape(like))
-    classes = np.asarray(target)
+    classes = np.asarray(target, np.int64)
     if whole.ndim == 1:
         whole[classes] = grad
     else:

@@ -24,13 +24,13 @@ Written = tuple[str, int]
 def named(name: str) -> str:
     """Return a name of a program as LaTeX.
 
-    >>> named("y_pred"), named("m")
-    ('\\\\mathit{y\\\\_pred}', 'm')
+    >>> named("y_pred"), named("m"), named("a - b")
+    ('\\\\text{y\\\\_pred}', 'm', '\\\\text{a - b}')
     """
     if len(name) == 1 and name.isalpha():
         return name
     escaped = re.sub(r"([\\{}_#$%&^~])", lambda found: "\\" + found[0] if found[0] not in "\\^~" else " ", name)
-    return rf"\mathit{{{escaped}}}"
+    return rf"\text{{{escaped}}}"
 
 
 def number(value: float, digits: int = 5) -> str:
@@ -90,6 +90,8 @@ def _write(node: ast.expr, texts: Mapping[str, str]) -> Written:
 def _bound(text: str) -> int:
     """Return how tightly LaTeX is bound: a sum, a product or a number with a sign needs parentheses in a product."""
     depth = 0
+    if text.startswith(r"\text{"):
+        return _ATOM if re.fullmatch(r"\\text\{[\w.,\[\]\\]+\}", text) else _SUM
     for at, character in enumerate(text):
         depth += {"{": 1, "}": -1}.get(character, 0)
         if depth == 0 and (character in "+-" or text.startswith((r"\cdot", r"\times"), at)):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from .tensors import Tensors, starts
 
 RowIndices = np.ndarray[Any, np.dtype[np.int32]]
 """Rows of a tensor table; -1 for no tensor."""
+Array = np.ndarray[Any, np.dtype[Any]]
+Kind = Literal["value", "arrived", "used", "edge", "saved"]
+"""The tensors of a pass."""
 
 
 class PassNumbers:
@@ -26,6 +30,7 @@ class PassNumbers:
         self._used = wire.int32(event.used, "used")
         self._edge = wire.int32(event.edge, "edge")
         self._saved = wire.int32(event.saved, "saved")
+        self._arrays: dict[tuple[Kind, int, int], Array | None] = {}
         self._first_output = starts(np.array([node.outputs for node in graph.nodes]))
         self._first_saved = starts(np.array([len(node.saved) for node in graph.nodes]))
 
@@ -73,6 +78,49 @@ class PassNumbers:
     def edges(self) -> dict[str, model.TensorSummary | None]:
         """Return the gradients on all edges, by id."""
         return {edge.id: self.edge(index) for index, edge in enumerate(self.graph.edges)}
+
+    def array(self, what: Kind, index: int, at: int = 0) -> Array | None:
+        """Return the elements of a tensor of the pass as float64; ``None`` if they were not recorded or are complex.
+
+        ``index`` is that of a node or, for ``edge``, of an edge. ``at`` is the output or the saved tensor of the node.
+        """
+        key = (what, index, at)
+        if key not in self._arrays:
+            found = self.tensors.array(self._row(what, index, at))
+            self._arrays[key] = None if found is None or found.dtype.kind == "c" else np.asarray(found, np.float64)
+        return self._arrays[key]
+
+    def _row(self, what: Kind, index: int, at: int) -> int:
+        """Return the row of a tensor of the pass."""
+        match what:
+            case "value":
+                return int(self._value[index])
+            case "arrived":
+                return self._row_of_output(self._arrived, index, at)
+            case "used":
+                return self._row_of_output(self._used, index, at)
+            case "edge":
+                return int(self._edge[index])
+            case "saved":
+                return int(self._saved[self._first_saved[index] + at])
+
+    def edges_from(self, node: int) -> list[tuple[int, model.Edge]]:
+        """Return the edges that leave a node, each with its index."""
+        return self._edges_by_node[0].get(f"n{node}", [])
+
+    def edges_to(self, node: int) -> list[tuple[int, model.Edge]]:
+        """Return the edges that lead to a node, each with its index."""
+        return self._edges_by_node[1].get(f"n{node}", [])
+
+    @cached_property
+    def _edges_by_node(self) -> tuple[dict[str, list[tuple[int, model.Edge]]], dict[str, list[tuple[int, model.Edge]]]]:
+        """The edges by their sources, and by their targets."""
+        leaving: dict[str, list[tuple[int, model.Edge]]] = {}
+        entering: dict[str, list[tuple[int, model.Edge]]] = {}
+        for index, edge in enumerate(self.graph.edges):
+            leaving.setdefault(edge.source, []).append((index, edge))
+            entering.setdefault(edge.target, []).append((index, edge))
+        return leaving, entering
 
     def _row_of_output(self, rows: RowIndices, node: int, output: int) -> int:
         return int(rows[self._first_output[node] + output]) if output < self.graph.nodes[node].outputs else -1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 from collections.abc import Callable
-from typing import Any, Final, ParamSpec
+from typing import Any, Final, ParamSpec, TypeVar
 
 import msgspec
 from fastapi import Request
@@ -19,6 +19,7 @@ GZIP_BYTES: Final = 50_000
 """Size above which a body is compressed in the thread that encodes it."""
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -40,21 +41,33 @@ async def answer(
 
 
 async def encoded_answer(
-    request: Request, recorded: RecordedRun, encode: Callable[[], bytes], media_type: str, *, vary: str = ""
+    request: Request,
+    recorded: RecordedRun,
+    encode: Callable[[], bytes],
+    media_type: str,
+    *,
+    vary: str = "",
+    apart: bool = False,
 ) -> Response:
     """Return a part of a run that ``encode`` reads and encodes, in a thread unless the run is small.
 
     The answer about an ended run is cached in the server, and may be cached by the client. ``vary`` names the request header
-    on which the answer depends, besides ``Accept-Encoding``.
+    on which the answer depends, besides ``Accept-Encoding``. With ``apart``, the work is done in a thread for every run.
     """
     service = service_of(request)
+
+    async def read(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        if apart:
+            return await service.archive.beside(lambda: work(*args, **kwargs))
+        return await service.read(recorded, work, *args, **kwargs)
+
     if not recorded.ended:
-        return Response(await service.read(recorded, encode), 200, _vary(vary) | {"Cache-Control": "no-store"}, media_type)
+        return Response(await read(encode), 200, _vary(vary) | {"Cache-Control": "no-store"}, media_type)
     gzip_accepted = "gzip" in request.headers.get("accept-encoding", "")
     key = (recorded.id, f"{root_of(request)} {request.url.path}?{request.url.query} {media_type} {gzip_accepted}")
     cached = service.answers.get(key)
     if cached is None:
-        cached = await service.read(recorded, _packed, encode, gzip_accepted)
+        cached = await read(_packed, encode, gzip_accepted)
         if recorded.kept:
             service.answers.put(key, cached, len(cached.body) + len(key[1]))
     headers = _vary(vary) | {"ETag": cached.tag, "Cache-Control": FINAL}

@@ -71,6 +71,8 @@ class Service:
         self._reading = FairGate(workers.count)
         self.comparing = FairGate(1, queue=4)
         """Lets one comparison of two runs in at a time."""
+        self.explaining = FairGate(2)
+        """Lets two explanations of numbers in at a time."""
         self.finder = finder
         self.owners = owners
         self.engine = engine

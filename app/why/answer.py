@@ -1,0 +1,102 @@
+"""Define the answer to the question why a number is what it is."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+Kind = Literal["sum", "function", "input", "start", "unknown", "absent"]
+Number = float | str | None
+"""A number of an answer; ``"NaN"``, ``"Infinity"`` and ``"-Infinity"`` for those that JSON lacks."""
+
+
+class WhyFormula(Struct, frozen=True):
+    """A formula as LaTeX, and as MathML for a page."""
+
+    latex: str
+    mathml: str
+
+
+class WhyLink(Struct, frozen=True):
+    """A number that another one was made from: its name, its value, and the address of its own explanation.
+
+    ``of`` is its text in an address, such as `n3.grad[0]`. ``href`` is relative to `…/why`.
+    """
+
+    of: str
+    name: str
+    value: Number
+    href: str
+
+
+class WhyTerm(Struct, frozen=True):
+    """A term of a sum. ``value`` is ``factor`` times the number that ``source`` explains.
+
+    ``share`` is the term's part of the sum of all terms' sizes, from 0 to 1. ``text`` is the product with its numbers worked,
+    such as `2·(1 − 2)·0.33333`, and ``reads`` are the numbers that its factor is made of. ``edge`` is the edge of the graph
+    along which a gradient came.
+    """
+
+    value: Number
+    share: float
+    factor: Number
+    text: str
+    source: WhyLink | None
+    reads: list[WhyLink] = []
+    edge: str | None = None
+
+
+class WhyNudge(Struct, frozen=True):
+    """A question that proves a gradient: what happens to the loss if the element grows by ``by``.
+
+    The gradient predicts that the loss changes by ``predicted``. ``replay`` is the body of the replay that computes it.
+    """
+
+    by: float
+    predicted: float
+    replay: dict[str, Any]
+
+
+class Why(Struct, frozen=True, rename={"pass_": "pass"}):
+    """Why a number is what it is: the terms that it is made of, largest first.
+
+    ``of`` and ``name`` are the address and the name of the number, ``element`` its index in the tensor. If the address names
+    no element, it is the one of the greatest size. ``kind`` is one of:
+
+    - ``sum``: ``value`` is the sum of the values of ``terms`` and of ``rounding``, exactly. ``rounding`` is what the dtype of
+      the recording adds, or the library that computed it.
+    - ``function``: an operation computed it from the numbers in ``reads``.
+    - ``input``: the program made it.
+    - ``start``: a pass starts with it, usually with 1.
+    - ``unknown``: the numbers behind it were not recorded, or no rule is known. ``replay`` is then the body of a replay that
+      computes them, if there is one, and ``published`` the definition of PyTorch.
+    - ``absent``: there is no such number, and ``sentence`` says why.
+
+    ``rule`` is the local rule in the program's own names. ``line`` is the whole calculation of a leaf's gradient in one line,
+    as text. ``omitted`` is the number of terms that are not listed, and ``rest`` their sum. ``path`` names the plain
+    operations, such as views, that were skipped. ``node`` is the node of the graph, ``program_line`` its line.
+    """
+
+    of: str
+    name: str
+    kind: Kind
+    value: Number
+    element: list[int] | None
+    step: int | None
+    pass_: int | None
+    sentence: str
+    rule: WhyFormula | None = None
+    line: str | None = None
+    terms: list[WhyTerm] = []
+    omitted: int = 0
+    rest: Number = None
+    rounding: Number = None
+    reads: list[WhyLink] = []
+    path: list[str] = []
+    node: str | None = None
+    program_line: int | None = None
+    source: str | None = None
+    nudge: WhyNudge | None = None
+    replay: dict[str, Any] | None = None
+    published: dict[str, str] = field(default_factory=dict)

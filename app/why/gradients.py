@@ -1,0 +1,331 @@
+"""Explain the gradient at an element: the terms that arrived along the edges, each a product with a local derivative."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+from msgspec import Struct
+
+from .. import model
+from ..formulas.latex import latex, named, number
+from ..formulas.published import published
+from .address import NumberAddress
+from .answer import Why, WhyLink, WhyTerm
+from .mathml import formula, plain
+from .names import factor_name, number_of, shown
+from .scene import PassScene
+from .sums import SumOfTerms
+
+MOST_RULES: Final = 3
+"""Largest number of edges whose rules are written into one formula."""
+
+
+class ProductTerm(Struct, frozen=True):
+    """A product that is part of a gradient: ``factor`` is a derivative of the node ``source``, times its used gradient."""
+
+    edge: model.Edge
+    source: int
+    operand: str
+    result: int
+    factor: float
+    value: float
+
+
+def contributions(scene: PassScene, node: int, output: int, flat: int) -> list[ProductTerm] | None:
+    """Return the products that the gradient at an element is the sum of; ``None`` if one of them is not known."""
+    found: list[ProductTerm] = []
+    for _, edge in scene.incoming(node, output):
+        terms = of_edge(scene, edge, flat)
+        if terms is None:
+            return None
+        found += terms
+    return found
+
+
+def of_edge(scene: PassScene, edge: model.Edge, flat: int) -> list[ProductTerm] | None:
+    """Return the products that an element of the gradient on an edge is the sum of."""
+    source = int(edge.source[1:])
+    local, operand = scene.local(source), scene.operand_of(edge)
+    entries = local.column(operand, flat) if operand is not None else None
+    if operand is None or entries is None or local.grad is None:
+        return None
+    used = local.grad.reshape(-1)
+    return [ProductTerm(edge, source, operand, at, factor, factor * float(used[at])) for at, factor in entries]
+
+
+def explain_gradient(scene: PassScene, node: int, output: int, flat: int) -> Why:
+    """Return why a gradient at an element of a node's result is what it is."""
+    asked = scene.numbers.array("arrived", node, output)
+    shape = () if asked is None else tuple(asked.shape)
+    address = _address(scene, node, output, flat, shape)
+    name = scene.gradient_name(node, flat, shape)
+    there, there_output, place, skipped = scene.behind_gradient(node, output, flat)
+    array = scene.numbers.array("arrived", there, there_output)
+    if array is None:
+        return absent(scene, address, name, there)
+    value = float(array.reshape(-1)[place])
+    common: dict[str, Any] = {
+        "of": address.of, "name": name, "value": number_of(value), "step": scene.event.step, "pass_": scene.index,
+        "element": list(address.element or ()), "path": skipped, **of_node(scene, there),
+    }  # fmt: skip
+    edges = scene.incoming(there, there_output)
+    if not edges:
+        text = (
+            f"The pass starts here: `{scene.root}` changes by 1 for each 1 that it changes itself."
+            if value == 1
+            else (f"The pass starts here with the gradient {shown(value)}, which the program gave it.")
+        )
+        return Why(kind="start", sentence=text, **common)
+    found = contributions(scene, there, there_output, place)
+    if found is None:
+        return _by_edges(scene, edges, place, value, common)
+    total = SumOfTerms(value)
+    if there in scene.roots and (start := _start(scene, edges, place, value)):
+        total.add(WhyTerm(number_of(start), 0.0, None, f"{shown(start)}, with which the pass starts", None), start)
+    for each in found:
+        total.add(partial(_term, scene, each), each.value)
+    return total.answer(
+        sentence=_sentence(scene, edges, found, there),
+        rule=formula(rule_latex(scene, there, [edge for _, edge in edges])),
+        replay=_factors_replay(scene, edges[0][1]),
+        **common,
+    )
+
+
+def _start(scene: PassScene, edges: list[tuple[int, model.Edge]], flat: int, value: float) -> float:
+    """Return what the program gave to a root at which gradients arrive too."""
+    arrays = [scene.numbers.array("edge", at) for at, _ in edges]
+    return value - math.fsum(float(array.reshape(-1)[flat]) for array in arrays if array is not None)
+
+
+def _address(scene: PassScene, node: int, output: int, flat: int, shape: tuple[int, ...]) -> NumberAddress:
+    return NumberAddress("node", "grad", node, output=output, step=scene.event.step, pass_=scene.index).at(flat, shape)
+
+
+def unrecorded(tensor: model.TensorSummary) -> str:
+    """Return a sentence about a tensor that was recorded without its elements."""
+    return (
+        f"The tensor has {math.prod(tensor.shape):,} elements, and this run recorded only summaries of tensors of this size. "
+        "Run the program with the option `values` set to at least this number."
+    )
+
+
+def of_node(scene: PassScene, node: int) -> dict[str, Any]:
+    """Return the fields of an answer about a node of a graph."""
+    found = scene.graph.nodes[node]
+    line = found.line if found.file is None else None
+    return {"node": found.id, "program_line": line, "source": scene.recording.source(line)}
+
+
+def absent(scene: PassScene, address: NumberAddress, name: str, node: int) -> Why:
+    """Return the answer for a number that the recording does not have."""
+    event = scene.numbers.arrived(node)
+    reason = (
+        "No gradient arrived here in this pass." if event is None else
+        unrecorded(event)
+    )  # fmt: skip
+    kind = "absent" if event is None else "unknown"
+    return Why(
+        of=address.of, name=name, kind=kind, value=None, element=list(address.element or ()), step=scene.event.step,  # type: ignore[arg-type]
+        pass_=scene.index, sentence=reason, **of_node(scene, node),
+    )  # fmt: skip
+
+
+def _by_edges(scene: PassScene, edges: list[tuple[int, model.Edge]], flat: int, value: float, common: dict[str, Any]) -> Why:
+    """Return the answer for a gradient whose products are not known: a term for each edge, or the edge's source."""
+    quoted = published_of(scene, edges)
+    total = SumOfTerms(value)
+    for at, edge in edges:
+        array = scene.numbers.array("edge", at)
+        source = int(edge.source[1:])
+        link = scene.gradient(source, 0, _largest(scene, source))
+        sent = math.nan if array is None else float(array.reshape(-1)[flat])
+        total.add(WhyTerm(number_of(sent), 0.0, None, f"sent by {factor_name(scene.name(source))}", link, [], edge.id), sent)
+    which = ", ".join(dict.fromkeys(f"`{scene.graph.nodes[int(edge.source[1:])].op}`" for _, edge in edges[:MOST_RULES]))
+    sentence = f"It is the sum of what {len(edges)} edges brought. " if len(edges) > 1 else ""
+    sentence += f"How {which} made it is not known from the recorded numbers."
+    sentence += " A replay computes its local derivatives."
+    return total.answer(sentence=sentence, published=quoted, replay=_factors_replay(scene, edges[0][1]), **common)
+
+
+def _largest(scene: PassScene, node: int) -> int:
+    used = scene.numbers.array("used", node, 0)
+    return 0 if used is None or not used.size else int(np.nanargmax(np.abs(np.nan_to_num(used.reshape(-1)))))
+
+
+def published_of(scene: PassScene, edges: list[tuple[int, model.Edge]]) -> dict[str, str]:
+    """Return PyTorch's definitions of the derivatives of edges whose operations have no rule."""
+    found: dict[str, str] = {}
+    for _, edge in edges[:MOST_RULES]:
+        op = scene.graph.nodes[int(edge.source[1:])].op
+        definition = published().get(op)
+        if definition is not None and scene.local(int(edge.source[1:])).rule is None:
+            found |= {f"{op}: {definition.signature}": "; ".join(f"{k}: {v}" for k, v in definition.gradients.items())}
+    return found
+
+
+def _factors_replay(scene: PassScene, edge: model.Edge) -> dict[str, Any]:
+    return {"what": "factors", "step": scene.event.step, "pass": scene.index, "node": edge.source}
+
+
+def _term(scene: PassScene, each: ProductTerm) -> WhyTerm:
+    node, output, place, _ = scene.behind_gradient(each.source, 0, each.result)
+    link = scene.gradient(node, output, place)
+    text = worked(scene, each)
+    grad = shown(link.value)
+    text = grad if text == "1" else f"−{grad}".replace("−−", "") if text == "−1" else f"{text}·{_factor(grad)}"
+    return WhyTerm(number_of(each.value), 0.0, number_of(each.factor), text, link, reads(scene, each), each.edge.id)
+
+
+def _factor(text: str) -> str:
+    return f"({text})" if text.startswith("−") else text
+
+
+def reads(scene: PassScene, each: ProductTerm) -> list[WhyLink]:
+    """Return the numbers that a local derivative is made of; for one that has no operands, the operand itself."""
+    local = scene.local(each.source)
+    found: dict[str, WhyLink] = {}
+    target = int(each.edge.target[1:])
+    places = local.reads(each.operand, each.result, 0 if local.rule and local.rule.elementwise else _target_place(scene, each))
+    for name, place in places:
+        of = (each.source, 0) if name == "result" else local.target(name)
+        if of is not None:
+            node, flat, _ = scene.behind_value(of[0], place)
+            link = scene.value(node, flat)
+            found[link.of] = link
+    if (
+        not found
+        and local.rule is not None
+        and local.rule.needs[each.operand]
+        and scene.numbers.array("value", target) is not None
+    ):
+        link = scene.value(target, min(each.result, scene.numbers.array("value", target).size - 1))  # type: ignore[union-attr]
+        found[link.of] = link
+    return list(found.values())
+
+
+def _target_place(scene: PassScene, each: ProductTerm) -> int:
+    matrix = scene.local(each.source).matrix(each.operand)
+    if matrix is None:
+        return 0
+    places = np.flatnonzero(matrix[each.result] == each.factor)
+    return int(places[0]) if len(places) else 0
+
+
+def worked(scene: PassScene, each: ProductTerm) -> str:
+    """Return a local derivative with its numbers worked, such as `2·(1 − 2)`."""
+    local = scene.local(each.source)
+    rule = local.rule
+    if rule is None or not rule.elementwise or local.grad is None:
+        return _fraction(each.factor)
+    texts = {"grad": "1", **{name: _latex_number(value) for name, value in (local.options or {}).items()}}
+    for name in (*rule.needs[each.operand], "result"):
+        array = local.known.get(name)
+        if array is None:
+            continue
+        places = np.broadcast_to(np.arange(array.size).reshape(array.shape), local.grad.shape).reshape(-1)
+        texts[name] = _opened(scene, local.target(name), int(places[each.result])) or number(
+            float(array.reshape(-1)[int(places[each.result])])
+        )
+    return plain(latex(rule.gradients[each.operand], {**texts, **sizes(local, texts)}))
+
+
+def _opened(scene: PassScene, target: tuple[int, int] | None, place: int) -> str | None:
+    """Return an operand that is a difference or a sum as such, such as `1 - 2`."""
+    if target is None:
+        return None
+    local = scene.local(target[0])
+    if local.rule is None or local.rule.op not in ("SubBackward0", "AddBackward0"):
+        return None
+    first, second, result = (local.known.get(name) for name in ("self", "other", "result"))
+    if first is None or second is None or result is None:
+        return None
+    numbers = [
+        float(each.reshape(-1)[np.broadcast_to(np.arange(each.size).reshape(each.shape), result.shape).reshape(-1)[place]])
+        for each in (first, second)
+    ]
+    added = local.rule.op == "AddBackward0"
+    if (numbers[0] + numbers[1] if added else numbers[0] - numbers[1]) != float(result.reshape(-1)[place]):
+        return None
+    right = number(numbers[1])
+    return f"{number(numbers[0])} {'+' if added else '-'} " + (rf"\left({right}\right)" if right.startswith("-") else right)
+
+
+def _latex_number(value: Any) -> str:
+    return number(float(value)) if isinstance(value, int | float) else str(value)
+
+
+_FRACTIONS: Final = {3: "⅓", 6: "⅙", 7: "⅐", 9: "⅑"}
+
+
+def _fraction(value: float) -> str:
+    """Return a derivative as text: the inverse of a whole number as a fraction.
+
+    >>> _fraction(1 / 3), _fraction(0.25), _fraction(-2.0)
+    ('⅓', '0.25', '−2')
+    """
+    inverse = 1 / value if value else 0.0
+    whole = round(inverse)
+    if whole > 2 and abs(inverse - whole) < 1e-9 * whole and len(f"{value:.12g}") > 6:
+        return _FRACTIONS.get(whole) or f"1/{whole}"
+    return shown(value)
+
+
+def sizes(local: Any, texts: Mapping[str, str]) -> dict[str, str]:
+    """Return the numbers of elements that a rule divides by, as LaTeX."""
+    found: dict[str, str] = {}
+    for name, array in local.known.items():
+        found[f"size({name})"] = str(np.size(array))
+        dim = (local.options or {}).get("dim")
+        if dim is not None and np.ndim(array):
+            dims = dim if isinstance(dim, tuple) else (dim,)
+            if all(-np.ndim(array) <= each < np.ndim(array) for each in dims):
+                found[f"size({name}, dim)"] = str(math.prod(np.shape(array)[each] for each in dims))
+    n = (local.options or {}).get("n")
+    if isinstance(n, str):
+        found["n"] = found.get(n, n)
+    elif n is not None:
+        found["n"] = str(n)
+    return found
+
+
+def rule_latex(scene: PassScene, node: int, edges: list[model.Edge]) -> str:
+    """Return the local rule of a gradient in the program's own names, as LaTeX."""
+    parts: list[str] = []
+    for edge in edges[:MOST_RULES]:
+        source = int(edge.source[1:])
+        local, operand = scene.local(source), scene.operand_of(edge)
+        if local.rule is None or operand is None:
+            return ""
+        names = {name: named(scene.name(target[0])) for name in local.edges if (target := local.target(name))}
+        names |= {"result": named(scene.name(source)), "grad": _partial(scene, source)}
+        names |= {name: _latex_number(value) for name, value in (local.options or {}).items()}
+        names |= sizes(local, names)
+        for name in local.rule.needs[operand]:
+            if name not in names and name in local.known and np.size(local.known[name]) == 1:
+                names[name] = number(float(local.known[name].reshape(-1)[0]))
+        text = latex(local.rule.gradients[operand], names)
+        shape = local.shape(operand)
+        summed = shape is not None and local.grad is not None and local.rule.elementwise and local.grad.size > math.prod(shape)
+        parts.append(rf"\sum {text}" if summed else text)
+    more = r" + \dots" if len(edges) > MOST_RULES else ""
+    return rf"{_partial(scene, node)} = {' + '.join(parts)}{more}"
+
+
+def _partial(scene: PassScene, node: int) -> str:
+    """Return the gradient of the loss by a node's result as LaTeX."""
+    return rf"\frac{{\partial {named(scene.root)}}}{{\partial {named(scene.name(node))}}}"
+
+
+def _sentence(scene: PassScene, edges: list[tuple[int, model.Edge]], found: list[ProductTerm], node: int) -> str:
+    name = scene.name(node)
+    if not found:
+        return f"`{name}` does not change `{scene.root}` here: every local derivative is 0."
+    where = f"{len(edges)} uses of `{name}`" if len(edges) > 1 else f"`{scene.name(int(edges[0][1].source[1:]))}`"
+    if len(found) == 1:
+        return f"It came through {where}: the gradient there times the local derivative {_fraction(found[0].factor)}."
+    return f"It is the sum of {len(found):,} products that came through {where}."

@@ -1,0 +1,196 @@
+"""Read what an explanation needs of a recording, each part once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Final
+
+from .. import model, wire
+from ..errors import NotFound, OverBudget
+from ..explain.syntax import Syntax
+from ..formulas.functions import Array
+from ..recording import Recording
+from ..recording.pass_numbers import PassNumbers
+from .address import NumberAddress
+from .answer import WhyLink
+from .local import Entries, LocalDerivatives
+from .names import factor_name, node_name, number_of, with_element
+
+MOST_NODES: Final = 20_000
+"""Largest number of nodes of a graph whose numbers are explained."""
+SECONDS: Final = 2.0
+"""Time in seconds after which an explanation is given up."""
+LONGEST_WAY: Final = 200
+"""Largest number of plain operations that are skipped in a row."""
+
+
+class PassScene:
+    """One pass: its numbers, and the local derivatives of its nodes."""
+
+    def __init__(self, recording: Recording, index: int, deadline: float) -> None:
+        self.recording = recording
+        self._deadline = deadline
+        self.index = index
+        self.event: wire.PassEvent = recording.log.pass_(index)
+        sizes = recording.log.graph_sizes()
+        if self.event.graph >= 0 and sizes[self.event.graph][0] > MOST_NODES:
+            raise NotFound(f"The graph of pass {index} has more than {MOST_NODES:,} nodes, too many to explain a number.")
+        self.numbers: PassNumbers = recording.numbers(index)
+        self.graph = self.numbers.graph
+        self.lines = recording.program.splitlines()
+        self._locals: dict[int, LocalDerivatives] = {}
+
+    def local(self, node: int) -> LocalDerivatives:
+        """Return the local derivatives of a node. Raises :class:`OverBudget` when the question takes too long."""
+        if time.monotonic() > self._deadline:
+            raise OverBudget(f"The explanation takes more than {SECONDS:g} s. Ask for one element of a smaller tensor.")
+        if node not in self._locals:
+            self._locals[node] = LocalDerivatives(self.numbers, node, self.lines)
+        return self._locals[node]
+
+    @cached_property
+    def roots(self) -> frozenset[int]:
+        """The nodes where the pass starts."""
+        return frozenset(int(root[1:]) for root in self.graph.roots)
+
+    @cached_property
+    def root(self) -> str:
+        """The name of the loss."""
+        root = self.graph.nodes[int(self.graph.roots[0][1:])] if self.graph.roots else None
+        return "loss" if root is None else node_name(self.lines, root)
+
+    def name(self, node: int) -> str:
+        """Return the name of a node."""
+        return node_name(self.lines, self.graph.nodes[node])
+
+    def gradient_name(self, node: int, flat: int, shape: tuple[int, ...]) -> str:
+        """Return the name of the gradient of the loss by an element of a node's result."""
+        return f"∂{factor_name(self.root)}/∂{factor_name(with_element(self.name(node), flat, shape))}"
+
+    def gradient(self, node: int, output: int, flat: int) -> WhyLink:
+        """Return the link to the gradient that arrived at an element."""
+        used = self.numbers.array("used", node, output)
+        array = used if used is not None else self.numbers.array("arrived", node, output)
+        return self._link(NumberAddress("node", "grad", node, output=output), array, flat, self.gradient_name)
+
+    def value(self, node: int, flat: int) -> WhyLink:
+        """Return the link to an element of a node's value."""
+        array = self.numbers.array("value", node)
+        return self._link(
+            NumberAddress("node", "value", node),
+            array,
+            flat,
+            lambda node, flat, shape: with_element(self.name(node), flat, shape),
+        )
+
+    def _link(self, address: NumberAddress, array: Array | None, flat: int, name: object) -> WhyLink:
+        shape = () if array is None else tuple(array.shape)
+        here = address.at(flat, shape)
+        here = NumberAddress(
+            here.owner, here.part, here.index, here.name, here.output, here.element, self.event.step, self.index, here.state
+        )
+        value = None if array is None else number_of(array.reshape(-1)[flat])
+        return WhyLink(here.of, name(address.index, flat, shape), value, here.href)  # type: ignore[operator]
+
+    def incoming(self, node: int, output: int) -> list[tuple[int, model.Edge]]:
+        """Return the edges along which gradients arrive at an output, in the order in which the engine ran their sources."""
+        found = [(at, edge) for at, edge in self.numbers.edges_to(node) if edge.gradient and edge.input == output]
+        return sorted(found, key=lambda each: (self._ranks.get(int(each[1].source[1:]), -1), each[1].slot))
+
+    @cached_property
+    def _ranks(self) -> dict[int, int]:
+        return {node: rank for rank, node in enumerate(wire.int32(self.event.order, "order").tolist())}
+
+    def operand_of(self, edge: model.Edge) -> str | None:
+        """Return the rule's name of the operand to which an edge leads."""
+        local = self.local(int(edge.source[1:]))
+        names = list(local.rule.gradients) if local.rule is not None else []
+        return names[edge.slot] if 0 <= edge.slot < len(names) else None
+
+    def behind_gradient(self, node: int, output: int, flat: int) -> tuple[int, int, int, list[str]]:
+        """Follow a gradient back through plain operations, such as views.
+
+        Return the node, output and element where it was made, and the names of the operations that were skipped.
+        """
+        skipped: list[str] = []
+        for _ in range(LONGEST_WAY):
+            edges = self.incoming(node, output)
+            if len(edges) != 1 or self.changed(node, output) or node in self.roots:
+                break
+            source = int(edges[0][1].source[1:])
+            local, operand = self.local(source), self.operand_of(edges[0][1])
+            if local.rule is None or not local.rule.plain or operand is None:
+                break
+            entries = local.column(operand, flat)
+            if entries is None or len(entries) != 1 or entries[0][1] != 1.0:
+                break
+            skipped.append(self.graph.nodes[source].op)
+            node, output, flat = source, 0, entries[0][0]
+        return node, output, flat, skipped
+
+    def behind_value(self, node: int, flat: int) -> tuple[int, int, list[str]]:
+        """Follow a value back through plain operations. Return the node and element, and the operations that were skipped."""
+        found: tuple[int, int, list[str]] = (node, flat, [])
+        skipped: list[str] = []
+        for _ in range(LONGEST_WAY):
+            local = self.local(node)
+            if local.rule is None or not local.rule.plain:
+                break
+            operand = local.rule.sums[0]
+            target, entries = local.target(operand), local.row(operand, flat)
+            if target is None or target[1] != 0 or entries is None or len(entries) != 1 or entries[0][1] != 1.0:
+                break
+            skipped.append(self.graph.nodes[node].op)
+            node, flat = target[0], entries[0][0]
+            if self.numbers.array("value", node) is not None:  # a step between two parts of one call has no value
+                found = (node, flat, list(skipped))
+        return found
+
+    def changed(self, node: int, output: int) -> bool:
+        """Return whether a hook of the program changed the gradient that arrived."""
+        arrived, used = self.numbers.array("arrived", node, output), self.numbers.array("used", node, output)
+        return arrived is not None and used is not None and not _same(arrived, used)
+
+
+def _same(first: Array, second: Array) -> bool:
+    return first.shape == second.shape and first.tobytes() == second.tobytes()
+
+
+class Scene:
+    """A recording with the passes that have been read. It is used for one question."""
+
+    def __init__(self, recording: Recording) -> None:
+        self.recording = recording
+        self._passes: dict[int, PassScene] = {}
+        self._deadline = time.monotonic() + SECONDS
+
+    def pass_(self, index: int) -> PassScene:
+        """Return a pass. Raises :class:`NotFound` if there is none with a graph."""
+        if index not in self._passes:
+            self._passes[index] = PassScene(self.recording, index, self._deadline)
+        return self._passes[index]
+
+    @cached_property
+    def syntax(self) -> Syntax:
+        """The syntax tree of the program."""
+        return Syntax(self.recording.program)
+
+    @cached_property
+    def parameters(self) -> dict[str, model.Parameter]:
+        """The parameters by id."""
+        return {each.id: each for each in self.recording.parameters()}
+
+    def parameter(self, name: str) -> model.Parameter | None:
+        """Return the parameter with an id or a name; the latest one, if several had the name."""
+        if name in self.parameters:
+            return self.parameters[name]
+        return next((each for each in reversed(self.parameters.values()) if name in each.names), None)
+
+    def steps_before(self, step: int, most: int) -> Iterator[int]:
+        """Yield at most ``most`` steps before one, the latest first."""
+        yield from range(step - 1, max(-1, step - 1 - most), -1)
+
+
+__all__ = ["Entries", "PassScene", "Scene"]

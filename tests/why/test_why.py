@@ -1,0 +1,212 @@
+"""A number is explained by the terms that it is made of."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+from tapedeck.errors import InvalidInput, NotFound
+from tapedeck.recording import Recording
+from tapedeck.why import why
+
+from ..tracer.run_twice import record
+from .walk import ask, real, sums_exactly
+
+LINE = """\
+import torch
+x = torch.tensor([1.0, 2.0, 3.0])
+y = torch.tensor([2.0, 4.0, 6.0])
+m = torch.tensor(1.0, requires_grad=True)
+for step in range(2):
+    y_pred = m * x
+    loss = ((y_pred - y) ** 2).mean()
+    loss.backward()
+    with torch.no_grad():
+        m -= 0.1 * m.grad
+    m.grad = None
+"""
+
+
+@cache
+def recorded(program: str) -> Recording:
+    return record(program)[1]
+
+
+def test_the_gradient_of_a_leaf_is_written_in_one_line() -> None:
+    answer = why(recorded(LINE), "m.grad", 0)
+    assert answer.line == "m.grad = ⅓·[2·(1 − 2)·1 + 2·(2 − 4)·2 + 2·(3 − 6)·3] = −9.3333"
+    assert [round(real(term.value), 4) for term in answer.terms] == [-6.0, -2.6667, -0.6667]
+    assert [term.reads[0].name for term in answer.terms] == ["x[2]", "x[1]", "x[0]"]
+    assert sum(term.share for term in answer.terms) == pytest.approx(1)
+    assert sums_exactly(answer)
+    assert answer.rule is not None
+    assert answer.rule.mathml.startswith("<math")
+
+
+def test_a_small_change_of_the_leaf_changes_the_loss_as_the_gradient_predicts() -> None:
+    nudge = why(recorded(LINE), "m.grad", 0).nudge
+    assert nudge is not None
+    assert nudge.by == pytest.approx(0.01)
+    assert nudge.predicted == pytest.approx(-0.0933, abs=1e-4)
+    assert nudge.replay["ranges"] == [[1.0, 1.01]]
+
+
+def test_each_hop_leads_from_the_leaf_to_the_seed_of_the_pass() -> None:
+    answer = why(recorded(LINE), "m.grad", 0)
+    kinds = []
+    while answer.terms and answer.terms[0].source is not None:
+        answer = ask(recorded(LINE), answer.terms[0].source.href)
+        kinds.append(answer.name)
+    assert kinds == ["∂loss/∂y_pred[2]", "∂loss/∂(y_pred - y)[2]", "∂loss/∂((y_pred - y) ** 2)[2]", "∂loss/∂loss"]
+    assert answer.kind == "start"
+
+
+def test_a_value_is_followed_through_views_to_its_inputs() -> None:
+    program = """\
+import torch
+a = torch.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+b = torch.tensor([5.0, 6.0])
+loss = (a.t().contiguous().view(4).unsqueeze(0)[0, 1] * b[0]).relu()
+loss.backward()
+"""
+    answer = why(recorded(program), "loss")
+    assert answer.kind == "function"
+    product = ask(recorded(program), answer.reads[0].href)
+    assert [term.source.name for term in product.terms if term.source] == ["a[1,0]"]
+    gradient = why(recorded(program), "a.grad[1,0]")
+    assert gradient.value == 5.0
+    assert {"ViewBackward0", "TBackward0", "SelectBackward0"} <= set(gradient.path)
+
+
+MOMENTUM = """\
+import torch
+torch.manual_seed(1)
+w = torch.randn(3, requires_grad=True)
+x, y = torch.randn(4, 3), torch.randn(4)
+optimizer = torch.optim.{optimizer}
+for step in range(6):
+    optimizer.zero_grad()
+    loss = ((x @ w - y) ** 2).mean()
+    loss.backward()
+    optimizer.step()
+"""
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    ["SGD([w], 0.1, momentum=0.9)", "SGD([w], 0.1, momentum=0.5, weight_decay=0.1)", "AdamW([w], 0.1)", "Adam([w])"],
+)
+def test_an_update_is_opened_into_the_gradients_of_the_steps(optimizer: str) -> None:
+    recording = recorded(MOMENTUM.format(optimizer=optimizer))
+    after = why(recording, "w.after[1]", 5)
+    assert [term.source.of for term in after.terms if term.source] in (["p0[1]", "p0.update[1]"], ["p0.update[1]", "p0[1]"])
+    update = why(recording, "w.update[1]", 5)
+    gradients = [term.source for term in update.terms if term.source and "grad_used" in term.source.of]
+    assert {ask(recording, link.href).step for link in gradients} == set(range(6))
+    assert sums_exactly(update)
+    assert abs(real(update.rounding)) < 1e-5 * (1 + abs(real(update.value)))
+
+
+def test_an_optimizer_state_is_explained_by_itself_and_the_gradient() -> None:
+    recording = recorded(MOMENTUM.format(optimizer="Adam([w])"))
+    squares = why(recording, "w.state.exp_avg_sq[0]", 3)
+    assert [term.source.of for term in squares.terms if term.source] == ["p0.state.exp_avg_sq[0]", "p0.grad_used[0]"]
+    average = why(recording, "w.state.exp_avg[0]", 3)
+    assert len(average.terms) == 4
+    assert sums_exactly(average)
+
+
+def test_a_gradient_that_was_not_cleared_is_the_sum_of_two_steps() -> None:
+    program = LINE.replace("    m.grad = None\n", "")
+    answer = why(recorded(program), "m.grad", 1)
+    assert {term.source.of for term in answer.terms if term.source} == {"p0.grad_before", "n4.grad"}
+    before = why(recorded(program), "m.grad_before", 1)
+    assert [term.source.of for term in before.terms if term.source] == ["p0.grad"]
+
+
+def test_a_clipped_gradient_names_its_factor() -> None:
+    program = MOMENTUM.format(optimizer="SGD([w], 0.1)").replace(
+        "    optimizer.step()", "    torch.nn.utils.clip_grad_norm_([w], 0.01)\n    optimizer.step()"
+    )
+    answer = why(recorded(program), "w.grad_used[0]", 0)
+    assert "scaled by" in answer.sentence
+    assert [term.source.of for term in answer.terms if term.source] == ["p0.grad[0]"]
+
+
+def test_an_operation_without_a_rule_quotes_the_definition_of_pytorch() -> None:
+    program = """\
+import torch
+x = torch.rand(1, 1, 4, 4, requires_grad=True)
+loss = torch.nn.functional.max_pool2d(x, 2).sum()
+loss.backward()
+"""
+    answer = why(recorded(program), "x.grad")
+    assert any("max_pool2d" in text for text in answer.published)
+    assert answer.replay == {"what": "factors", "step": 0, "pass": 0, "node": "n1"}
+
+
+ABSENT = {
+    "y.grad": ("x = torch.ones(2, requires_grad=True)\ny = x * 2\ny.sum().backward()", "computed result", 3),
+    "x.grad": ("x = torch.ones(2)\nw = torch.ones(2, requires_grad=True)\n(x * w).sum().backward()", "does not require", 2),
+    "v.grad": (
+        "w = torch.ones(2, requires_grad=True)\nv = torch.ones(2, requires_grad=True)\nw.sum().backward()",
+        "No pass reached `v`",
+        3,
+    ),
+    "u.grad": (
+        "u = torch.ones(2, requires_grad=True)\nb = torch.nn.Parameter(u * 2)\nfor i in (0, 1): u.detach().dot(b).backward()",
+        "cuts the graph",
+        4,
+    ),
+}
+"""Programs without their first line by what is asked, with a part of the answer and its line."""
+
+
+@pytest.mark.parametrize("of", ABSENT)
+def test_a_gradient_that_is_none_has_a_reason_and_a_line(of: str) -> None:
+    program, said, line = ABSENT[of]
+    answer = why(recorded(f"import torch\n{program}\n"), of)
+    assert answer.kind == "absent"
+    assert said in answer.sentence
+    assert answer.program_line == line
+
+
+def test_a_program_that_never_calls_backward_is_told_so() -> None:
+    program = "import torch\nw = torch.ones(2, requires_grad=True)\nwith torch.no_grad():\n    print(w.sum())\n"
+    assert "never calls `backward()`" in why(recorded(program), "w.grad").sentence
+
+
+def test_a_gradient_that_was_cleared_names_the_line() -> None:
+    program = LINE.replace(
+        "        m -= 0.1 * m.grad\n    m.grad = None\n", "        m -= 0.1 * m.grad\n        m.grad = None\n"
+    )
+    recording = recorded(program)
+    assert why(recording, "m.grad_before", 1).kind == "absent"
+
+
+def test_a_name_that_was_bound_to_a_result_is_no_leaf() -> None:
+    program = LINE.replace(
+        "    with torch.no_grad():\n        m -= 0.1 * m.grad\n    m.grad = None\n", "    m = m - 0.1 * m.grad\n"
+    )
+    answer = why(recorded(program), "m.is_leaf")
+    assert "new tensor" in answer.sentence
+    assert answer.program_line == 9
+
+
+@pytest.mark.parametrize("of", ["nobody", "nobody.grad", "m[3]", "n2.grad[7]", ""])
+def test_an_address_of_nothing_is_refused_with_a_reason(of: str) -> None:
+    with pytest.raises(InvalidInput):
+        why(recorded(LINE), of)
+
+
+@pytest.mark.parametrize("of", ["n99", "e99"])
+def test_a_node_that_does_not_exist_is_not_found(of: str) -> None:
+    with pytest.raises(NotFound):
+        why(recorded(LINE), of)
+
+
+def test_numbers_that_are_not_finite_are_explained_too() -> None:
+    program = "import torch\nw = torch.tensor([0.0, 1.0], requires_grad=True)\nloss = w.log().sum()\nloss.backward()\n"
+    answer = why(recorded(program), "w.grad")
+    assert answer.value == "Infinity"
+    assert answer.terms[0].factor == "Infinity"
