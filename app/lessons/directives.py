@@ -213,9 +213,14 @@ def _write(reading: Reading, source: Source) -> WriteTask:
         hints=hints,
         solution=solution,
         mistakes=mistakes,
-        scope=reading.scope or Scope(starts, cells - 1),
+        scope=_end_of(reading, starts, cells),
         line=source.line,
     )
+
+
+def _end_of(reading: Reading, recording: str, cells: int) -> Scope:
+    """Return the end of a recording as far as it is above; it has at least ``cells`` cells."""
+    return Scope(recording, max(cells, len(reading.cells.get(recording, []))) - 1)
 
 
 def _fix(reading: Reading, source: Source) -> FixTask:

@@ -155,3 +155,10 @@ def test_a_folder_is_read_in_the_order_of_its_file_names_and_checked_across_its_
     assert "circle" in str(raised.value)
     assert "no lesson of this folder" in str(raised.value)
     assert "has the same id" in str(raised.value)
+
+
+def test_what_is_written_is_compared_with_the_end_of_the_recording_after_which_it_runs() -> None:
+    other = CELL.replace("fit", "other")
+    write = "::::{write} b\n:starts: fit\n:judge: b == a\n:::{solution} b = 1\n:::\n::::\n"
+    task = next(block for block in reader.read(FRONT + CELL + other + write).blocks if isinstance(block, WriteTask))
+    assert task.scope == Scope("fit", 0)
