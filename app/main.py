@@ -41,6 +41,7 @@ from .web import (
     explanations,
     guide,
     health,
+    lessons,
     lists,
     pages,
     problems,
@@ -143,7 +144,7 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
         runs.router, divergence.router, recordings.router, explanations.router, lists.router, replays.router, health.api,
     ):  # fmt: skip
         app.include_router(router, dependencies=[Depends(reject_unknown_parameters)])
-    for router in (health.router, pages.router, embed.router, guide.router):
+    for router in (health.router, pages.router, embed.router, guide.router, lessons.router):
         app.include_router(router)
 
     @app.get("/openapi.json", include_in_schema=False)

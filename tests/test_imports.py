@@ -41,8 +41,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "lessons": {"errors", "inputs", "model", "recording", "replays", "runs"},
     "finder": {"errors", "explain", "model", "recording", "runs", "store", "wire", "workers"},
     "web": {
-        "assets", "byte_cache", "drawing", "errors", "examples", "executor", "explain", "inputs", "map", "model", "recording",
-        "replays", "runs", "settings", "why", "wire", "workers",
+        "assets", "byte_cache", "drawing", "errors", "examples", "executor", "explain", "inputs", "lessons", "map", "model",
+        "recording", "replays", "runs", "settings", "why", "wire", "workers",
     },
     "main": {"assets", "drawing", "examples", "executor", "finder", "replays", "runs", "settings", "store", "web", "workers"},
     "cli": {

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import BadRequest
-from . import reader
 from .document import Lesson
 from .problems import LessonError, LessonProblem
 
@@ -25,6 +24,8 @@ def read_folder(folder: Path) -> list[Lesson]:
 
     Raises :class:`LessonError` with the problems of all files, and :class:`BadRequest` if the folder has no lesson.
     """
+    from . import reader  # its Markdown parser is loaded late, because the server must start fast
+
     files = sorted(folder.glob("*.md"))
     if not files:
         raise BadRequest(f"{folder} has no lesson: a lesson is a file that ends in .md.")

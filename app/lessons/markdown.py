@@ -22,10 +22,11 @@ from mdit_py_plugins.myst_blocks import myst_block_plugin
 from mdit_py_plugins.myst_role import myst_role_plugin
 
 from .document import Bound
+from .typography import SIGNED, typographic
+
+__all__ = ["SHOWN_AND_BINDING", "SIGNED", "Surroundings", "html", "inline_html", "parser", "plain", "texts", "typographic"]
 
 SHOWN_AND_BINDING: Final = re.compile(r"\s*(.*?)\s*<(.+)>\s*", re.DOTALL)
-SIGNED: Final = re.compile(r"(?<![\w)\]])-?(\d+\.\d*|\.\d+|\d+)([eE][-+]?\d+)?")
-"""A number, with a minus only where it is a sign."""
 
 
 class Surroundings(Protocol):
@@ -150,12 +151,3 @@ def _mathml(token: Token, around: Surroundings, line: int) -> str:
     except Exception as error:  # the library raises many classes, also of Python's own
         around.report(line, f"The formula cannot be read ({type(error).__name__}): check its LaTeX.")
         return f"<code>{escape(token.content)}</code>"
-
-
-def typographic(text: str) -> str:
-    """Return a text with a true minus before each negative number.
-
-    >>> typographic("-9.3333, 1e-04"), typographic("m-1")
-    ('−9.3333, 1e−04', 'm-1')
-    """
-    return SIGNED.sub(lambda found: found[0].replace("-", "−"), text)

@@ -1,4 +1,4 @@
-"""Record the examples that the playground opens with, once for all visitors."""
+"""Record the programs that pages show, of examples and of lessons, once for all visitors."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import asyncio
 import hashlib
 import logging
 from typing import Final
+
+from msgspec import Struct
 
 from .. import model
 from ..assets import PACKAGE
@@ -25,8 +27,16 @@ QUEUE_SECONDS: Final = 0.5
 log = logging.getLogger(__name__)
 
 
+class SharedProgram(Struct, frozen=True):
+    """A program that is recorded once. Its ``slug`` differs from those of all others, and from those of examples."""
+
+    slug: str
+    program: model.Program
+    seed: int | None = 0
+
+
 class ExampleRuns:
-    """The recordings of examples, each made on first use. ``torch`` is the version of PyTorch."""
+    """The recordings of examples and lessons, each made on first use. ``torch`` is the version of PyTorch."""
 
     def __init__(self, runs: Runs, executor: Executor, torch: str | None) -> None:
         self._runs = runs
@@ -38,12 +48,12 @@ class ExampleRuns:
         """The runs that are in the queue or running."""
         self._recording: dict[str, asyncio.Task[RecordedRun | None]] = {}
 
-    async def prepare(self, example: Example) -> None:
+    async def prepare(self, example: Example | SharedProgram) -> None:
         """Record an example as soon as programs can be run, before anybody visits its page."""
         await self._executor.settled()
         await self.find(example, seconds=None)
 
-    async def find(self, example: Example, *, seconds: float | None = VISIT_SECONDS) -> RecordedRun | None:
+    async def find(self, example: Example | SharedProgram, *, seconds: float | None = VISIT_SECONDS) -> RecordedRun | None:
         """Return the recording of an example; ``None`` if programs cannot be run, or if recording takes over ``seconds``.
 
         All callers share one recording of an example, and never wait for the recording of another example.
@@ -70,11 +80,11 @@ class ExampleRuns:
             recording.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _record(self, example: Example) -> RecordedRun | None:
-        cells = [(1, max(1, len(example.program.splitlines())))]
-        request = Request(model.Program(example.program, "program", cells), model.Options())
+    async def _record(self, example: Example | SharedProgram) -> RecordedRun | None:
+        prepared = example if isinstance(example, SharedProgram) else _prepared(example)
+        request = Request(prepared.program, model.Options(seed=prepared.seed))
         try:
-            recorded = await self._runs.submit(request, OURS, key=f"{OURS}:{_edition(example.program, self._torch)}")
+            recorded = await self._runs.submit(request, OURS, key=f"{OURS}:{_edition(prepared, self._torch)}")
             if isinstance(recorded, LiveRun):
                 self._live[example.slug] = recorded
                 await recorded.until_ended()
@@ -96,9 +106,16 @@ async def _done_within(seconds: float | None, task: asyncio.Task[RecordedRun | N
     return bool(done)
 
 
-def _edition(program: str, torch: str | None) -> str:
+def _prepared(example: Example) -> SharedProgram:
+    cells = [(1, max(1, len(example.program.splitlines())))]
+    return SharedProgram(example.slug, model.Program(example.program, "program", cells))
+
+
+def _edition(prepared: SharedProgram, torch: str | None) -> str:
     """Return a digest of the program, the version of torch, and the code of ``tracer`` and ``explain``."""
-    digest = hashlib.blake2b(f"{torch}\n{program}".encode(), digest_size=16)
+    program = prepared.program
+    parts = [program.text] if program.kind == "program" else [program.text, str(program.cells), str(prepared.seed)]
+    digest = hashlib.blake2b("\n".join([str(torch), *parts]).encode(), digest_size=16)
     for source in sorted(path for folder in ("tracer", "explain") for path in (PACKAGE / folder).rglob("*.py")):
         digest.update(source.read_bytes())
     return digest.hexdigest()

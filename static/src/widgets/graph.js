@@ -49,6 +49,8 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
   let chosen = false; // the user selected the node: a picture that does not fit opens around it
   /** Nodes to show instead of a selected one that the picture does not have: the users of a leaf. @type {readonly string[]} */
   let instead = [];
+  /** The nodes that are in focus; null if all are. @type {ReadonlySet<string> | null} */
+  let lit = null;
   /** @type {Picture | null} */
   let drawn = null;
   let [written, hasty] = [-Infinity, 0];
@@ -78,6 +80,7 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
       root: frame.querySelector(".node.root") ?? frame.querySelector(".box"),
       selected: selected === null ? null : group(selected),
       chosen,
+      lit: [...(lit ?? [])].flatMap((id) => group(id) ?? []),
     }),
     onmove(transform) {
       pen?.complete();
@@ -139,7 +142,10 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
     for (const edge of frame.querySelectorAll(".edge")) {
       const { source, target } = /** @type {SVGGElement} */ (edge).dataset;
       edge.classList.toggle("touching", selected !== null && (source === selected || target === selected));
+      const ends = [source, target].filter((id) => lit?.has(id ?? "")).length; // of a single node, its edges are in focus too
+      edge.classList.toggle("dim", lit !== null && ends < Math.min(lit.size, 2));
     }
+    for (const each of shown) each.classList.toggle("dim", lit !== null && !lit.has(each.dataset["node"] ?? ""));
   }
 
   /** Open or close the group of a map that an event occurred on. Return whether there is one. @param {Event} event */
@@ -362,6 +368,12 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
       chosen = byHand;
       instead = users;
       mark();
+    },
+    /** Dim every node except these, and bring these into view; null lights all nodes. @param {readonly string[] | null} nodes */
+    light(nodes) {
+      lit = nodes && new Set(nodes);
+      mark();
+      port.settle(true);
     },
     /** Move the selected node into view. Return whether the picture has it, or a node to show instead. */
     reveal() {

@@ -37,8 +37,9 @@ const TIGHT = 3; // maximum characters of a name above the curves of several ele
  * @param {Client} options.api
  * @param {readonly Quantity[]} [options.curves]  the curves of a parameter; without any, there are no charts
  * @param {readonly Tab[]} [options.offered]      what can be shown in place of the charts
+ * @param {(run: Run) => boolean} [options.offers]    whether charts are shown for a run
  */
-export function deckAndCharts({ state, go, onplay, onspeed, onpick, compare, api, curves: quantities = QUANTITIES, offered = ["curves", "loss", "optimizer"] }) {
+export function deckAndCharts({ state, go, onplay, onspeed, onpick, compare, api, curves: quantities = QUANTITIES, offered = ["curves", "loss", "optimizer"], offers = ({ steps }) => steps > 1 }) {
   /** Go to a step, if it exists. @param {number} to @param {Phase | null} [phase] */
   function step(to, phase) {
     if (to >= 0 && to <= lastStep(state.get().run)) go(phase ? { at: to, phase } : { at: to });
@@ -107,7 +108,7 @@ export function deckAndCharts({ state, go, onplay, onspeed, onpick, compare, api
   function present(now) {
     const { run, curves, other, logarithmic, tab: shown } = now;
     const parameter = parameterOf(now);
-    const some = Boolean(run && run.steps > 1 && parameter && quantities.length);
+    const some = Boolean(run && parameter && quantities.length && offers(run));
     find("#charts").hidden = !some;
     for (const tab of tabs) tab.setAttribute("aria-pressed", String(tab.dataset["tab"] === shown));
     const name = parameter?.names.at(-1) ?? parameter?.id ?? "";
@@ -200,7 +201,7 @@ export function deckAndCharts({ state, go, onplay, onspeed, onpick, compare, api
     });
   });
 
-  return { step };
+  return { step, present };
 }
 
 /** Return whether the program stopped after at least one step. @param {Run | null} run */

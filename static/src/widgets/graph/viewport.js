@@ -27,7 +27,8 @@ const EDGE = 16; // border of the server's pictures, in pixels of the picture
  * @param {HTMLElement} options.fades           marks the sides behind which the picture continues
  * @param {() => SVGSVGElement | null} options.svg
  * @param {() => readonly Box[]} options.more   boxes around the picture
- * @param {() => {root: Element | null, selected: Element | null, chosen: boolean}} options.focus  chosen: the user selected the node
+ * @param {() => {root: Element | null, selected: Element | null, chosen: boolean, lit: readonly Element[]}} options.focus  chosen: the user
+ *   selected the node; lit: the nodes in focus, which are shown together if the picture does not fit
  * @param {(transform: Transform) => void} options.onmove
  */
 export function viewport({ element, frame, fades, svg, more, focus, onmove }) {
@@ -120,6 +121,8 @@ export function viewport({ element, frame, fades, svg, more, focus, onmove }) {
     const [across, down] = [element.clientWidth, element.clientHeight];
     const fits = [(across - 2 * BESIDE) / width, (down - 2 * BESIDE) / height];
     if (Math.min(LARGEST, ...fits) >= WHOLE || !width) return fit(smooth);
+    const { lit } = focus();
+    if (lit.length) return together(lit, smooth);
     const most = Math.max(...fits); // the largest scale at which one of its sides fits
     const k = most < WHOLE ? PART : Math.min(PART, most);
     const { root: first, selected, chosen } = focus();
@@ -132,6 +135,18 @@ export function viewport({ element, frame, fades, svg, more, focus, onmove }) {
     const by = nudge(left + other.x * k, left + middle.x * k, across, CARD.wide * k);
     const on = nudge(top + other.y * k, top + middle.y * k, down, CARD.high * k);
     move(k, left + by, top + on, smooth);
+    moved = false;
+  }
+
+  /** Show elements together, as large as is usual. @param {readonly Element[]} shown @param {boolean} smooth */
+  function together(shown, smooth) {
+    const { x, y, width, height } = bounds();
+    const [across, down] = [element.clientWidth, element.clientHeight];
+    const middles = shown.flatMap((each) => middleOf(each) ?? []);
+    const [left, right] = [Math.min(...middles.map((each) => each.x)) - CARD.wide, Math.max(...middles.map((each) => each.x)) + CARD.wide];
+    const [top, bottom] = [Math.min(...middles.map((each) => each.y)) - CARD.high, Math.max(...middles.map((each) => each.y)) + CARD.high];
+    const k = Math.max(FIT, Math.min(PART, (across - 2 * MARGIN) / (right - left), (down - 2 * MARGIN) / (bottom - top)));
+    move(k, along(k, (left + right) / 2 - x, width, across) - x * k, along(k, (top + bottom) / 2 - y, height, down) - y * k, smooth);
     moved = false;
   }
 

@@ -1,0 +1,85 @@
+"""Serve the lessons as pages, and record their programs once for all readers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from ..drawing.style import legend
+from ..errors import NotFound
+from ..lessons import library, programs
+from ..lessons.document import Lesson
+from ..runs.run import RecordedRun
+from .example_runs import SharedProgram
+from .lesson_article import LessonArticle, task_kind
+from .links import API, run_links
+from .pages import page, script_json
+from .responses import run_of
+from .service import Service, root_of, service_of
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/lessons")
+async def index(request: Request) -> Response:
+    """Show the list of lessons."""
+    lessons = await run_in_threadpool(library.own)
+    tasks = {each.id: sum(task_kind(block) is not None for block in each.blocks) for each in lessons}
+    place = {each.id: number for number, each in enumerate(lessons, 1)}
+    places = {each.id: sorted(place[need] for need in each.needs if need in place) for each in lessons}
+    return page(request, "lessons", lessons=lessons, tasks=tasks, places=places)
+
+
+@router.get("/lessons/{id}")
+async def lesson(request: Request, id: str) -> Response:
+    """Show a lesson."""
+    service, root = service_of(request), root_of(request)
+    lessons = await run_in_threadpool(library.own)
+    at = next((at for at, each in enumerate(lessons) if each.id == id), None)
+    if at is None:
+        raise NotFound("There is no lesson of this name. The page /lessons lists all of them.")
+    chosen = lessons[at]
+    runs = await recordings(service, chosen)
+    article = await service.archive.beside(lambda: LessonArticle(chosen, runs, {}, root))
+    ready = {name: None if run is None else run_of(run, root, run_links(root, run.id)) for name, run in runs.items()}
+    state = {
+        "root": root,
+        "api": f"{root}{API}",
+        "lesson": chosen.id,
+        "runs": ready,
+        "legend": legend(),
+        "mode": service.mode,
+    }
+    return page(
+        request,
+        "lesson",
+        lesson=chosen,
+        article=article,
+        place=at + 1,
+        count=len(lessons),
+        before=lessons[at - 1] if at else None,
+        after=lessons[at + 1] if at + 1 < len(lessons) else None,
+        titles={each.id: each.title for each in lessons},
+        runs=ready,
+        legend=legend(),
+        state=script_json(state),
+    )
+
+
+async def recordings(service: Service, lesson: Lesson) -> Mapping[str, RecordedRun | None]:
+    """Return the recordings of a lesson by name; ``None`` for one that takes longer than a page waits."""
+    prepared = prepared_runs(lesson)
+    found = await asyncio.gather(*(service.example_runs.find(each) for each in prepared.values()))
+    return dict(zip(prepared, found, strict=True))
+
+
+def prepared_runs(lesson: Lesson) -> dict[str, SharedProgram]:
+    """Return the programs of a lesson's recordings by their names."""
+    return {
+        name: SharedProgram(f"lesson {lesson.id} {name}", programs.joined(cells), lesson.seed)
+        for name, cells in programs.recordings(lesson).items()
+    }

@@ -1,0 +1,62 @@
+// Read what a person answers to a question, and compare it with an answer: numbers within a tolerance, or words.
+
+/** @typedef {{numbers: readonly number[] | null, word: string}} Guess    `numbers` is null for words */
+
+const LEAST_DIGITS = 2; // a rounded answer must have this many digits to be right
+
+const SAME_WORD = new Map([
+  ["true", "yes"],
+  ["false", "no"],
+  ["y", "yes"],
+  ["n", "no"],
+]);
+
+/** Return a text as a guess. @param {string} text @returns {Guess} */
+export function read(text) {
+  const plain = text.replace(/[\u2212\u2013]/g, "-").trim();
+  const parts = plain
+    .replace(/^tensor\((.*)\)$/i, "$1")
+    .replace(/[[\]()]/g, " ")
+    .split(/[\s,;]+/)
+    .filter(Boolean);
+  const numbers = parts.map(number);
+  const word = plain.toLowerCase().replace(/^["'`]|["'`.!]+$/g, "");
+  return { numbers: parts.length && numbers.every((each) => Number.isFinite(each)) ? numbers : null, word: SAME_WORD.get(word) ?? word };
+}
+
+/** Return a number or a fraction as a number, else NaN. @param {string} text */
+function number(text) {
+  const [over, under = "1", ...rest] = text.split("/");
+  return rest.length || !over ? NaN : Number(over) / Number(under);
+}
+
+/**
+ * Return whether a guess equals an answer.
+ *
+ * @param {Guess} guess
+ * @param {Guess} answer
+ * @param {number} tolerance  relative
+ */
+export function equal(guess, answer, tolerance) {
+  if (!answer.numbers || !guess.numbers) return guess.word === answer.word;
+  const { numbers } = answer;
+  return guess.numbers.length === numbers.length && guess.numbers.every((each, i) => Math.abs(each - (numbers[i] ?? NaN)) <= Math.max(tolerance * Math.abs(numbers[i] ?? 0), 1e-9));
+}
+
+/**
+ * Return whether a guess is an answer that was rounded to the digits that were typed.
+ *
+ * @param {string} text  the guess as it was typed
+ * @param {Guess} answer
+ */
+export function rounded(text, answer) {
+  const { numbers } = answer;
+  const typed = text.replace(/[\u2212\u2013]/g, "-").match(/-?\d*\.?\d+(?!\d*\/)/g) ?? [];
+  const guess = read(text).numbers;
+  if (!numbers || !guess || guess.length !== numbers.length || typed.length !== numbers.length) return false;
+  return typed.every((each, i) => {
+    const digits = each.replace(/^-?0*\.?0*|\./g, "").length;
+    const unit = 10 ** -(each.split(".")[1]?.length ?? 0);
+    return digits >= LEAST_DIGITS && Math.abs(Number(each) - (numbers[i] ?? NaN)) <= unit / 2 + 1e-12;
+  });
+}

@@ -1,0 +1,39 @@
+// Blank the numbers that a question asks for, in the text and outputs after it, until the answer is shown.
+
+import { h } from "../../leaves/dom.js";
+
+const SHORT = 3; // an answer with fewer characters is not looked for in outputs: too much contains it
+
+/**
+ * Blank what follows a question and gives its answer away. Return a function that shows it again.
+ *
+ * @param {HTMLElement} question
+ * @param {() => void} ask   bring the question into view
+ */
+export function blank(question, ask) {
+  const { answer = "", binding = "" } = question.dataset;
+  /** @type {(() => void)[]} */
+  const undo = [];
+  const plain = answer.replaceAll("\u2212", "-");
+  for (const element of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("article data.num, article .cell .output"))) {
+    if (!(question.compareDocumentPosition(element) & Node.DOCUMENT_POSITION_FOLLOWING) || question.contains(element) || element.closest(".task") || element.hidden) continue;
+    const own = element.matches("data") ? element.getAttribute("value") === binding || element.textContent === answer : plain.length > SHORT && given(element.textContent ?? "", plain);
+    if (!own) continue;
+    const cover = h("button", { type: "button", class: "blank", title: "Guess first", "aria-label": "A number to guess: go to the question", onclick: ask }, "?");
+    element.before(element.matches("data") ? cover : h("div", { class: "output" }, cover));
+    element.hidden = true;
+    undo.push(() => {
+      (cover.parentElement?.matches(".output") ? cover.parentElement : cover).remove();
+      element.hidden = false;
+    });
+  }
+  return () => {
+    for (const each of undo.splice(0)) each();
+  };
+}
+
+/** Return whether an output has all numbers of an answer. @param {string} output @param {string} answer */
+function given(output, answer) {
+  const wanted = answer.match(/-?[\d.]+(e[-+]?\d+)?/g) ?? [];
+  return wanted.length > 0 && wanted.every((each) => new RegExp(`(?<![\\d.-])${each.replace(".", "\\.")}(?!\\d)`).test(output));
+}

@@ -1,0 +1,113 @@
+"""A lesson in the browser: the stage follows the reader, questions answer, and the page is accessible at every width."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from .conftest import THEMES
+from .test_layout import outside, violations
+
+LESSON = "/lessons/backward"
+MOST_OF_LESSON, MOST_OF_LIST = 230_000, 60_000
+"""Bytes that a page may load, compressed."""
+
+Look = Callable[[int, str], Page]
+
+
+def loaded(page: Page) -> int:
+    """Return how many bytes the page has loaded."""
+    return int(
+        page.evaluate(
+            """[...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
+               .reduce((sum, each) => sum + each.transferSize, 0)"""
+        )
+    )
+
+
+def open_lesson(page: Page) -> None:
+    page.goto(LESSON)
+    expect(page.locator("#canvas svg.graph")).to_be_visible(timeout=60_000)  # the first visit records the programs
+
+
+def test_the_stage_follows_the_reader_by_key_and_by_scrolling(look: Look) -> None:
+    page = look(1440, "light")
+    open_lesson(page)
+    assert loaded(page) <= MOST_OF_LESSON
+    first = page.locator("[data-view]").first
+    expect(first).to_have_class(re.compile("reading"))
+    expect(page.locator("#stage-when")).to_have_text("before backward()")
+    # only the node of the sentence is lit
+    expect(page.locator("#canvas .node.root")).not_to_have_class(re.compile("dim"))
+    expect(page.locator("#canvas .node.leaf").first).to_have_class(re.compile("dim"))
+    page.keyboard.press("j")
+    expect(page.locator("#stage-when")).to_have_text("after backward()")
+    expect(page.locator("[data-view]").nth(1)).to_have_class(re.compile("reading"))
+    page.keyboard.press("k")
+    expect(first).to_have_class(re.compile("reading"))
+    last = page.locator("[data-view]").last
+    last.evaluate("each => each.scrollIntoView({block: 'start'})")
+    expect(last).to_have_class(re.compile("reading"))
+    expect(page.locator(".rail a[aria-current]")).to_have_count(1)
+
+
+def test_a_question_answers_a_wrong_guess_and_is_remembered(look: Look) -> None:
+    page = look(1440, "light")
+    page.goto("/lessons/update")
+    question = page.locator("[data-task=predict]:has(.offered)").first
+    wrong = question.locator(".choices label:has(input)").nth(
+        int(
+            question.evaluate(
+                "each => [...each.querySelectorAll('.offered > li')].findIndex((one) => !('right' in one.dataset))"
+            )
+        )
+    )
+    right = question.locator(".choices label:has(input)").nth(
+        int(question.evaluate("each => [...each.querySelectorAll('.offered > li')].findIndex((one) => 'right' in one.dataset)"))
+    )
+    wrong.click()
+    question.get_by_role("button", name="Check").click()
+    expect(question.locator(".guess .reply")).not_to_be_empty()
+    expect(question.locator("details.reveal")).to_be_hidden()
+    right.locator("input").focus()
+    page.keyboard.press("Space")
+    question.get_by_role("button", name="Check").press("Enter")
+    expect(question.locator("details.reveal")).to_be_visible()
+    page.reload()
+    expect(page.locator(".rail li.done")).to_have_count(1)
+    page.goto("/lessons")
+    assert loaded(page) <= MOST_OF_LIST
+    expect(page.locator("[data-lesson=update] .done")).to_have_text(re.compile("^1 of "))
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_axe_reports_no_violation_in_lessons(look: Look, theme: str) -> None:
+    page = look(1440, theme)
+    page.goto("/lessons")
+    assert not violations(page)
+    open_lesson(page)
+    for width in (1440, 1024, 390):
+        page.set_viewport_size({"width": width, "height": 844})
+        assert not outside(page)
+        assert not violations(page)
+    # on a phone, the graph stays in view above the text
+    page.locator("[data-view]").nth(3).evaluate("each => each.scrollIntoView({block: 'center'})")
+    stage = page.locator("#stage").bounding_box()
+    assert stage
+    assert (stage["y"], stage["width"]) == (48, 390)
+
+
+def test_a_lesson_without_scripts_shows_its_pictures(browser: Browser, server: str) -> None:
+    with browser.new_context(java_script_enabled=False, viewport={"width": 390, "height": 844}) as context:
+        page = context.new_page()
+        page.goto(server + LESSON)
+        picture = page.locator("figure.still img").first
+        picture.scroll_into_view_if_needed()
+        expect(picture).to_be_visible()
+        page.locator("details.solution summary").first.click()
+        expect(page.locator("details.solution pre").first).to_contain_text("(2 * (m * x - y) * x).mean()")
+        expect(page.locator("#stage")).to_be_hidden()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
