@@ -27,7 +27,6 @@ from . import __version__, assets
 from . import settings as settings_module
 from .drawing import picture
 from .drawing.conversion import WorkerConverter
-from .examples import gallery
 from .executor import Executor, LocalExecutor
 from .finder import WorkerFinder
 from .replays import Replays
@@ -39,6 +38,7 @@ from .web import (
     divergence,
     embed,
     explanations,
+    gallery,
     guide,
     health,
     lessons,
@@ -104,7 +104,9 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
                 executor is None
             ):  # in tests, the first call starts the workers and compiles templates, and the first visit records the example
                 await workers.start()
-                preparing = asyncio.create_task(service.example_runs.prepare(service.first_example))
+                first = service.first_example
+                examples = [first, *service.examples] if chosen.record_examples else [first]
+                preparing = asyncio.create_task(service.example_runs.prepare(examples))
                 await run_in_threadpool(warm, app)
             await run_in_threadpool(int)  # starts the thread pool, so that the first response does not wait for it
             try:
@@ -144,7 +146,7 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
         runs.router, divergence.router, recordings.router, explanations.router, lists.router, replays.router, health.api,
     ):  # fmt: skip
         app.include_router(router, dependencies=[Depends(reject_unknown_parameters)])
-    for router in (health.router, pages.router, embed.router, guide.router, lessons.router):
+    for router in (health.router, pages.router, gallery.router, embed.router, guide.router, lessons.router):
         app.include_router(router)
 
     @app.get("/openapi.json", include_in_schema=False)
@@ -163,8 +165,9 @@ def _service(settings: Settings, folder: Path | None, executor: Executor, worker
     runs = Runs(settings, archive, executor, finder, _slots(settings))
     replayed = Replays(settings.limits, archive, executor, runs.slots)
     engine = picture.shared_engine(settings.dot, folder)
+    examples = gallery.all_examples()
     return Service(
-        settings, archive, runs, replayed, executor, workers, finder, Owners(secret), engine, WorkerConverter(), gallery()
+        settings, archive, runs, replayed, executor, workers, finder, Owners(secret), engine, WorkerConverter(), examples
     )
 
 

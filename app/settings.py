@@ -102,6 +102,9 @@ class Settings(Struct, frozen=True):
     ``https://course.example``. ``*`` allows every page; if empty, no page may."""
     metrics: bool = True
     """Whether ``/metrics`` is served."""
+    record_examples: bool = True
+    """Record all examples after the start, one after another, in about 15 seconds of processor time. A store that has them is
+    not changed. With 0, an example is recorded when somebody first opens it."""
     connections: ConnectionLimits = ConnectionLimits()
 
 

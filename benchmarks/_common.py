@@ -27,7 +27,9 @@ def server(**environment: str) -> Iterator[str]:
 @contextlib.contextmanager
 def serving(folder: str, **environment: str) -> Iterator[tuple[str, int]]:
     """Start a server that stores its recordings in ``folder``, and yield its URL and its process id."""
-    with started([sys.executable, "-m", "tapedeck"], folder, {**os.environ, **environment}) as found:
+    with started(
+        [sys.executable, "-m", "tapedeck"], folder, {**os.environ, "TAPEDECK_RECORD_EXAMPLES": "0", **environment}
+    ) as found:
         yield found
 
 

@@ -9,6 +9,8 @@ from collections.abc import Generator
 
 import pytest
 
+os.environ.setdefault("TAPEDECK_RECORD_EXAMPLES", "0")  # servers of tests record an example when a test opens it
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MISSING = {
     "browser": "no Chromium on PATH: install one (on Debian, apt-get install chromium) to run the browser tests",

@@ -16,6 +16,7 @@ from ..map.read import read_map
 from ..model import Graph, GraphMap
 from ..recording import PassNumbers, Recording, Tensors
 from . import description, dot, program, svg
+from . import thumbnail as small
 from .conversion import Converter, Target, ThreadConverter
 from .engine import LayoutEngine
 from .layout_files import LayoutFiles
@@ -153,6 +154,23 @@ async def draw(sheet: Sheet, form: str, tools: Tools) -> Drawn:
     conversion fails, and :class:`Busy` if too many pictures of this client wait.
     """
     return await FORMS[form](sheet, tools)
+
+
+async def thumbnail(sheet: Sheet, tools: Tools) -> Drawn:
+    """Draw a graph small, for a list of runs: in the direction in which it is larger, or as a map if it has many nodes.
+
+    Raises the errors of :func:`draw`, except :class:`TooLarge`.
+    """
+    if 0 < len(sheet.graph.nodes) <= small.NODES:
+        upright, sideways = [
+            await tools.engine.layout(small.plan(sheet.graph, direction), tools.client) for direction in small.DIRECTIONS
+        ]
+        return Drawn(small.draw(sheet, small.larger(upright, sideways)).encode())
+    assert sheet.make_map is not None
+    shown = await asyncio.get_running_loop().run_in_executor(_threads, sheet.make_map)
+    if not shown.boxes:
+        return Drawn(draw_rows(sheet, shown).encode())
+    return Drawn(small.draw(sheet, await tools.engine.layout(plan_map(shown), tools.client), shown).encode())
 
 
 async def render(

@@ -1,7 +1,8 @@
-"""Provide the gallery: small programs that run unchanged, each with a title and a summary.
+"""Provide the gallery: small programs that run unchanged, each with a title, a summary and tags.
 
 A program is a file under ``programs/``. It starts with a comment: the first line is the title, the following lines are the
-summary, which is not shown with the program. The first three programs are the sections of a notebook about autograd.
+summary, and the last one, ``# Tags: …``, lists its concepts. Summary and tags are not shown with the program. The first three
+programs are the sections of a notebook about autograd.
 """
 
 from __future__ import annotations
@@ -19,16 +20,29 @@ FIRST_VISIT: Final = "backpropagation"
 _PROGRAMS: Final = Path(__file__).parent / "programs"
 _GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "First steps": ("intro", "no-grad", "backpropagation"),
-    "Training": ("fit-by-hand", "fit-with-sgd", "adam", "cross-entropy", "xor"),
+    "Training": ("fit-by-hand", "fit-with-sgd", "adam", "cross-entropy", "xor", "clipping"),
     "Pitfalls": ("pitfall-rebound", "pitfall-accumulate", "pitfall-in-place"),
-    "How gradients flow": ("fan-in", "broadcasting", "vanishing", "leaves", "detach", "no-backward"),
-    "Further on": ("cube", "straight-through", "newton", "rnn", "attention"),
-}
+    "How gradients flow": (
+        "fan-in", "broadcasting", "vanishing", "leaves", "detach", "no-backward", "hooks", "adversarial",
+    ),
+    "Networks": ("convolution", "resnet-block", "rnn", "lstm", "embedding", "attention", "attention-block", "gpt"),
+    "Generative models": ("autoencoder", "vae", "gan"),
+    "Further on": ("cube", "straight-through", "newton", "maml", "pinn", "policy-gradient"),
+}  # fmt: skip
 _FAILING: Final = frozenset({"pitfall-rebound", "pitfall-in-place"})
+_FINDINGS: Final = {
+    "pitfall-rebound": "leaf-rebound",
+    "pitfall-accumulate": "grad-accumulated",
+    "pitfall-in-place": "saved-modified",
+}
+_TAGS: Final = "Tags: "
 
 
 class Example(Struct, frozen=True):
-    """A program of the gallery. ``fails`` is true for a program that demonstrates an error."""
+    """A program of the gallery. ``fails`` is true for a program that demonstrates an error.
+
+    ``tags`` are the concepts that it shows. ``finding`` is the code of the finding that it demonstrates, or empty.
+    """
 
     slug: str
     title: str
@@ -36,6 +50,8 @@ class Example(Struct, frozen=True):
     group: str
     fails: bool
     program: str
+    tags: list[str] = []
+    finding: str = ""
 
 
 @cache
@@ -51,7 +67,8 @@ def example(slug: str) -> Example | None:
 
 def _read(slug: str, group: str) -> Example:
     title, *lines = (_PROGRAMS / f"{slug}.py").read_text(encoding="utf-8").splitlines(keepends=True)
-    summary = list(takewhile(lambda line: line.startswith("# "), lines))
-    text = " ".join(line[2:].strip() for line in summary)
-    program = "".join([title, *lines[len(summary) :]])
-    return Example(slug, title[2:].strip(), text, group, slug in _FAILING, program)
+    head = list(takewhile(lambda line: line.startswith("# "), lines))
+    comments = [line[2:].strip() for line in head]
+    tags = comments.pop().removeprefix(_TAGS).split(", ") if comments[-1].startswith(_TAGS) else []
+    program = "".join([title, *lines[len(head) :]])
+    return Example(slug, title[2:].strip(), " ".join(comments), group, slug in _FAILING, program, tags, _FINDINGS.get(slug, ""))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+from collections.abc import Iterable
+from functools import cache
 from typing import Final
 
 from msgspec import Struct
@@ -48,10 +50,14 @@ class ExampleRuns:
         """The runs that are in the queue or running."""
         self._recording: dict[str, asyncio.Task[RecordedRun | None]] = {}
 
-    async def prepare(self, example: Example | SharedProgram) -> None:
-        """Record an example as soon as programs can be run, before anybody visits its page."""
+    async def prepare(self, examples: Iterable[Example | SharedProgram]) -> None:
+        """Record examples one after another, as soon as programs can be run and before anybody visits their pages.
+
+        Examples that the store has are not recorded again. A visitor's program never waits for more than one example.
+        """
         await self._executor.settled()
-        await self.find(example, seconds=None)
+        for example in examples:
+            await self.find(example, seconds=None)
 
     async def find(self, example: Example | SharedProgram, *, seconds: float | None = VISIT_SECONDS) -> RecordedRun | None:
         """Return the recording of an example; ``None`` if programs cannot be run, or if recording takes over ``seconds``.
@@ -115,7 +121,12 @@ def _edition(prepared: SharedProgram, torch: str | None) -> str:
     """Return a digest of the program, the version of torch, and the code of ``tracer`` and ``explain``."""
     program = prepared.program
     parts = [program.text] if program.kind == "program" else [program.text, str(program.cells), str(prepared.seed)]
-    digest = hashlib.blake2b("\n".join([str(torch), *parts]).encode(), digest_size=16)
+    return hashlib.blake2b("\n".join([str(torch), _code_digest(), *parts]).encode(), digest_size=16).hexdigest()
+
+
+@cache
+def _code_digest() -> str:
+    digest = hashlib.blake2b(digest_size=16)
     for source in sorted(path for folder in ("tracer", "explain") for path in (PACKAGE / folder).rglob("*.py")):
         digest.update(source.read_bytes())
     return digest.hexdigest()

@@ -50,8 +50,9 @@ Every template:
 ``embed.html``, for a frame in another page: as ``playground.html``, and ``panes`` (the names of the panes shown), ``full`` (URL
 of the same view on a page of its own) and ``page_links`` (whether steps are links, without JavaScript).
 
-``examples.html``: ``examples`` as above. ``docs.html``: ``openapi`` (URL of ``openapi.json``), ``problems`` (list of
-(anchor, status, title, sentence), the types of problem+json responses, ``/docs#anchor``).
+``examples.html``: ``groups``: list of (title, examples); ``tags``: list of (tag, number of examples), the most frequent first;
+``count``: number of examples. ``docs.html``: ``openapi`` (URL of ``openapi.json``), ``problems`` (list of (anchor, status,
+title, sentence), the types of problem+json responses, ``/docs#anchor``).
 ``findings.html``: ``groups``: the rules of :mod:`~tapedeck.explain.registry` by group title. The filters ``|documented``
 (text with code and links) and ``|highlighted`` (Python) show their documentation.
 ``guide/*.html``: ``chapters`` of :mod:`.guide`, the ``heading`` and ``summary`` of this one, the ones ``before`` and ``after``.
@@ -144,12 +145,6 @@ async def saved(request: Request, id: str, selection: Selected) -> Response:
     """Show a saved run in the playground."""
     recorded = await service_of(request).runs.find(id)
     return await _playground(request, recorded, recorded.new.program.text, selection, is_home=False)
-
-
-@router.get("/examples")
-async def examples(request: Request) -> Response:
-    """Show the examples."""
-    return page(request, "examples", examples=service_of(request).examples)
 
 
 @router.get("/findings")

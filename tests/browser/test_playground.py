@@ -312,7 +312,17 @@ def test_a_link_can_carry_a_program(page: Page) -> None:
 
 
 def test_an_example_of_the_gallery_opens_and_runs(page: Page) -> None:
-    page.goto("/examples")
+    with page.expect_response("**/examples/*.svg") as picture:
+        page.goto("/examples?q=by+hand")
+    assert picture.value.ok
+    expect(page.locator("#matches")).to_have_text(re.compile(r"^\d+ of \d\d$"))
+    expect(page.locator("#fit-by-hand")).to_be_visible()
+    expect(page.locator("#gan")).to_be_hidden()
+    page.get_by_role("searchbox").fill("")
+    page.get_by_role("button", name="second derivatives").click()
+    expect(page).to_have_url(re.compile(r"/examples\?tag=second\+derivatives$"))
+    assert page.locator(".gallery > li:visible").evaluate_all("all => all.map(each => each.id)") == ["newton", "maml", "pinn"]
+    page.get_by_role("button", name="second derivatives").click()
     page.get_by_role("link", name="Open: Fit y = 2x by hand").click()
     expect(page).to_have_url(re.compile(r"/\?example=fit-by-hand"))
     expect(page.locator("#status")).to_have_text(re.compile("^20 steps in .* sandboxed$"))

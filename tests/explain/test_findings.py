@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from tapedeck import model, wire
-from tapedeck.examples import gallery
 from tapedeck.explain.findings import find
 from tapedeck.explain.fixes import apply
 from tapedeck.recording import Recording
@@ -112,12 +111,8 @@ def test_a_leaf_made_from_the_numbers_of_the_old_one_is_not_reported() -> None:
     assert findings(text) == []
 
 
-REBINDS = "backpropagation"
-"""The example that ends with a rebound leaf, as the notebook does."""
-CORPUS = {path.stem: path.read_text() for path in PROGRAMS} | {
-    example.slug: example.program for example in gallery() if example.group != "Pitfalls" and example.slug != REBINDS
-}
-"""Correct programs, and failing ones whose names start with ``fails_``."""
+CORPUS = {path.stem: path.read_text() for path in PROGRAMS}
+"""Correct programs, and failing ones whose names start with ``fails_``. The examples are tested in ``tests/examples/``."""
 GAPS = {
     "anomaly_and_checks": ["saved-tensors-unread"],
     "checkpoint_in_modules": ["saved-tensors-unread"],

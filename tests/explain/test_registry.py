@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tapedeck import explain, model
+from tapedeck import explain, model, wire
 from tapedeck.explain.documentation import SECTIONS
 from tapedeck.explain.findings import find
 from tapedeck.explain.registry import GROUPS, RULES
 from tapedeck.inputs import notebook
 from tapedeck.tracer.tensors import table
+from tapedeck.web.gallery import all_examples
 
 from ..tracer.run_twice import record
 
@@ -25,11 +26,12 @@ SMALLER = {"graph-too-large": ("300_000", "2_000"), "numbers-left-out": ("30_000
 """Numbers of iterations in an example, and smaller ones that trigger the finding under the limits of a test."""
 
 
-def found(text: str, **options: Any) -> dict[str, model.Severity]:
-    """Run a program as a cell of a notebook, and return the codes found with their severities."""
+def found(text: str, **options: Any) -> tuple[dict[str, model.Severity], bool]:
+    """Run a program as a cell of a notebook. Return the codes found with their severities, and whether the program failed."""
     program = notebook.convert({"nbformat": 4, "cells": [{"cell_type": "code", "source": text}]})
-    _, recording = record(program.text, **options)
-    return {finding.code: finding.severity for finding in find(recording, program)}
+    events, recording = record(program.text, **options)
+    assert isinstance(events[-1], wire.EndEvent)
+    return {finding.code: finding.severity for finding in find(recording, program)}, events[-1].failure is not None
 
 
 def test_each_module_of_a_rule_is_registered_under_its_name() -> None:
@@ -77,7 +79,11 @@ def test_the_example_triggers_its_finding_and_the_corrected_program_does_not(
         mistake = mistake.replace(*SMALLER[code])
         options = {"nodes": 1_000}
         monkeypatch.setattr(table, "TABLE_BYTES", 100_000)
-    assert found(mistake, **options).get(code) in RULES[code].severities
-    assert code not in found(corrected, **options)
+    codes, failed = found(mistake, **options)
+    assert codes.get(code) in RULES[code].severities
+    for example in all_examples():
+        assert example.finding != code or failed == example.fails or example.group == "Pitfalls"
+    codes, _ = found(corrected, **options)
+    assert code not in codes
     if RULES[code].severities != ("good",) and code not in ("skipped-magic", "implicit-pass-failed"):
-        assert not {"error", "warning"} & set(found(corrected, **options).values())
+        assert not {"error", "warning"} & set(codes.values())

@@ -92,11 +92,14 @@ async def test_a_visitor_who_leaves_does_not_stop_the_recording(tmp_path: Path) 
         assert len(executor.jobs) == 1
 
 
-async def test_the_example_is_recorded_before_the_first_visit(tmp_path: Path) -> None:
+async def test_all_examples_are_recorded_once_before_the_first_visit(tmp_path: Path) -> None:
     async with examples(tmp_path, fit()) as (made, executor):
-        await made.prepare(EXAMPLE)
-        assert len(executor.jobs) == 1
-        assert await made.find(EXAMPLE, seconds=0) is not None
+        await made.prepare([EXAMPLE, *gallery()[:4]])
+        assert len(executor.jobs) == 4
+        assert all([await made.find(each, seconds=0) is not None for each in gallery()[:4]])
+    async with examples(tmp_path, fit()) as (made, executor):
+        await made.prepare(gallery()[:4])
+        assert executor.jobs == []
 
 
 async def test_a_recording_that_failed_is_made_again(tmp_path: Path) -> None:

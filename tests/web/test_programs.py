@@ -49,7 +49,7 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="module")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[httpx.AsyncClient]:
     limits = Limits(wall_seconds=4.0)
-    app = create_app(Settings(data=str(tmp_path_factory.mktemp("data")), limits=limits, children=2))
+    app = create_app(Settings(data=str(tmp_path_factory.mktemp("data")), limits=limits, children=2, record_examples=False))
     async with app.router.lifespan_context(app), client_of(app) as client:
         client.timeout = httpx.Timeout(60)
         yield client

@@ -1,5 +1,6 @@
 # Adam on one parameter
 # Adam divides the average gradient by its own size: the first step is as long as the learning rate, whatever the loss.
+# Tags: training, optimizer, Adam
 import torch
 
 x = torch.tensor([1.0, 2.0, 3.0])

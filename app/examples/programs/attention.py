@@ -1,5 +1,6 @@
 # An attention head
 # Queries, keys and values come from one sequence; a causal mask lets each position attend only to earlier ones.
+# Tags: attention, mask, softmax
 import torch
 from torch import nn
 

@@ -1,5 +1,6 @@
 # Backpropagation
 # One training step for y = 2x by hand: where does −9.3333 come from, and what is m after its update?
+# Tags: leaf, update by hand, chain rule
 import torch
 
 x = torch.tensor([1.0, 2.0, 3.0])

@@ -1,5 +1,6 @@
 # Broadcasting and sums
 # A column [3, 1] and a row [4] are broadcast to a [3, 4] grid; backward sums each gradient back to its own shape.
+# Tags: broadcasting, sum
 import torch
 
 column = torch.tensor([[1.0], [2.0], [3.0]], requires_grad=True)

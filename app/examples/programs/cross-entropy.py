@@ -1,5 +1,6 @@
 # Logistic regression with cross entropy
 # Three classes in a plane: the gradient at the logits is softmax − one-hot, divided by the number of points.
+# Tags: classification, softmax, update by hand
 import torch
 import torch.nn.functional as F
 

@@ -1,5 +1,6 @@
 # Stop a gradient with detach()
 # The target is computed from w but detached, so the gradient flows through the prediction only.
+# Tags: detach, constant
 import torch
 
 w = torch.tensor([1.0, -2.0], requires_grad=True)

@@ -1,5 +1,6 @@
 # A value used twice
 # x reaches the result along two paths: each contributes a gradient, and the two are added.
+# Tags: sum of gradients, chain rule
 import torch
 
 x = torch.tensor(2.0, requires_grad=True)

@@ -1,5 +1,6 @@
 # Fit y = 2x by hand
 # Twenty steps of gradient descent on one parameter: m rises from 1 to 2, and its gradient shrinks.
+# Tags: training, update by hand, leaf
 import torch
 
 x = torch.tensor([1.0, 2.0, 3.0])

@@ -1,5 +1,6 @@
 # Fit a line with torch.optim.SGD
 # Two parameters and momentum: the slope m and the intercept b of y = 2x + 1.
+# Tags: training, optimizer, momentum
 import torch
 
 x = torch.linspace(-1, 1, 8)

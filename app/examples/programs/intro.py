@@ -1,5 +1,6 @@
 # AutoGrad: the gradient of a mean
 # z is the mean of 2y², and y = x + 2: by the chain rule, x.grad is 4y / 3.
+# Tags: chain rule, leaf
 import torch
 
 x = torch.tensor([0.8894, -0.1854, -1.1037], requires_grad=True)

@@ -1,5 +1,6 @@
 # Leaves and retain_grad
 # Which of five tensors are leaves, and whose .grad is filled? h keeps its gradient only because retain_grad() asks for it.
+# Tags: leaf, retain_grad, detach
 import torch
 
 x = torch.tensor([3.0, 4.0])

@@ -1,5 +1,6 @@
 # Second derivatives: Newton's method
 # create_graph=True makes the gradient part of a graph, so torch.autograd.grad can differentiate it again.
+# Tags: second derivatives, create_graph
 import torch
 
 x = torch.tensor(2.0, requires_grad=True)

@@ -1,5 +1,6 @@
 # Pitfall: gradients accumulate
 # m.grad is never reset: each backward() adds to the sum of all earlier ones, and m overshoots 2 and swings back.
+# Tags: mistake, zero_grad
 import torch
 
 x = torch.tensor([1.0, 2.0, 3.0])

@@ -1,5 +1,6 @@
 # Pitfall: the parameter is rebound
 # m = m − … makes a new tensor that is not a leaf, so the second backward() has nothing to differentiate.
+# Tags: mistake, leaf, update by hand
 import torch
 
 x = torch.tensor([1.0, 2.0, 3.0])

@@ -1,5 +1,6 @@
 # A recurrent cell, unrolled
 # The same weights are used at every time step: their gradient is the sum of one contribution per step.
+# Tags: sequence, recurrent, sum of gradients
 import torch
 
 inputs = torch.tensor([1.0, -0.5, 0.25, 2.0])

@@ -1,5 +1,6 @@
 # A custom autograd.Function
 # Rounding has a zero gradient almost everywhere; a straight-through estimator passes the gradient on unchanged.
+# Tags: custom function
 import torch
 
 

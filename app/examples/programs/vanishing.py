@@ -1,5 +1,6 @@
 # A deep chain of sigmoids
 # Each sigmoid multiplies the gradient by at most ¼: after ten of them, almost nothing reaches w.
+# Tags: vanishing gradient, sigmoid
 import torch
 
 w = torch.tensor(0.5, requires_grad=True)

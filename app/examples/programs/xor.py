@@ -1,5 +1,6 @@
 # Learn XOR with a small network and Adam
 # Four points that no line can separate: a hidden layer bends the plane until they are separable.
+# Tags: training, optimizer, nn.Module
 import torch
 from torch import nn
 

@@ -2,9 +2,13 @@
 
 import { withProgram } from "../core/address.js";
 import { drafts } from "../core/drafts.js";
+import { galleryFilter } from "../widgets/gallery-filter.js";
 import { shell } from "../widgets/shell.js";
 
 shell();
+
+const filter = document.getElementById("filter");
+if (filter) galleryFilter(filter);
 
 // a run that was deleted or has expired: its edits are still here
 const kept = document.getElementById("kept");

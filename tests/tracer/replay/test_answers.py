@@ -19,7 +19,9 @@ from tapedeck.tracer.replay import tape
 
 from ..run_twice import PROGRAMS, record
 
-EXAMPLES = [pytest.param(each.program, id=each.slug) for each in gallery()]
+LARGER = ("Networks", "Generative models")
+"""Groups of examples whose operations the other programs use too."""
+EXAMPLES = [pytest.param(each.program, id=each.slug) for each in gallery() if each.group not in LARGER]
 OTHERS = [
     pytest.param(path.read_text(), id=path.stem, marks=pytest.mark.ops if index % 3 else pytest.mark.slow)
     for index, path in enumerate(PROGRAMS)
@@ -76,7 +78,7 @@ def last_main(events: list[wire.AnyEvent]) -> wire.StepEvent | None:
     return steps[-1] if steps else None
 
 
-@pytest.mark.parametrize("program", EXAMPLES + OTHERS)
+@pytest.mark.parametrize("program", OTHERS)  # the examples are replayed in tests/web/test_replays.py
 def test_a_replay_emits_the_same_numbers_as_the_recording_up_to_its_step(program: str) -> None:
     events, recording = record(program)
     steps = of_kind(events, wire.StepEvent)
