@@ -22,6 +22,9 @@ RUN python3 -m venv /opt/tapedeck \
     && python3 -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
        > requirements.txt \
     && /opt/tapedeck/bin/pip install --quiet ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} -r requirements.txt
+# The code in C is optional: without a compiler, programs are recorded more slowly.
+# hadolint ignore=DL3008
+RUN { apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev; } >/dev/null || echo "there is no C compiler"
 COPY . ./
 RUN /opt/tapedeck/bin/pip install --quiet --no-deps . \
     && /opt/tapedeck/bin/pip uninstall --quiet --yes pip

@@ -47,7 +47,7 @@ docker-check: ## build the container image, start it locked down, and test it
 	@.ci/docker-check
 
 clean: ## remove everything that make created
-	rm -rf $(VENV) build static/dist static/dist.new node_modules *.egg-info app/*.egg-info
+	rm -rf $(VENV) build app/native/*.so static/dist static/dist.new node_modules *.egg-info app/*.egg-info
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis test-results
 	find app tests benchmarks static -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
@@ -58,5 +58,5 @@ $(VENV)/.ready-bench: EXTRA := [bench]
 
 $(VENV)/.ready-dev $(VENV)/.ready-bench: | $(VENV)/.ready
 
-$(VENV)/.ready $(VENV)/.ready-dev $(VENV)/.ready-bench: pyproject.toml constraints.txt static/bundle.py
+$(VENV)/.ready $(VENV)/.ready-dev $(VENV)/.ready-bench: pyproject.toml constraints.txt static/bundle.py static/compile.py app/native/statistics.c
 	@flock Makefile .ci/install $@ '$(EXTRA)' $(INDEX)

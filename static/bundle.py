@@ -75,9 +75,21 @@ class BuildPackage(build_py):
 
     def get_source_files(self) -> list[str]:
         """Return the files of a source distribution, including those that setuptools omits."""
-        loose = [*LOCKED, "tsconfig.json", "constraints.txt", "CHANGELOG.md", "static/build.mjs", "static/bundle.py"]
+        loose = [
+            *LOCKED,
+            "tsconfig.json",
+            "constraints.txt",
+            "CHANGELOG.md",
+            "static/build.mjs",
+            "static/bundle.py",
+            "static/compile.py",
+        ]
         trees = [path for folder in ("app", "templates", "static/src") for path in sorted((ROOT / folder).rglob("*"))]
-        more = [str(path.relative_to(ROOT)) for path in trees if path.is_file() and "__pycache__" not in path.parts]
+        more = [
+            str(path.relative_to(ROOT))
+            for path in trees
+            if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".so"
+        ]
         chosen: list[str] = super().get_source_files()  # type: ignore[no-untyped-call]
         return [*chosen, *(name for name in loose if (ROOT / name).is_file()), *more]
 

@@ -22,10 +22,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "examples": set(),
     "formulas": set(),
     "model": set(),
+    "native": set(),
     "settings": {"model"},
     "wire": {"errors", "model"},
     "recording": {"byte_cache", "errors", "model", "wire"},
-    "tracer": {"errors", "model", "wire"},
+    "tracer": {"errors", "model", "native", "wire"},
     "testing": {"tracer"},
     "sandbox": {"errors", "model", "wire"},
     "workers": {"errors"},
@@ -46,8 +47,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "main": {"assets", "drawing", "examples", "executor", "finder", "replays", "runs", "settings", "store", "web", "workers"},
     "cli": {
-        "assets", "drawing", "errors", "executor", "explain", "inputs", "main", "model", "recording", "replays", "runs",
-        "settings", "store", "web", "wire",
+        "assets", "drawing", "errors", "executor", "explain", "inputs", "main", "model", "native", "recording", "replays",
+        "runs", "settings", "store", "web", "wire",
     },
     "__main__": {"cli"},
 }  # fmt: skip

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
 import zipfile
 from pathlib import Path
@@ -16,6 +18,8 @@ import msgspec
 import pytest
 import tapedeck
 from tapedeck.assets import static_path, templates_path
+
+from .native.compiled import COMPILER
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -86,22 +90,36 @@ def test_bundling_again_without_changes_does_nothing() -> None:
 
 @pytest.mark.slow
 def test_a_wheel_contains_the_code_the_templates_and_the_bundle(tmp_path: Path) -> None:
+    """A wheel for this machine also has the library in C; without a compiler, a wheel serves every machine."""
     source = tmp_path / "source"
-    left = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    left = shutil.ignore_patterns("__pycache__", "*.egg-info", "*.so")
     for folder in ("app", "templates", "static"):
         shutil.copytree(ROOT / folder, source / folder, ignore=left)
     for file in ("pyproject.toml", "package.json", "package-lock.json", "README.md", "LICENSE"):
         shutil.copy(ROOT / file, source)
 
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    subprocess.run([*pip, "--wheel-dir", str(tmp_path), str(source)], check=True, stderr=subprocess.PIPE)
+    library = "tapedeck/native/_statistics.so"
+    (source / "app" / "native" / "_statistics.so").write_text("of another build")
 
-    (wheel,) = tmp_path.glob("*.whl")
-    assert wheel.name == f"tapedeck-{tapedeck.__version__}-py3-none-any.whl"
-    packed = set(zipfile.ZipFile(wheel).namelist())
+    def build(compiler: str) -> tuple[str, set[str]]:
+        folder, variables = (
+            tmp_path / compiler,
+            {**os.environ, "CC": str(tmp_path / "no compiler")} if compiler == "none" else None,
+        )
+        subprocess.run([*pip, "--wheel-dir", str(folder), str(source)], check=True, stderr=subprocess.PIPE, env=variables)
+        (wheel,) = folder.glob("*.whl")
+        return wheel.name.removeprefix(f"tapedeck-{tapedeck.__version__}-"), set(zipfile.ZipFile(wheel).namelist())
+
+    name, packed = build("none")
+    assert (name, library in packed) == ("py3-none-any.whl", False)
+    if COMPILER:
+        name, packed = build("cc")
+        platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+        assert (name, library in packed) == (f"py3-none-{platform}.whl", True)
     for folder, prefix in ((source / "app", ""), (templates_path(), "templates/"), (static_path(), "static/")):
         files = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
-        files.discard(Path("README.md"))
+        files -= {Path("README.md"), Path("native/_statistics.so")}
         assert {f"tapedeck/{prefix}{file.as_posix()}" for file in files} - packed == set()
     assert "tapedeck/README.md" not in packed
 

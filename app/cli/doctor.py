@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from .. import TESTED_TORCH, model
+from .. import TESTED_TORCH, model, native
 from ..assets import static_path
 from ..drawing import engine, program
 from ..drawing.plan import plan
@@ -46,6 +46,7 @@ async def examine(settings: Settings) -> AsyncIterator[Diagnosis]:
     """Run the checks one after the other, and yield the result of each."""
     yield Diagnosis(True, f"Python {platform.python_version()} on {platform.system()} {platform.machine()}")
     yield _torch()
+    yield library_diagnosis(native.load())
     yield _bundle()
     yield await _engine(settings)
     yield writable(settings.data)
@@ -74,6 +75,18 @@ def torch_diagnosis(installed: str) -> Diagnosis:
     if release > newest:
         return Diagnosis(True, f"torch {installed} is newer than the tested range, {tested}: recordings may be incomplete")
     return Diagnosis(True, f"torch {installed} is inside the tested range, {tested}")
+
+
+def library_diagnosis(library: native.Library | None) -> Diagnosis:
+    """Report whether the code in C is used. It is not necessary.
+
+    >>> library_diagnosis(None).text
+    'PyTorch computes the statistics of tensors, which takes longer than in C: install a C compiler, then Tapedeck again'
+    """
+    if library is None:
+        remedy = "install a C compiler, then Tapedeck again"
+        return Diagnosis(True, f"PyTorch computes the statistics of tensors, which takes longer than in C: {remedy}")
+    return Diagnosis(True, "Compiled code in C computes the statistics of large tensors")
 
 
 def _release(version: str) -> tuple[int, ...]:

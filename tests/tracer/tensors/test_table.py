@@ -9,9 +9,19 @@ import pytest
 import torch
 from tapedeck import model, wire
 from tapedeck.recording import Tensors
+from tapedeck.tracer.tensors import statistics
 from tapedeck.tracer.tensors.packing import pack
 from tapedeck.tracer.tensors.snapshot import Snapshot
 from tapedeck.tracer.tensors.table import TableBuilder
+
+from ...native.compiled import COMPILER, library, needs_compiler
+
+
+@pytest.fixture(params=[False, pytest.param(True, marks=needs_compiler)], ids=["PyTorch", "C"])
+def in_c(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Compute statistics without and with the code in C."""
+    monkeypatch.setattr(statistics, "_library", library() if request.param else None)
+    return bool(request.param)
 
 
 def packed_summaries(*tensors: torch.Tensor | Snapshot, kept: int = 64) -> list[model.TensorSummary]:
@@ -73,6 +83,7 @@ def test_norms_that_float32_cannot_square_are_computed_in_float64(scale: float) 
     assert summary.norm != tensor.norm().item()
 
 
+@pytest.mark.usefixtures("in_c")
 def test_statistics_computed_for_many_tensors_at_once_equal_those_of_each() -> None:
     generator = torch.Generator().manual_seed(2)
     plain = [torch.randn(40, 60, generator=generator) for _ in range(4)]
@@ -109,14 +120,21 @@ LONG = {
 
 @pytest.mark.parametrize("count", [1_032, 8_192, 8_200, 100_000, 4_194_304])
 @pytest.mark.parametrize("case", LONG)
-def test_norm_and_mean_of_a_long_tensor_are_right_in_all_digits_that_are_shown(case: str, count: int) -> None:
+def test_norm_and_mean_of_a_long_tensor_are_right_in_all_digits_that_are_shown(
+    case: str, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.manual_seed(0)
     tensor = LONG[case](count)
     wide = tensor.double()
-    for summary in packed_summaries(tensor, kept=4) + (packed_summaries(tensor, tensor + 0, kept=4) if count < 10_000 else []):
-        assert summary.norm == pytest.approx(wide.norm().item(), rel=1e-6)
-        assert summary.mean == pytest.approx(wide.mean().item(), rel=1e-6, abs=1e-7 * wide.abs().mean().item())
-        assert (summary.min, summary.max, summary.zeros) == (wide.min().item(), wide.max().item(), int((tensor == 0).sum()))
+    norm, mean, size = wide.norm().item(), wide.mean().item(), wide.abs().mean().item()
+    exact = wide.min().item(), wide.max().item(), int((tensor == 0).sum())
+    for in_c in (False, True) if COMPILER else (False,):
+        monkeypatch.setattr(statistics, "_library", library() if in_c else None)
+        together = [tensor, tensor + 0] if count < 10_000 else []
+        for summary in packed_summaries(tensor, kept=4) + packed_summaries(*together, kept=4):
+            assert summary.norm == pytest.approx(norm, rel=1e-6)
+            assert summary.mean == pytest.approx(mean, rel=1e-6, abs=1e-7 * size)
+            assert (summary.min, summary.max, summary.zeros) == exact
 
 
 @pytest.mark.parametrize("count", [100, 1_000, 1_024])
@@ -126,6 +144,7 @@ def test_norm_and_mean_of_a_shorter_tensor_equal_those_of_torch(count: int) -> N
     assert (summary.norm, summary.mean) == (torch.linalg.vector_norm(tensor).item(), tensor.sum().item() / count)
 
 
+@pytest.mark.usefixtures("in_c")
 def test_not_finite_elements_of_a_long_tensor_are_counted() -> None:
     tensor = torch.randn(70_001)
     tensor[5], tensor[7], tensor[70_000] = math.inf, -math.inf, math.nan
@@ -134,6 +153,50 @@ def test_not_finite_elements_of_a_long_tensor_are_counted() -> None:
         assert (summary.nan, summary.inf) == (int(each.isnan().sum()), int(each.isinf().sum()))
     (summary,) = packed_summaries(torch.full((70_000,), 3e38), kept=4)
     assert summary.norm == pytest.approx(3e38 * math.sqrt(70_000), rel=1e-6)
+
+
+@needs_compiler
+def test_only_memory_that_certainly_belongs_to_a_tensor_is_read_by_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+
+    class Observed:
+        def summarize(self, addresses: list[int], sizes: list[int], dtype: int) -> list[statistics.Statistics]:
+            read.extend(addresses)
+            return library().summarize(addresses, sizes, dtype)
+
+    class Subclass(torch.Tensor):
+        pass
+
+    monkeypatch.setattr(statistics, "_library", Observed())
+    count = 5000
+    plain = torch.randn(count, generator=torch.Generator().manual_seed(4))
+    for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
+        tensor = plain.to(dtype)
+        assert statistics.of_many([tensor, tensor]) == [statistics.of_one(tensor)] * 2
+        assert read == [tensor.data_ptr()] * 3
+        read.clear()
+    pairs = plain.view(-1, 2)
+    assert statistics.of_one(pairs.T) == statistics.of_one(torch.nn.Parameter(pairs)) == statistics.of_one(plain)
+    assert read == [plain.data_ptr()] * 3
+    column = statistics.of_one(pairs[:, 0])  # of a copy
+    assert column == statistics.of_one(pairs[:, 0].clone())
+    assert pairs.data_ptr() not in read[3:]
+
+    read.clear()
+    numbers = torch.complex(plain, -plain)
+    others = [
+        numbers, torch._neg_view(plain), plain.long(), plain > 0, plain.as_subclass(Subclass), plain[:1024],
+        torch._efficientzerotensor((count,)), plain.as_strided((100, 100), (1, 1)), torch.zeros(1).expand(count),
+    ]  # fmt: skip
+    for tensor in others:
+        low, high, *_, zeros, nans, infinities = statistics.of_one(tensor)
+        wide = tensor.abs() if tensor.is_complex() else tensor.double()
+        assert (low, high) == (wide.min().item(), wide.max().item())
+        assert (zeros, nans, infinities) == (int((tensor == 0).sum()), 0, 0)
+    shortened = torch.zeros(count)
+    shortened.untyped_storage().resize_(4 * count - 4)
+    assert statistics._compiled([shortened], count) is None
+    assert read == []
 
 
 def json_number(number: torch.Tensor) -> float | str:
@@ -205,6 +268,7 @@ def test_a_snapshot_keeps_the_values_that_were_overwritten() -> None:
     assert summary.norm == pytest.approx(math.sqrt(5))
 
 
+@pytest.mark.usefixtures("in_c")
 def test_the_statistics_of_a_tensor_do_not_depend_on_tensors_packed_with_it() -> None:
     generator = torch.Generator().manual_seed(3)
     for size in (8, 24, 60, 120):
