@@ -44,7 +44,7 @@ from ... import model
 from ...recording import Recording
 from ..passes import GraphOfPass, different_graphs
 from ..syntax import Syntax
-from ..updates import updates
+from ..updates import Update, updates
 from ..wording import first_line
 
 CODE: Final = "changed-through-data"
@@ -93,6 +93,48 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
                 pass_=graph.pass_,
             )
             return
+        if (written := _of_leaf(graph, syntax, writes)) is not None:
+            target, node = written
+            name = syntax.text(target.target)
+            yield model.Finding(
+                code=CODE,
+                severity="warning",
+                file=None,
+                line=target.statement.lineno,
+                step=graph.step,
+                node=node.id,
+                message=f"`{first_line(syntax.text(target.statement))}` changes `{name}` between line {node.line}, which has "
+                "saved it, and the pass, so the gradients are wrong.",
+                why="The derivative is computed from the saved numbers, which are no longer those of the forward pass. "
+                f"Autograd does not notice a write through `.data`. Change `{name}` after `backward()`.",
+                pass_=graph.pass_,
+            )
+            return
+
+
+def _of_leaf(graph: GraphOfPass, syntax: Syntax, writes: list[Update]) -> tuple[Update, model.Node] | None:
+    """Return a write to a leaf between a line that saves it and the pass, and the node that saved it.
+
+    All three must be statements of one block, so that they run in the order of their lines.
+    """
+    pass_line = graph.recording.log.pass_(graph.pass_).line
+    end = syntax.statement(pass_line)
+    for write in writes:
+        name = syntax.text(write.target)
+        if end is None or not write.statement.lineno < pass_line or syntax.parent(write.statement) is not syntax.parent(end):
+            continue
+        for index, node in enumerate(graph.nodes):
+            user = syntax.statement(node.line) if node.line is not None and node.line < write.statement.lineno else None
+            if user is None or syntax.parent(user) is not syntax.parent(end):
+                continue
+            for saved in node.saved:
+                position = _OPERANDS.get(node.op, {}).get(saved)
+                inputs = graph.inputs(index)
+                if position is not None and position < len(inputs):
+                    source = graph.nodes[graph.below_views(inputs[position])]
+                    if source.kind == "leaf" and source.name == name:
+                        return write, node
+    return None
 
 
 def _changed(graph: GraphOfPass, index: int) -> int | None:

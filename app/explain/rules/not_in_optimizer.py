@@ -114,7 +114,9 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
     yield from _of_attributes(syntax, [each.names[0] for each in parameters if each.names and left[each.id] >= STEPS])
     yield from _made_anew(syntax, [each.line for each in parameters if left[each.id] == 1])
     held = {name for each in recording.parameters() if int(each.id[1:]) in changed for name in each.names}
-    yield from _added_later(syntax, [each.names[0] for each in parameters if each.names and left[each.id] >= STEPS], held)
+    names = [each.names[0] for each in parameters if each.names and left[each.id] >= STEPS]
+    yield from _added_later(syntax, names, held)
+    yield from _unfrozen_later(syntax, names)
 
 
 def _of_attributes(syntax: Syntax, names: list[str]) -> Iterator[model.Finding]:
@@ -189,6 +191,35 @@ def _added_later(syntax: Syntax, names: list[str], held: set[str]) -> Iterator[m
                 "`add_param_group`.",
             )
             return
+
+
+def _unfrozen_later(syntax: Syntax, names: list[str]) -> Iterator[model.Finding]:
+    """Yield a finding for a line that unfreezes parameters after an optimizer got only those that required a gradient."""
+    made = max((optimizer.made for optimizer in optimizers(syntax)), key=lambda call: call.lineno, default=None)
+    if not names or made is None or "requires_grad" not in syntax.text(made) or syntax.calls("add_param_group"):
+        return
+    for node in syntax.statements(ast.stmt):
+        if node.lineno > made.lineno and _unfreezes(node):
+            yield _finding(
+                node.lineno,
+                f"No optimizer changes {listed(names)}, because line {node.lineno} unfreezes them after line {made.lineno} has "
+                "given the optimizer the parameters that required a gradient then.",
+                "An optimizer holds the parameters that it got when it was made. Give it all parameters, since it skips those "
+                "without a gradient, or call `add_param_group`.",
+            )
+            return
+
+
+def _unfreezes(statement: ast.stmt) -> bool:
+    """Return whether a statement is ``….requires_grad = True`` or ``….requires_grad_()``."""
+    match statement:
+        case ast.Assign(targets=[ast.Attribute(attr="requires_grad")], value=ast.Constant(value=True)):
+            return True
+        case ast.Expr(value=ast.Call(func=ast.Attribute(attr="requires_grad_"), args=[])):
+            return True
+        case ast.Expr(value=ast.Call(func=ast.Attribute(attr="requires_grad_"), args=[ast.Constant(value=True)])):
+            return True
+    return False
 
 
 def _finding(line: int, message: str, why: str) -> model.Finding:

@@ -22,6 +22,9 @@ TARGET = "with torch.no_grad(): goal = target(x)"
 PAIR = "opt = torch.optim.SGD([*a.parameters(), *b.parameters()], lr=0.05)\n"
 SHARED = f"{BEGIN}a, b = nn.Linear(4, 4), nn.Linear(4, 4)\n{{tie}}\n{PAIR}"
 KEPT = f"{BEGIN}{{kept}}\n" + loop(*STEP, begin="") + "{{use}}\n"
+LOSS = "loss = ((net(x) - y) ** 2).mean()"
+LEAVES = f"{BEGIN}w, v = torch.randn(3, requires_grad=True), torch.randn(3, requires_grad=True)\n"
+FROZEN = f"{BEGIN}net[0].requires_grad_(False)\nopt = torch.optim.SGD({{given}}, lr=0.01)\n"
 COS = "torch.optim.lr_scheduler.CosineAnnealingLR(opt, 10)"
 
 REPORTED = {
@@ -79,6 +82,36 @@ REPORTED = {
         "a result": f"{BEGIN}h = net(x)\nloss = (h ** 2).sum()\nh.data.clamp_(max=0.01)  # here\nloss.backward()\n",
         "an activation": f"{BEGIN}h = torch.tanh(net(x))\nh.data *= 0.5  # here\nh.sum().backward()\n",
         "a factor": f"{BEGIN}h, k = net(x), net(x)\nloss = (h * k).sum()\nk.data.zero_()  # here\nloss.backward()\n",
+        "a leaf": f"{LEAVES}loss = ((w * v) ** 2).sum()\nw.data.clamp_(-0.1, 0.1)  # here\nloss.backward()\n",
+        "a leaf in a loop": steps(
+            "loss = (w * v).sum()", "v.data[0] = 5.  # here", "loss.backward()", "w.grad = v.grad = None", begin=LEAVES
+        ),
+    },
+    "optimizer-remade": {
+        "Adam": steps("opt = torch.optim.Adam(net.parameters())  # here", LOSS, *STEP, count=4),
+        "momentum": steps("opt = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9)  # here", LOSS, *STEP, count=4),
+        "a function": BEGIN
+        + "def train():\n    opt = torch.optim.Adam(net.parameters())  # here\n"
+        + "".join(f"    {line}\n" for line in (LOSS, *STEP))
+        + "for step in range(4): train()\n",
+    },
+    "not-in-optimizer": {
+        "unfrozen later": steps(
+            "if step == 2:",
+            "    for p in net[0].parameters(): p.requires_grad_(True)  # here",
+            LOSS,
+            *STEP,
+            begin=FROZEN.format(given="[p for p in net.parameters() if p.requires_grad]"),
+            count=6,
+        ),
+        "a filter": steps(
+            "if step == 2:",
+            "    net[0].weight.requires_grad = True  # here",
+            LOSS,
+            *STEP,
+            begin=FROZEN.format(given="filter(lambda p: p.requires_grad, net.parameters())"),
+            count=6,
+        ),
     },
     "same-network": {
         "a target": loop(TARGET, "loss = ((net(x) - goal - 1) ** 2).mean()", *STEP, begin=f"{BEGIN}target = net  # here\n"),
@@ -193,6 +226,41 @@ CORRECT = {
         "before it is used": f"{BEGIN}h = net(x)\nh.data.clamp_(max=9.)\n(h ** 2).sum().backward()\n",
         "what no derivative needs": f"{BEGIN}h = net(x)\nloss = h.sum()\nh.data.zero_()\nloss.backward()\n",
         "an update": loop("net.zero_grad()", "loss.backward()", "for p in net.parameters(): p.data -= 0.01 * p.grad"),
+        "a leaf that no derivative needs": f"{LEAVES}loss = (w + v).sum()\nw.data.mul_(2)\nloss.backward()\n",
+        "a leaf after the pass": f"{LEAVES}loss = (w * v).sum()\nloss.backward()\nw.data.clamp_(-0.1, 0.1)\n",
+        "a leaf before it is used": f"{LEAVES}w.data.clamp_(-0.1, 0.1)\nloss = (w * v).sum()\nloss.backward()\n",
+    },
+    "optimizer-remade": {
+        "SGD": steps("opt = torch.optim.SGD(net.parameters(), 0.01)", LOSS, *STEP, count=4),
+        "several steps each": f"{BEGIN}for task in range(3):\n    opt = torch.optim.Adam(net.parameters())\n"
+        "    for step in range(2):\n" + "".join(f"        {line}\n" for line in (LOSS, *STEP)),
+        "a function that is called once": BEGIN
+        + "def train(count):\n    opt = torch.optim.Adam(net.parameters())\n    for step in range(count):\n"
+        + "".join(f"        {line}\n" for line in (LOSS, *STEP))
+        + "train(4)\n",
+    },
+    "not-in-optimizer": {
+        "all parameters": steps(
+            "if step == 2: net[0].requires_grad_(True)", LOSS, *STEP, begin=FROZEN.format(given="net.parameters()"), count=6
+        ),
+        "added": steps(
+            "if step == 2:",
+            "    net[0].requires_grad_(True)",
+            "    opt.add_param_group({'params': net[0].parameters()})",
+            LOSS,
+            *STEP,
+            begin=FROZEN.format(given="[p for p in net.parameters() if p.requires_grad]"),
+            count=6,
+        ),
+        "another optimizer": steps(
+            "if step == 2:",
+            "    net[0].requires_grad_(True)",
+            "    opt = torch.optim.SGD(net.parameters(), lr=0.01)",
+            LOSS,
+            *STEP,
+            begin=FROZEN.format(given="[p for p in net.parameters() if p.requires_grad]"),
+            count=6,
+        ),
     },
     "same-network": {
         "a deep copy": loop(

@@ -1,0 +1,108 @@
+"""Report an optimizer with a state that is made again before each step.
+
+## Why it matters
+
+Adam, RMSprop and SGD with momentum keep numbers about earlier gradients. A new optimizer starts without them, so Adam only ever
+makes its first step, whose length is the learning rate, and momentum never builds up. A learning-rate scheduler of the old
+optimizer has no effect either. Training runs without an error, only worse.
+
+## Example
+
+```python
+import torch
+
+w = torch.ones(2, requires_grad=True)
+for step in range(4):
+    optimizer = torch.optim.Adam([w], lr=0.1)
+    loss = (w ** 2).sum()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+```
+
+Make it once:
+
+```python
+import torch
+
+w = torch.ones(2, requires_grad=True)
+optimizer = torch.optim.Adam([w], lr=0.1)
+for step in range(4):
+    loss = (w ** 2).sum()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+```
+
+## What it does not report
+
+- An optimizer that makes several steps before the next one is made, as for each task or each fold.
+- Optimizers without a state, such as SGD without momentum.
+- Runs with fewer than three steps.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import Final
+
+from ... import model
+from ...recording import Recording
+from ..optimizers import Optimizer, optimizers
+from ..steps import first_steps
+from ..syntax import Syntax, called
+from ..wording import first_line
+
+CODE: Final = "optimizer-remade"
+SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
+STEPS: Final = 3
+"""Smallest number of steps of a run that an optimizer of this kind updates."""
+
+
+def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
+    """Yield a finding for each line that makes such an optimizer in the same iteration as its only step."""
+    for optimizer in optimizers(syntax):
+        name = called(optimizer.made) or ""
+        if not _has_state(optimizer.made) or not _is_remade(syntax, optimizer):
+            continue
+        if sum(step.optimizer is not None and step.optimizer.get("name") == name for step in first_steps(recording)) < STEPS:
+            continue
+        yield model.Finding(
+            code=CODE,
+            severity="warning",
+            file=None,
+            line=optimizer.made.lineno,
+            step=None,
+            node=None,
+            message=f"`{first_line(syntax.text(optimizer.made))}` makes a new optimizer before each step.",
+            why=f"`{name}` keeps numbers about earlier gradients, and a new one starts without them, so every step is a first "
+            "step. Make the optimizer once, before the loop.",
+        )
+
+
+def _has_state(made: ast.Call) -> bool:
+    """Return whether an optimizer of this kind keeps numbers from step to step."""
+    if called(made) != "SGD":
+        return True
+    momentum = next((each.value for each in made.keywords if each.arg == "momentum"), None)
+    return momentum is not None and not (isinstance(momentum, ast.Constant) and momentum.value == 0)
+
+
+def _is_remade(syntax: Syntax, optimizer: Optimizer) -> bool:
+    """Return whether each iteration that makes the optimizer also makes its step, or each call of a repeated function."""
+    around = _repeated(syntax, optimizer.made)
+    steps = [_repeated(syntax, call) for call in optimizer.calls(syntax, "step")]
+    if around is None or not steps or any(each is not around for each in steps):
+        return False
+    if isinstance(around, ast.FunctionDef):
+        return any(called(call) == around.name and syntax.in_loop(call) for call in syntax.statements(ast.Call))
+    return True
+
+
+def _repeated(syntax: Syntax, node: ast.AST) -> ast.AST | None:
+    """Return the innermost loop or function around a node, ``None`` at module level."""
+    around = syntax.parent(node)
+    while around is not None and not isinstance(around, ast.For | ast.While | ast.FunctionDef):
+        around = syntax.parent(around)
+    return around
