@@ -55,7 +55,7 @@ from typing import Final
 from ... import model
 from ...recording import Recording
 from ..blocks import around, calls_in
-from ..passes import different_graphs
+from ..scalers import ScaledPass, scaled_passes
 from ..syntax import Syntax, called
 from .clip_unused import CLIPS
 
@@ -65,18 +65,13 @@ SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
     """Yield a finding for each line that clips between the pass of a scaled loss and ``unscale_``."""
-    passes = [call for call in syntax.statements(ast.Call) if called(call) == "backward" and _scaler(call) is not None]
-    if not passes:
-        return
-    scaled = {
-        graph.recording.log.pass_(graph.pass_).line for graph in different_graphs(recording) if _multiplies(graph.roots[0])
-    }
-    for clip in syntax.statements(ast.Call):
+    passes = scaled_passes(recording, syntax)
+    for clip in syntax.statements(ast.Call) if passes else ():
         if called(clip) not in CLIPS:
             continue
-        call = _pass_before(syntax, clip, passes)
-        if call is not None and call.lineno in scaled:
-            scaler = _scaler(call)
+        scaled = _pass_before(syntax, clip, passes)
+        if scaled is not None:
+            scaler = scaled.scaler
             yield model.Finding(
                 code=CODE,
                 severity="warning",
@@ -85,30 +80,18 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
                 step=None,
                 node=None,
                 message=f"Line {clip.lineno} clips gradients that `{scaler}` has multiplied, so it shortens them far too much.",
-                why=f"The pass on line {call.lineno} starts from the scaled loss, and only `{scaler}.step(…)` divides the "
+                why=f"The pass on line {scaled.call.lineno} starts from the scaled loss; only `{scaler}.step(…)` divides the "
                 f"gradients by the factor. Call `{scaler}.unscale_(…)` with the optimizer before the clipping.",
             )
 
 
-def _scaler(call: ast.Call) -> str | None:
-    """Return the name of the scaler in ``scaler.scale(loss).backward()``."""
-    match call:
-        case ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Attribute(attr="scale", value=scaler)))):
-            return ast.unparse(scaler)
-    return None
-
-
-def _multiplies(root: model.Node) -> bool:
-    return root.op == "MulBackward0"
-
-
-def _pass_before(syntax: Syntax, clip: ast.Call, passes: list[ast.Call]) -> ast.Call | None:
+def _pass_before(syntax: Syntax, clip: ast.Call, passes: list[ScaledPass]) -> ScaledPass | None:
     """Return the pass of a scaled loss that runs before a call, without ``unscale_`` between them."""
     for before, _ in around(syntax, clip):
         for earlier in reversed(before):
             if calls_in([earlier]) & {"unscale_", "step"}:
                 return None
             nodes = set(ast.walk(earlier))
-            if (found := next((call for call in passes if call in nodes), None)) is not None:
+            if (found := next((each for each in passes if each.call in nodes), None)) is not None:
                 return found
     return None

@@ -47,7 +47,7 @@ for step in range(4):
 
 ## What it does not report
 
-- Names that do not say that a copy is meant, such as `model = net`.
+- Names that do not say that a copy is meant, such as `model = net`, unless the copy is a shallow one: `copy.copy(net)`.
 - A network that gets another name before the first name is bound to a new network.
 """
 
@@ -88,13 +88,13 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
     for target, value in pairs:
         source = _same(value)
         name, given = _path(target), _path(source) if source is not None else None
-        if name is None or given is None or source is None or name == given or not _means_copy(name) or _means_copy(given):
+        shallow = isinstance(value, ast.Call) and called(value) == "copy"
+        if name is None or given is None or name == given or _means_copy(given) or not (shallow or _means_copy(name)):
             continue
         if given not in names and given.rpartition(".")[2] not in trained:
             continue
         if _rebound(pairs, given, target.lineno) or not _used(syntax, name):
             continue
-        shallow = isinstance(value, ast.Call)
         yield model.Finding(
             code=CODE,
             severity="warning",

@@ -76,6 +76,14 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
                     f"`{target.id}` is the memory of `{source}`, so line {using} compares the parameter with itself.",
                     f"`{syntax.text(value)}` does not copy, and every update writes to that memory. Add `.clone()`.",
                 )
+        if isinstance(target, ast.Name) and (owner := _views_of_all(syntax, value)) is not None:
+            using = _combined(syntax, target.id, statement)
+            if using is not None:
+                yield _finding(
+                    statement.lineno,
+                    f"`{target.id}` has the memory of the parameters of `{owner}`, so line {using} combines each with itself.",
+                    f"`{syntax.text(value)}` does not copy, and every update writes to that memory. Add `.clone()`.",
+                )
     for call in syntax.statements(ast.Call):
         given = call.args[0] if called(call) == "append" and call.args else None
         source = _view(syntax, given, names) if given is not None else None
@@ -113,14 +121,11 @@ def _compared(syntax: Syntax, name: str, source: str, kept: ast.Assign) -> int |
     """Return the line that compares a kept value with its parameter, after a loop that follows the assignment."""
     if len(syntax.assigned(name)) != 1:
         return None
-    function = syntax.function_of(kept)
-    loops = [loop for kind in (ast.For, ast.While) for loop in syntax.statements(kind)]
-    loops = [loop for loop in loops if loop.lineno > kept.lineno and syntax.function_of(loop) is function]
-    after = min((loop.end_lineno or loop.lineno for loop in loops if _trains(loop)), default=None)
+    after = _after_training(syntax, kept)
     if after is None:
         return None
     for node in syntax.statements(ast.expr):
-        if node.lineno > after and isinstance(node, ast.BinOp | ast.Compare | ast.Call):
+        if after < node.lineno and isinstance(node, ast.BinOp | ast.Compare | ast.Call):
             compares = (
                 called(node) in _COMPARES if isinstance(node, ast.Call) else not isinstance(getattr(node, "op", None), ast.Add)
             )
@@ -128,6 +133,55 @@ def _compared(syntax: Syntax, name: str, source: str, kept: ast.Assign) -> int |
             if compares and name in texts and source in texts:
                 return node.lineno
     return None
+
+
+def _after_training(syntax: Syntax, kept: ast.Assign) -> int | None:
+    """Return the line up to which the program trains after an assignment: a loop that follows, or a step in the same block."""
+    parent = syntax.parent(kept)
+    block: list[ast.stmt] = parent.body if isinstance(parent, ast.For | ast.While) else []
+    later = [each for each in block if each.lineno > kept.lineno]
+    steps = (each for each in later if any(isinstance(node, ast.Call) and called(node) == "step" for node in ast.walk(each)))
+    if (step := next(steps, None)) is not None:
+        return step.end_lineno or step.lineno
+    function = syntax.function_of(kept)
+    loops = [loop for kind in (ast.For, ast.While) for loop in syntax.statements(kind)]
+    loops = [loop for loop in loops if loop.lineno > kept.lineno and syntax.function_of(loop) is function]
+    return min((loop.end_lineno or loop.lineno for loop in loops if _trains(loop)), default=None)
+
+
+def _views_of_all(syntax: Syntax, node: ast.expr) -> str | None:
+    """Return the module whose parameters a comprehension views, as in ``[p.data for p in net.parameters()]``."""
+    match node:
+        case ast.ListComp(elt=elt, generators=[ast.comprehension(target=ast.Name(id=name), iter=ast.Call() as source, ifs=[])]):
+            owner = source.func.value if isinstance(source.func, ast.Attribute) and called(source) == "parameters" else None
+            if owner is not None and _view(syntax, elt, {name}) == name:
+                return syntax.text(owner)
+    return None
+
+
+def _combined(syntax: Syntax, name: str, kept: ast.Assign) -> int | None:
+    """Return the line of a loop over pairs of kept values and parameters that combines the numbers of both."""
+    if len(syntax.assigned(name)) != 1:
+        return None
+    for loop in syntax.statements(ast.For):
+        match loop:
+            case ast.For(
+                target=ast.Tuple(elts=[ast.Name(id=one), ast.Name(id=other)]),
+                iter=ast.Call(func=ast.Name(id="zip"), args=[ast.expr() as first, ast.expr() as second]),
+            ) if loop.lineno > kept.lineno and name in (syntax.text(first), syntax.text(second)):
+                if "parameters" in [called(each) for each in (first, second) if isinstance(each, ast.Call)]:
+                    return next((each.lineno for each in loop.body if {one, other} <= _values(each)), None)
+    return None
+
+
+def _values(statement: ast.stmt) -> set[str]:
+    """Return the names whose numbers a statement uses. A use of ``p.grad`` does not count for ``p``."""
+    gradients = {
+        node.value
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Attribute) and node.attr in ("grad", "shape", "device")
+    }
+    return {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and node not in gradients}
 
 
 def _trains(loop: ast.AST) -> bool:

@@ -25,6 +25,7 @@ KEPT = f"{BEGIN}{{kept}}\n" + loop(*STEP, begin="") + "{{use}}\n"
 LOSS = "loss = ((net(x) - y) ** 2).mean()"
 LEAVES = f"{BEGIN}w, v = torch.randn(3, requires_grad=True), torch.randn(3, requires_grad=True)\n"
 FROZEN = f"{BEGIN}net[0].requires_grad_(False)\nopt = torch.optim.SGD({{given}}, lr=0.01)\n"
+SCALER = f"{BEGIN}scaler = torch.amp.GradScaler('cpu', init_scale=8.)\n"
 COS = "torch.optim.lr_scheduler.CosineAnnealingLR(opt, 10)"
 
 REPORTED = {
@@ -113,6 +114,27 @@ REPORTED = {
             count=6,
         ),
     },
+    "scaled-update": {
+        "SGD": steps(LOSS, "opt.zero_grad()", "scaler.scale(loss).backward()", "opt.step()  # here", begin=SCALER),
+        "Adam": steps(
+            LOSS,
+            "rest.zero_grad()",
+            "scaler.scale(loss).backward()",
+            "rest.step()  # here",
+            "scaler.update()",
+            begin=f"{SCALER}rest = torch.optim.Adam(net.parameters())\n",
+        ),
+        "one of two": steps(
+            BOTH,
+            "opt.zero_grad()",
+            "rest.zero_grad()",
+            "scaler.scale(loss).backward()",
+            "scaler.step(opt)",
+            "rest.step()  # here",
+            "scaler.update()",
+            begin=TWO + "scaler = torch.amp.GradScaler('cpu', init_scale=8.)\n",
+        ),
+    },
     "same-network": {
         "a target": loop(TARGET, "loss = ((net(x) - goal - 1) ** 2).mean()", *STEP, begin=f"{BEGIN}target = net  # here\n"),
         "an attribute": loop(
@@ -130,10 +152,19 @@ REPORTED = {
         "a target that is updated": loop(
             TARGET, "target_net = net  # here", *STEP, "target_net.eval()", begin=f"{BEGIN}target = copy.deepcopy(net)\n"
         ),
+        "a shallow copy of any name": loop(
+            "with torch.no_grad(): goal = other(x)", *STEP, begin=f"{BEGIN}other = copy.copy(net)  # here\n"
+        ),
         "a shallow copy": loop(*STEP, begin=f"{BEGIN}teacher = copy.copy(net)  # here\nteacher.eval()\n"),
         "the best one": loop(*STEP, "best, loss = net, loss.item()  # here") + "best(x)\n",
     },
     "values-by-reference": {
+        "all parameters": loop(
+            *STEP,
+            "for e, p in zip(average, net.parameters()): e.mul_(0.9).add_(p.data, alpha=0.1)",
+            begin=f"{BEGIN}average = [p.data for p in net.parameters()]  # here\n",
+        ),
+        "within a step": loop("before = net[0].weight.data  # here", *STEP, "print((net[0].weight - before).abs().max())"),
         "data": KEPT.format(kept="before = net[0].weight.data  # here").format(use="print(torch.equal(before, net[0].weight))"),
         "an array": KEPT.format(kept="before = net[0].weight.detach().numpy()  # here").format(
             use="print(abs(before - net[0].weight.detach().numpy()).max())"
@@ -262,6 +293,21 @@ CORRECT = {
             count=6,
         ),
     },
+    "scaled-update": {
+        "a step of the scaler": steps(
+            LOSS, "opt.zero_grad()", "scaler.scale(loss).backward()", "scaler.step(opt)", "scaler.update()", begin=SCALER
+        ),
+        "divided by hand": steps(
+            LOSS, "opt.zero_grad()", "scaler.scale(loss).backward()", "scaler.unscale_(opt)", "opt.step()", begin=SCALER
+        ),
+        "disabled": steps(
+            LOSS,
+            "opt.zero_grad()",
+            "scaler.scale(loss).backward()",
+            "opt.step()",
+            begin=f"{BEGIN}scaler = torch.amp.GradScaler('cpu', enabled=False)\n",
+        ),
+    },
     "same-network": {
         "a deep copy": loop(
             TARGET, "loss = ((net(x) - goal - 1) ** 2).mean()", *STEP, begin=f"{BEGIN}target = copy.deepcopy(net)\n"
@@ -274,6 +320,20 @@ CORRECT = {
         "the best loss": loop(*STEP, "best_loss = loss"),
     },
     "values-by-reference": {
+        "all parameters, copied": loop(
+            *STEP,
+            "for e, p in zip(average, net.parameters()): e.mul_(0.9).add_(p.data, alpha=0.1)",
+            begin=f"{BEGIN}average = [p.data.clone() for p in net.parameters()]\n",
+        ),
+        "an update through them": loop(
+            "net.zero_grad()",
+            "loss.backward()",
+            "for d, p in zip(numbers, net.parameters()): d -= 0.01 * p.grad",
+            begin=f"{BEGIN}numbers = [p.data for p in net.parameters()]\n",
+        ),
+        "a copy within a step": loop(
+            "before = net[0].weight.data.clone()", *STEP, "print((net[0].weight - before).abs().max())"
+        ),
         "a clone": KEPT.format(kept="before = net[0].weight.detach().clone()").format(
             use="print(torch.equal(before, net[0].weight))"
         ),
