@@ -9,6 +9,8 @@ TORCH_INDEX ?=
 VENV := .venv
 BIN := $(VENV)/bin
 INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+# Tests run in two processes, file by file, in the usual order: no event loop can start in a process after its browser tests.
+IN_PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 # as an environment variable, the constraints also apply where pip builds a package in isolation
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -23,10 +25,10 @@ run: $(VENV)/.ready bundle ## serve on http://HOST:PORT (127.0.0.1:8000)
 	@exec $(BIN)/tapedeck serve --host $(HOST) --port $(PORT)
 
 test: check ## lint, check types and run all tests (ARGS= for pytest)
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest $(IN_PARALLEL) $(ARGS)
 
 quick: $(VENV)/.ready-dev bundle ## run the fast tests: no browser, no sandbox; a few minutes
-	@$(BIN)/pytest -q -m "not browser and not sandbox and not slow and not ops" $(ARGS)
+	@$(BIN)/pytest $(IN_PARALLEL) -q -m "not browser and not sandbox and not slow and not ops" $(ARGS)
 
 test-ops: $(VENV)/.ready-dev bundle ## run the tests that take minutes: all operators of torch, 2,000 random programs
 	@$(BIN)/pytest -q -m ops $(ARGS)
