@@ -17,7 +17,7 @@ START = "import torch\na, b, c = torch.ones(4), torch.ones(4), torch.ones(4)\nw 
 PASS = "(w * b).sum().backward()\n"
 LOOPS = {
     "a result": ("a = a * 0.9 + b", 135),
-    "a write": ("a += 0.1 * b", 240),
+    "a write": ("a += 0.1 * b", 250),
     "two writes": ("a.mul_(0.9).add_(b)", 340),
     "a write to out": ("torch.mul(a, b, out=c)", 220),
 }
