@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
@@ -54,6 +55,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
     # Browser tests run last: Playwright keeps an event loop running in this thread, so no other test could start one.
     items.sort(key=_is_browser)
+
+
+def pytest_collection_finish() -> None:
+    """Exclude what is loaded from garbage collection, which would visit a million objects again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -38,12 +38,10 @@ LINES = {
 
 
 @pytest.fixture(autouse=True, scope="module")
-def objects_of_earlier_tests_frozen() -> Iterator[None]:
+def objects_of_earlier_tests_frozen() -> None:
     """Exclude the objects that exist already from garbage collection, which would otherwise visit them before each program."""
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.mark.parametrize("line", LINES.values(), ids=LINES)
