@@ -119,6 +119,9 @@ def _prepare(config: ZygoteConfig) -> _Prepared:
         raise RuntimeError(f"the zygote has {kernel.threads()} threads")
     if shared := kernel.shared_mappings():
         raise RuntimeError(f"children would share memory: {shared[0]}")
+    gc.collect()
+    gc.freeze()  # the collector never writes to these objects again, so children keep sharing their pages
+    kernel.collapse_memory()
     size, resident = kernel.address_space() + config.memory_bytes, kernel.resident()
     isolated = False
     notes = ["Programs run with your own permissions, packages and current folder."]
@@ -133,7 +136,6 @@ def _prepare(config: ZygoteConfig) -> _Prepared:
         kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
     rules = landlock.build_ruleset(readable) if mode == "full" else None
     filter_ = b"" if mode == "none" else seccomp.build_filter(os.uname().machine, files=mode == "full")
-    gc.collect()
     gc.freeze()
     return _Prepared(Confinement(mode, rules, filter_, size, config, isolated), entry, notes, optimizers, resident)
 
