@@ -38,6 +38,7 @@ from .web import (
     divergence,
     embed,
     explanations,
+    export,
     gallery,
     guide,
     health,
@@ -143,7 +144,8 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
     )
     problems.install(app, pages.failure)
     for router in (
-        runs.router, divergence.router, recordings.router, explanations.router, lists.router, replays.router, health.api,
+        runs.router, divergence.router, export.router, recordings.router, explanations.router, lists.router, replays.router,
+        health.api,
     ):  # fmt: skip
         app.include_router(router, dependencies=[Depends(reject_unknown_parameters)])
     for router in (health.router, pages.router, gallery.router, embed.router, guide.router, lessons.router):

@@ -2,7 +2,8 @@
 //
 //   node static/build.mjs OUTPUT
 //
-// Each static/src/page/NAME.js and NAME.css is an entry point; the files of static/src/images/ are copied. OUTPUT/manifest.json
+// Each static/src/page/NAME.js and NAME.css is an entry point; the files of static/src/images/ are copied. A script in
+// static/src/page/single/ becomes one classic script with all that it imports, which can be part of a page. OUTPUT/manifest.json
 // maps "NAME.js" to the name of its bundle. OUTPUT/imports.json lists the files that a script imports from the start, so that a
 // page can fetch all of them at once.
 
@@ -74,27 +75,48 @@ const lateCompletion = {
   },
 };
 
-const result = await build({
-  entryPoints: entries,
+// A file has no server that could compute the loss around a point: leave the pane for it out.
+const noLossPane = {
+  name: "no-loss-pane",
+  /** @param {import("esbuild").PluginBuild} build */
+  setup(build) {
+    build.onResolve({ filter: /\/loss-pane\.js$/ }, ({ path, kind }) => (kind === "dynamic-import" ? { path, namespace: "none" } : undefined));
+    build.onLoad({ filter: /.*/, namespace: "none" }, () => ({ contents: "export const lossPane = null;" }));
+  },
+};
+
+/** @type {import("esbuild").BuildOptions & {metafile: true}} */
+const common = {
   outdir: output,
   entryNames: "[name]-[hash]",
   chunkNames: "part-[hash]",
   assetNames: "[name]-[hash]",
   bundle: true,
-  splitting: true,
-  format: "esm",
   target: "es2022",
   minify: true,
   metafile: true,
-  legalComments: "linked",
-  plugins: [dataFiles, noTransitions, lateCompletion],
   loader: { ".woff2": "file", ".svg": "file", ".png": "file" },
   logLevel: "warning",
+};
+const result = await build({
+  ...common,
+  entryPoints: entries,
+  splitting: true,
+  format: "esm",
+  legalComments: "linked",
+  plugins: [dataFiles, noTransitions, lateCompletion],
+});
+const single = await build({
+  ...common,
+  entryPoints: readdirSync(join(pages, "single")).map((name) => join(pages, "single", name)),
+  format: "iife",
+  legalComments: "inline",
+  plugins: [dataFiles, noTransitions, noLossPane],
 });
 
 /** @type {Record<string, string>} */
 const manifest = {};
-for (const [file, { entryPoint }] of Object.entries(result.metafile.outputs)) {
+for (const [file, { entryPoint }] of Object.entries({ ...result.metafile.outputs, ...single.metafile.outputs })) {
   if (entryPoint) manifest[basename(entryPoint)] = basename(file);
 }
 /** @type {Record<string, string[]>} */

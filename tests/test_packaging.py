@@ -53,10 +53,11 @@ def test_the_requirement_of_torch_begins_with_the_tested_range_and_the_pin_is_in
 def test_the_bundle_has_every_page_and_image_under_a_name_with_a_hash() -> None:
     manifest = json.loads((static_path() / "manifest.json").read_text())
     sources = ROOT / "static" / "src"
-    pages = {path.name for path in (sources / "page").iterdir() if path.suffix in (".js", ".css")}
-    # loaded when they are first needed, as by a chart, a large graph, the modules, the list of runs, or a key in the editor
+    entries = [*(sources / "page").iterdir(), *(sources / "page" / "single").iterdir()]
+    pages = {path.name for path in entries if path.suffix in (".js", ".css")}
+    # loaded when they are first needed, as by a chart, a large graph, the modules, a dialog, or a key in the editor
     later = {
-        "uPlot.esm.js", "chart.js", "loss-pane.js", "d3-contour.mjs", "explore.js", "models-pane.js", "my-runs.js",
+        "uPlot.esm.js", "chart.js", "loss-pane.js", "d3-contour.mjs", "explore.js", "models-pane.js", "my-runs.js", "share.js",
         "packed-steps.js", "assist.js",
     }  # fmt: skip
     assert set(manifest) == pages | later | {path.name for path in (sources / "images").iterdir()}

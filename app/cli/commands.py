@@ -177,13 +177,20 @@ def render(
     arguments: ARGUMENTS = None,
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", help="File to write. Its ending chooses the format: .svg, .png, .pdf, .dot or .txt."),
+        typer.Option(
+            "-o",
+            "--output",
+            help="File to write. Its ending chooses the format: .svg, .png, .pdf, .dot, .txt, or .html for the whole "
+            "recording. A name without an ending is a folder for several FILES, which then come last.",
+        ),
     ] = Path("graph.svg"),
     step: Annotated[int | None, typer.Option(help="Index of the step to draw. Default: the last one.", min=0)] = None,
     line: Annotated[
         int | None, typer.Option(help="Draw the graph of the value of this line instead of a backward pass.", min=1)
     ] = None,
-    theme: Annotated[str, typer.Option(help="light, dark, or auto to follow the viewer's setting.")] = "light",
+    theme: Annotated[
+        str | None, typer.Option(help="light, dark, or auto to follow the viewer's setting. Default: light; of .html, auto.")
+    ] = None,
     direction: Annotated[str, typer.Option(help="TB (loss at the top), BT or LR.")] = "TB",
     view: Annotated[
         str | None, typer.Option(help="Draw a map: ids of its open groups, separated by commas; '' if none is open.")
@@ -199,8 +206,9 @@ def render(
     """Run a program and draw the graph of a backward pass.
 
     The picture shows the value and the gradient of each node, and the gradient on each edge. A graph of more than 150 boxes
-    is drawn as a map of groups, and --view chooses which groups are open. A .txt file describes the pass in words. The
-    program runs as with `tapedeck run`.
+    is drawn as a map of groups, and --view chooses which groups are open. A .txt file describes the pass in words. A .html
+    file has the whole recording, which plays in a browser without a server. If the output is a folder, all arguments are
+    files; each becomes a .html file, and index.html lists them. The program runs as with `tapedeck run`.
 
     \b
     Exit status:
@@ -211,13 +219,26 @@ def render(
     from ..drawing import picture
     from ..recording import default_graph
     from ..runs.outcome import explanation
-    from . import record, report
+    from . import record
 
     form = output.suffix.removeprefix(".").lower()
-    if form not in picture.FORMS:
-        raise BadRequest(f"{output.name} cannot be drawn: use one of the endings {', '.join(picture.FORMS)}.")
+    if form not in (*picture.FORMS, "html", ""):
+        raise BadRequest(f"{output.name} cannot be drawn: use one of the endings {', '.join(picture.FORMS)}, html.")
+    if form in ("html", ""):
+        from . import files
+
+        chosen_theme = None if theme == "auto" else theme
+        if chosen_theme not in (None, "light", "dark"):
+            raise BadRequest(f"There is no theme {theme!r}: use light, dark or auto.")
+        sources = [(file, arguments)] if form else [(each, None) for each in (file, *(arguments or ()))]
+        invocations = [record.prepare(each, given, module=module, sandbox=sandbox, seed=seed) for each, given in sources]
+        if form:
+            _finish([files.write_one(invocations[0], output, chosen_theme)])
+        else:
+            _finish(files.write_folder(invocations, output, chosen_theme))
+        return
     invocation = record.prepare(file, arguments, module=module, sandbox=sandbox, seed=seed)
-    look: Any = {"theme": theme, "direction": direction, "view": view, "reveal": reveal, "layout": layout}
+    look: Any = {"theme": theme or "light", "direction": direction, "view": view, "reveal": reveal, "layout": layout}
     look["engine"] = picture.shared_engine(invocation.settings.dot)
 
     async def draw() -> tuple[RecordedRun, bytes]:
@@ -234,10 +255,19 @@ def render(
         output.write_bytes(drawn)
     except OSError as error:
         raise BadRequest(f"{output} cannot be written: {error.strerror}.") from error
-    if recorded.status != "done":
-        errors = report.console(error=True)
+    _finish([recorded])
+
+
+def _finish(runs: list[RecordedRun]) -> None:
+    """Report the programs that failed. Exit with 1 if there is one."""
+    from . import report
+
+    failed = [recorded for recorded in runs if recorded.status != "done"]
+    errors = report.console(error=True)
+    for recorded in failed:
         for text in report.failure(recorded.run({})):
             errors.print(text)
+    if failed:
         raise typer.Exit(1)
 
 

@@ -47,6 +47,9 @@ Every template:
        "svg_inline": true,            // the SVG is already in the page
        "node": "n3" | null, "program": "…", "limits": Limits, "keep_days": 30.0, "legend": {…}, "mode": "full"}
 
+``file.html``, a file of its own: as ``embed.html``, and ``policy``, ``style``, ``scripts`` (Markup) and ``data`` (base64) of
+:mod:`.single_file`. Its ``url`` is empty if the address of the server is not known.
+
 ``embed.html``, for a frame in another page: as ``playground.html``, and ``panes`` (the names of the panes shown), ``full`` (URL
 of the same view on a page of its own) and ``page_links`` (whether steps are links, without JavaScript).
 
@@ -217,21 +220,27 @@ def page_state(
 ) -> dict[str, Any]:
     """Return what the script of a page with a recording reads from it."""
     service, root = service_of(request), root_of(request)
-    return {
+    return shown_state(context, program) | {
         "root": root,
         "api": f"{root}{API}",
         "home": is_home,
         "example": example,
+        "limits": service.limits,
+        "keep_days": service.settings.keep_days,
+        "mode": service.mode,
+    }
+
+
+def shown_state(context: Mapping[str, Any], program: str) -> dict[str, Any]:
+    """Return the part of :func:`page_state` that is about the recording."""
+    return {
         "run": context["run"],
         "step": context["step"],
         "graph": context["graph"],
         "svg_inline": context["svg"] is not None,
         "node": context["node"],
         "program": program,
-        "limits": service.limits,
-        "keep_days": service.settings.keep_days,
         "legend": legend(),
-        "mode": service.mode,
     }
 
 
@@ -240,25 +249,27 @@ def origin_of(request: Request) -> str:
     return str(request.base_url).rstrip("/").removesuffix(root_of(request))
 
 
+def rendered(name: str, **context: Any) -> str:
+    """Return the text of a template."""
+    return _environment().get_template(f"{name}.html").render(**context)
+
+
 def page(request: Request, name: str, status_code: int = 200, **context: Any) -> Response:
     """Render a template for a request."""
     service, root = service_of(request), root_of(request)
-    text = (
-        _environment()
-        .get_template(f"{name}.html")
-        .render(
-            url=lambda path: f"{root}{path}",
-            asset=_asset(root),
-            imports=_imports(root),
-            csp_nonce=request.scope[NONCE],
-            page=name,
-            version=__version__,
-            theme=theme_of(request),
-            mode=service.mode,
-            limits=service.limits,
-            keep_days=service.settings.keep_days,
-            **context,
-        )
+    text = rendered(
+        name,
+        url=lambda path: f"{root}{path}",
+        asset=_asset(root),
+        imports=_imports(root),
+        csp_nonce=request.scope[NONCE],
+        page=name,
+        version=__version__,
+        theme=theme_of(request),
+        mode=service.mode,
+        limits=service.limits,
+        keep_days=service.settings.keep_days,
+        **context,
     )
     return HTMLResponse(text, status_code)
 
@@ -334,16 +345,16 @@ def documented(text: str) -> Markup:
 
 
 def _asset(root: str) -> Callable[[str], str]:
-    manifest = _read("manifest.json")
+    manifest = bundled("manifest.json")
     return lambda name: f"{root}/static/{manifest[name]}"
 
 
 def _imports(root: str) -> Callable[[str], list[str]]:
-    imports = _read("imports.json")
+    imports = bundled("imports.json")
     return lambda name: [f"{root}/static/{file}" for file in imports[name]]
 
 
-def _read(name: str) -> Any:
+def bundled(name: str) -> Any:
     """Return the content of a JSON file of the bundle."""
     path = assets.static_path() / name
     return _content(path, path.stat().st_mtime_ns)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, get_args
+from typing import Any, Final, ParamSpec, Protocol, TypeVar, get_args
 
 from msgspec import Struct
 
 from ..drawing import picture
+from ..drawing.conversion import Converter
+from ..drawing.engine import LayoutEngine
 from ..drawing.picture import Drawn
 from ..drawing.sheet import Sheet
 from ..drawing.style import Direction, MapLayout
@@ -15,7 +17,9 @@ from ..errors import InvalidInput
 from ..recording import default_graph
 from ..runs.outcome import explanation
 from ..runs.run import RecordedRun
-from .service import Service
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 THEMES: Final = ("light", "dark", "auto", "inline")
 """``inline`` is for a picture inside a page: it has no background and no legend, and the page's stylesheet colours it."""
@@ -57,14 +61,24 @@ class Look(Struct, frozen=True):
         }
 
 
-async def draw(service: Service, recorded: RecordedRun, what: str, index: int, form: str, look: Look) -> Drawn:
+class RunReader(Protocol):
+    """Reads recordings and draws their pictures: a server's :class:`Service`, or a command of one person."""
+
+    engine: LayoutEngine
+    converter: Converter
+
+    async def read(self, recorded: RecordedRun, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return the result of ``work``, which reads from a recording."""
+
+
+async def draw(service: RunReader, recorded: RecordedRun, what: str, index: int, form: str, look: Look) -> Drawn:
     """Return the picture of a ``pass`` or of a ``graph`` by its index."""
     read: Callable[..., Sheet] = picture.sheet_of_pass if what == "pass" else picture.sheet_of_graph
     sheet = await service.read(recorded, read, recorded.recording, index, form, **look.options())
     return await picture.draw(sheet, form, picture.Tools(service.engine, service.converter, recorded.new.owner))
 
 
-async def last_picture(service: Service, recorded: RecordedRun, form: str, look: Look) -> Drawn | None:
+async def last_picture(service: RunReader, recorded: RecordedRun, form: str, look: Look) -> Drawn | None:
     """Return the picture of the last step, else of the last pass, else of the last displayed graph, else ``None``."""
     last = default_graph(recorded.recording)
     return None if last is None else await draw(service, recorded, last.kind, last.index, form, look)

@@ -15,11 +15,10 @@ from ..errors import DrawingError, NotFound
 from ..recording import Recording, lists, title
 from ..runs.run import RecordedRun
 from .links import picture_url, run_links, step_url, with_query
-from .pictures import Look, draw, why_no_picture
+from .pictures import Look, RunReader, draw, why_no_picture
 from .playhead import Playhead, last_index
 from .request_parts import index_of
 from .responses import run_of
-from .service import Service
 
 LINKED_NODES: Final = 40
 """Largest number of nodes in the list of a page without JavaScript."""
@@ -92,7 +91,7 @@ class RunView(Struct, frozen=True):
     """Number of lines of the program after the listed ones."""
 
 
-async def view_run(service: Service, recorded: RecordedRun, selection: Selection, page: str, root: str) -> RunView:
+async def view_run(service: RunReader, recorded: RecordedRun, selection: Selection, page: str, root: str) -> RunView:
     """Gather the view of a run. ``page`` is the page's own path.
 
     Raises :class:`NotFound` for a step, pass, graph or node that the run does not have.

@@ -42,7 +42,7 @@ def cacheable(request: Request, body: bytes, media_type: str, *, final: bool, va
     headers = {"Vary": "Accept"} if vary else {}
     if len(body) > LARGE:
         headers |= {"Cache-Control": FINAL if final else "no-store"}
-        return StreamingResponse(_pieces(body), 200, headers, media_type)
+        return in_pieces(body, media_type, headers)
     if not final:
         return Response(body, 200, headers | {"Cache-Control": "no-store"}, media_type)
     tag = f'W/"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
@@ -50,6 +50,11 @@ def cacheable(request: Request, body: bytes, media_type: str, *, final: bool, va
     if tag in request.headers.get("if-none-match", ""):
         return Response(None, 304, headers)
     return Response(body, 200, headers, media_type)
+
+
+def in_pieces(body: bytes, media_type: str, headers: Mapping[str, str]) -> Response:
+    """Return a response with a large body, which is sent in pieces."""
+    return StreamingResponse(_pieces(body), 200, headers, media_type)
 
 
 async def _pieces(body: bytes) -> AsyncIterator[bytes]:

@@ -231,6 +231,30 @@ def test_render_draws_the_graph_of_a_value_without_a_pass(file: str, tmp_path: P
     assert "No backward pass reached it" in output.read_text()
 
 
+def test_render_writes_files_that_play_in_a_browser_and_an_index(
+    fake_process: type[FakeProcess], file: str, tmp_path: Path
+) -> None:
+    other = tmp_path / "second" / Path(file).name
+    other.parent.mkdir()
+    other.write_text("# <b>Second</b>\nimport torch\n")
+    folder = tmp_path / "lecture"
+    result = tapedeck("render", "-o", str(folder), file, str(other))
+    assert (result.exit_code, result.output) == (0, "")
+    stem = Path(file).stem
+    assert sorted(path.name for path in folder.iterdir()) == sorted([f"{stem}.html", f"{stem}-2.html", "index.html"])
+    index = (folder / "index.html").read_text()
+    assert f'<a href="{stem}-2.html">&lt;b&gt;Second&lt;/b&gt;</a>' in index
+    assert "2 steps" in index
+    fake_process.events = [*fit()[:-1], BROKEN]
+    single = tmp_path / "run.html"
+    result = tapedeck("render", file, "-o", str(single), "--theme", "dark")
+    assert result.exit_code == 1
+    assert "RuntimeError on line 7" in result.stderr
+    page = single.read_text()
+    assert 'data-theme="dark"' in page
+    assert 'target="_blank"' not in page  # there is no server that keeps the run
+
+
 def test_render_draws_the_recording_before_a_failure(fake_process: type[FakeProcess], file: str, tmp_path: Path) -> None:
     fake_process.events = [*fit()[:-1], BROKEN]
     output = tmp_path / "account.txt"
@@ -254,6 +278,8 @@ def test_render_draws_the_recording_before_a_failure(fake_process: type[FakeProc
         (("render", "{file}", "-o", "graph.svg", "--step", "9"), "There is no step 9: the last is 1."),
         (("render", "{file}", "-o", "graph.svg", "--line", "2"), "There is no graph to draw on line 2."),
         (("render", "{file}", "-o", "graph.svg", "--theme", "pink"), "There is no theme 'pink'"),
+        (("render", "{file}", "-o", "run.html", "--theme", "pink"), "There is no theme 'pink'"),
+        (("render", "{file}", "-o", "missing/run.html"), "missing/run.html cannot be written"),
         (("render", "{file}", "-o", "graph.svg", "--layout", "tree"), "There is no layout 'tree'"),
         (("serve", "--unconfined", "--host", "0.0.0.0"), "--unconfined serves on a loopback address only"),
         (("serve", "--data", "/dev/null/recordings"), "Recordings cannot be stored in /dev/null/recordings"),

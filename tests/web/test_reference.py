@@ -34,7 +34,7 @@ def test_every_route_is_described(description: dict[str, Any]) -> None:
     paths = set(description["paths"])
     base = "/api/v1/runs/{id}"
     assert paths == {
-        "/api/v1/runs", base, f"{base}/divergence", f"{base}/why", f"{base}/cancel",
+        "/api/v1/runs", base, f"{base}/divergence", f"{base}/why", f"{base}/export.html", f"{base}/cancel",
         f"{base}/events", f"{base}/steps", f"{base}/steps/{{index}}",
         f"{base}/graphs/{{graph}}", f"{base}/graphs/{{graph}}/graph.{{form}}", f"{base}/passes/{{index}}",
         f"{base}/passes/{{index}}/graph.{{form}}", f"{base}/passes/{{index}}/nodes/{{node}}", f"{base}/frames",

@@ -336,6 +336,9 @@ function updateExport(now) {
   for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("a[data-json]"))) {
     link.href = api.address(`/runs/${recorded.id}`);
   }
+  for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("a[data-file]"))) {
+    link.href = api.address(`/runs/${recorded.id}/export.html`);
+  }
 }
 
 titles(state, given);

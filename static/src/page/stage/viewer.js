@@ -134,6 +134,8 @@ export function viewer(given, api, { search = "", curves, offered = ["curves", "
     const { picture } = state.get();
     if (serverPicture && picture) canvas.adopt(serverPicture, picture);
     else void work.load();
+    // a file opens where its address says, for which no server has prepared it
+    if (view.at && view.at !== given.step?.index) work.go({ at: view.at, phase: view.phase, ran: view.ran });
   }
   state.watch(["run", "step", "phase", "ran", "apart", "graph", "node"], (now) => {
     if (!now.run) return;

@@ -1,0 +1,104 @@
+"""Write recordings as HTML files: one run into one file, or several into a folder with an index."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from markupsafe import Markup
+from msgspec import Struct
+
+from ..drawing.conversion import Converter, ThreadConverter
+from ..drawing.picture import shared_engine
+from ..errors import BadRequest
+from ..runs.run import RecordedRun
+from ..web.pages import rendered
+from ..web.single_file import STYLE, bundle_text, file_policy, write_file
+from . import record
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+INDEX = "index.html"
+
+
+class OwnReader:
+    """Reads the caller's own recordings, and draws them in this process."""
+
+    def __init__(self, dot: str = "") -> None:
+        self.engine = shared_engine(dot)
+        self.converter: Converter = ThreadConverter()
+
+    async def read(self, recorded: RecordedRun, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return work(*args, **kwargs)
+
+
+class FiledRun(Struct, frozen=True):
+    """A file in a folder: its name, and what the index says about it."""
+
+    file: str
+    title: str
+    source: str
+    outcome: str
+    steps: int
+    failed: bool
+
+
+def write_one(invocation: record.Invocation, output: Path, theme: str | None) -> RecordedRun:
+    """Run a program and write its recording into a file. Raises :class:`BadRequest` if it cannot be written."""
+    recorded, body = asyncio.run(_made(invocation, theme))
+    _write(output, body)
+    return recorded
+
+
+def write_folder(invocations: Sequence[record.Invocation], folder: Path, theme: str | None) -> list[RecordedRun]:
+    """Run programs in order, and write each recording into a file of a folder, with an index.
+
+    Raises :class:`BadRequest` if the folder or a file cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadRequest(f"{folder} cannot be made: {error.strerror}.") from error
+    entries: list[FiledRun] = []
+    runs: list[RecordedRun] = []
+    for invocation in invocations:
+        recorded, body = asyncio.run(_made(invocation, theme))
+        run = recorded.run({})
+        name = file_name(invocation.file.name, {each.file for each in entries})
+        _write(folder / name, body)
+        entries.append(FiledRun(name, recorded.title, invocation.file.name, run.outcome, run.steps, recorded.status != "done"))
+        runs.append(recorded)
+    _write(folder / INDEX, index(entries, theme))
+    return runs
+
+
+async def _made(invocation: record.Invocation, theme: str | None) -> tuple[RecordedRun, bytes]:
+    recorded = await record.record(invocation)
+    return recorded, await write_file(OwnReader(invocation.settings.dot), recorded, theme=theme)
+
+
+def file_name(source: str, taken: set[str]) -> str:
+    """Return the name of the file of a program, which no other file has.
+
+    >>> file_name("fit.py", set()), file_name("fit.ipynb", {"fit.html"}), file_name("index.py", set())
+    ('fit.html', 'fit-2.html', 'index-2.html')
+    """
+    stem = Path(source).stem or "run"
+    names = (f"{stem}{f'-{number}' if number > 1 else ''}.html" for number in range(1, len(taken) + 3))
+    return next(name for name in names if name not in taken | {INDEX})
+
+
+def index(entries: Sequence[FiledRun], theme: str | None) -> bytes:
+    """Return the page that lists the files of a folder."""
+    style = bundle_text(STYLE)
+    return rendered("files", entries=entries, theme=theme, style=Markup(style), policy=file_policy(style, [])).encode()
+
+
+def _write(path: Path, body: bytes) -> None:
+    try:
+        path.write_bytes(body)
+    except OSError as error:
+        raise BadRequest(f"{path} cannot be written: {error.strerror}.") from error

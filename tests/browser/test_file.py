@@ -1,0 +1,65 @@
+"""Test in a browser that a run plays from a file, without a server and without a network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, expect
+
+from .conftest import Problems
+
+Look = Callable[[int, str], Page]
+EXAMPLE = "/?example=fit-by-hand&step=3&phase=update"
+
+
+def shown(page: Page) -> dict[str, str]:
+    """Return what a page shows of a run: its numbers in the graph, the values of its lines, the inspector and the charts."""
+    expect(page.locator("#charts .chart canvas")).to_have_count(3)
+    expect(page.locator("#deck .count b")).to_have_text("3")
+    expect(page.locator("#inspected .worked")).to_have_count(1)  # the saved tensors have arrived
+    return {
+        "graph": page.locator("#canvas svg.graph").text_content() or "",
+        "inspector": page.locator("#inspected").inner_text().replace("Check against the numeric slope\n", ""),
+        "charts": page.locator("#charts .charts").inner_text(),
+        "loss": page.locator("#deck .caption .loss").inner_text(),
+    }
+
+
+def test_a_file_shows_what_the_page_shows_without_a_network_on_a_phone_too(
+    look: Look, browser: Browser, tmp_path: Path, problems: Problems
+) -> None:
+    page = look(1440, "dark")
+    page.goto(EXAMPLE)
+    on_the_page = shown(page)
+    run = page.evaluate("JSON.parse(document.querySelector('#state').textContent).run.id")
+    file = tmp_path / "fit.html"
+    file.write_bytes(page.request.get(f"/api/v1/runs/{run}/export.html").body())
+
+    for width in (1440, 390):
+        context = browser.new_context(offline=True, viewport={"width": width, "height": 900}, color_scheme="dark")
+        saved = context.new_page()
+        requests: list[str] = []
+        saved.on("request", lambda request, to=requests: to.append(request.url))
+        saved.on("console", lambda message: problems.found.append(message.text) if message.type == "error" else None)
+        saved.on("pageerror", lambda error: problems.found.append(str(error)))
+        saved.goto(f"{file.as_uri()}?step=3&phase=update")
+        if width == 1440:
+            assert shown(saved) == on_the_page
+            values = saved.locator(".listing output").all_inner_texts()
+            assert {value for value in values if value.strip()} == {
+                value for value in page.locator(".cm-value").all_inner_texts() if value.strip()
+            }
+        saved.get_by_role("button", name="Next step").click()
+        expect(saved.locator("#deck .count b")).to_have_text("4")
+        saved.locator("#canvas .node", has_text="PowBackward0").click()
+        expect(saved.locator("#inspected h3")).to_have_text("(y_pred - y) ** 2")
+        saved.locator(".play").click()
+        expect(saved.locator("#deck .count b")).to_have_text(re.compile(r"[5-9]|1\d"))
+        saved.get_by_role("button", name="Light or dark").click()
+        expect(saved.locator("html")).to_have_attribute("data-theme", "light")
+        overflow = saved.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert overflow <= 0
+        assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+        context.close()
