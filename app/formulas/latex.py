@@ -29,7 +29,8 @@ def named(name: str) -> str:
     """
     if len(name) == 1 and name.isalpha():
         return name
-    escaped = re.sub(r"([\\{}_#$%&^~])", lambda found: "\\" + found[0] if found[0] not in "\\^~" else " ", name)
+    plain = name.translate({ord("{"): "(", ord("}"): ")", ord("\\"): "/", ord("^"): " xor ", ord("~"): " not "})
+    escaped = re.sub(r"([_#$%&])", r"\\\1", plain)
     return rf"\text{{{escaped}}}"
 
 

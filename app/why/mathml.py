@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from html import escape
 from typing import Final
 
 from .answer import WhyFormula
@@ -25,7 +26,13 @@ def formula(latex: str) -> WhyFormula | None:
 def _mathml(latex: str) -> str:
     from latex2mathml.converter import convert  # imported late: most requests need no formula
 
-    return convert(latex)
+    written = re.sub(r"\\text\{([^{}]*)\}", lambda found: rf"\text{{{_text(found[1])}}}", latex)
+    return convert(written).replace('display="inline"', 'display="inline" displaystyle="true"', 1)
+
+
+def _text(latex: str) -> str:
+    """Return the content of `\\text` as the converter needs it: it copies it into MathML without a change."""
+    return escape(re.sub(r"\\([_&%#$])", r"\1", latex), quote=False)
 
 
 @lru_cache(maxsize=4096)

@@ -7,6 +7,7 @@ import re
 from playwright.sync_api import Page, expect
 
 from .programs import FIT, node, open_run, post, value
+from .test_layout import Look, violations
 
 MASKED = """\
 import torch
@@ -64,3 +65,26 @@ def test_the_inspector_leads_from_nan_to_the_values_before_it(page: Page) -> Non
     expect(inspector.locator(".route th small")).to_have_count(3)  # the rows called x differ in their operation
     bars = inspector.locator(".route i").evaluate_all("all => all.map(each => parseFloat(each.style.width))")
     assert all(width > 3 for width in bars if width), bars  # gradients of 1 and of 1e−9 are both visible
+
+
+def test_a_number_is_followed_to_its_origin_by_the_keyboard_alone(look: Look, server: str) -> None:
+    page = look(390, "dark")
+    page.goto(f"{post(server, FIT)}?step=0&phase=update&node=n4")
+    panel, asked = page.locator(".explains"), page.locator(".explains h4")
+    expect(page.locator(".asks")).to_contain_text("Why this gradient · value · update", use_inner_text=False)
+    page.keyboard.press("y")
+    expect(asked).to_be_focused()
+    expect(asked).to_have_text("m.grad in step 0 = −9.3333")
+    expect(panel).to_contain_text("m.grad = ⅓·[2·(1 − 2)·1 + 2·(2 − 4)·2 + 2·(3 − 6)·3] = −9.3333")
+    expect(panel.locator("math mtext").first).to_have_text("loss")
+    assert not violations(page)
+    assert panel.evaluate("(panel) => panel.scrollWidth <= panel.clientWidth")
+    page.keyboard.press("1")
+    expect(asked).to_contain_text("∂loss/∂y_pred[2] = −2")
+    page.keyboard.press("Backspace")
+    expect(asked).to_contain_text("m.grad in step 0")
+    panel.get_by_role("button", name="What if it grows by 0.01?").press("Enter")
+    expect(panel.get_by_role("status")).to_contain_text("the loss goes 4.66667 → 4.57380")
+    page.keyboard.press("Escape")
+    page.locator(".asks").get_by_role("button", name="update").press("Enter")
+    expect(asked).to_contain_text("update of m in step 0")

@@ -41,6 +41,14 @@ def test_the_gradient_of_a_leaf_is_written_in_one_line() -> None:
     assert sums_exactly(answer)
     assert answer.rule is not None
     assert answer.rule.mathml.startswith("<math")
+    assert "<mtext>y_pred</mtext>" in answer.rule.mathml
+
+
+def test_the_name_of_an_expression_is_escaped_in_mathml() -> None:
+    program = "import torch\nw = torch.ones(2, requires_grad=True)\nloss = (w * {'<&': 2.0}['<&']).sum()\nloss.backward()\n"
+    rule = why(recorded(program), "w.grad").rule
+    assert rule is not None
+    assert "&lt;&amp;" in rule.mathml
 
 
 def test_a_small_change_of_the_leaf_changes_the_loss_as_the_gradient_predicts() -> None:

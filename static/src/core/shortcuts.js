@@ -1,7 +1,7 @@
 // The keyboard shortcuts: one table, from which the page's handler, the list in its help and the tests are made.
 
 /**
- * @typedef {"run" | "play" | "phase" | "step" | "node" | "end" | "walk" | "zoom" | "search" | "theme" | "help"} Action
+ * @typedef {"run" | "play" | "phase" | "step" | "node" | "end" | "walk" | "zoom" | "search" | "why" | "theme" | "help"} Action
  *
  * @typedef {object} Shortcut
  * @property {Action | null} action         null: the focused part of the page handles the keys
@@ -24,6 +24,7 @@ export const SHORTCUTS = [
   { action: "zoom", keys: ["+", "-", "0"], with: [1, -1, 0], does: "zoom in, zoom out, fit the graph", letter: true },
   { action: null, keys: ["Enter"], does: "in a map: open or close a group; on a loop, type the number of a turn first" },
   { action: "search", keys: ["/"], does: "search the graph; ↵ and Shift ↵ go to the next and the previous hit", letter: true },
+  { action: "why", keys: ["y"], does: "explain the number of the selected node; then 1 to 9 follow a term, ⌫ goes back", letter: true },
   { action: null, keys: ["Escape", "Tab"], does: "leave the editor: Esc, then Tab" },
   { action: "theme", keys: ["t"], does: "switch between light and dark", letter: true },
   { action: "help", keys: ["?"], does: "show this list", letter: true },

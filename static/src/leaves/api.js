@@ -1,6 +1,6 @@
 // A client of the server's API. Failed requests, and answers in problem+json, raise `Problem`.
 
-/** @import {Graph, GraphSearch, MapNumbers, ModelRows, NodeDetail, Run, RunHeading, Step, Surface} from "./types.js" */
+/** @import {Graph, GraphSearch, MapNumbers, ModelRows, NodeDetail, Run, RunHeading, Step, Surface, Why} from "./types.js" */
 
 const ACCEPTED = 202; // the replay is still running
 const WAIT = 10; // maximum seconds that the server may take to answer a request for a replay
@@ -159,6 +159,8 @@ export function client(base) {
      * @returns {Promise<NodeDetail>}
      */
     node: async (id, pass, node, signal) => (await request(`${run(id)}/passes/${pass}/nodes/${node}`, with_(signal))).json(),
+    /** Explain a number. @param {string} id @param {string} href  such as `why?of=m.grad&step=3` @returns {Promise<Why>} */
+    why: async (id, href) => (await request(`${run(id)}/${href}`)).json(),
     /**
      * Fetch numbers of the passes over a graph, in columns.
      *

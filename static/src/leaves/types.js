@@ -45,6 +45,31 @@
  * @property {string} help                        address of the page that explains the code
  * @property {FileLine | null} [origin]             the line in a module of the user's own that made the node
  *
+ * @typedef {{of: string, name: string, value: number | string | null, href: string}} WhyLink
+ * @typedef {object} WhyTerm
+ * @property {number | string} value
+ * @property {number} share
+ * @property {string} text                        the product with its numbers worked
+ * @property {WhyLink | null} source
+ * @property {WhyLink[]} reads
+ *
+ * @typedef {object} Why
+ * @property {string} name
+ * @property {"sum" | "function" | "input" | "start" | "unknown" | "absent"} kind
+ * @property {number | string | null} value
+ * @property {string} sentence
+ * @property {{latex: string, mathml: string} | null} rule
+ * @property {string | null} line                 the whole calculation of a leaf's gradient
+ * @property {WhyTerm[]} terms
+ * @property {number} omitted
+ * @property {number | string | null} rest
+ * @property {number | string | null} rounding
+ * @property {WhyLink[]} reads
+ * @property {string | null} node
+ * @property {number | null} program_line
+ * @property {{by: number, predicted: number, replay: object} | null} nudge
+ * @property {Record<string, string>} published
+ *
  * @typedef {object} Run
  * @property {string} id
  * @property {Status} status

@@ -28,6 +28,7 @@ import { keys } from "./playground/keys.js";
 import { lazyExplore } from "./playground/lazy-explore.js";
 import { lazyRuns } from "./playground/lazy-runs.js";
 import { lazyShare } from "./playground/lazy-share.js";
+import { lazyWhy } from "./playground/lazy-why.js";
 import { exampleTitle, linked } from "./playground/linked.js";
 import { picked } from "./playground/picking.js";
 import { addressSync } from "./playground/address-sync.js";
@@ -169,6 +170,7 @@ keys(
     walk: canvas.walk,
     zoom: (/** @type {1 | 0 | -1} */ by) => (by ? canvas.by(1.25 ** by) : canvas.fit()),
     search: () => tools?.search(),
+    why: () => whys.begin(),
     theme: flip,
   },
   mac,
@@ -292,10 +294,11 @@ drawn.begin();
 tools = lazyExplore(state, work, api, canvas);
 panes(state, work, api, edgeStyle(given.legend));
 const checked = check(state, api);
+const whys = lazyWhy(state, api, { online: (line) => text.reveal(line), onnode: (node) => work.reveal(node) });
 
 state.watch(["detail", "asking", "origin", "phase", "ran", "step", "run"], (now) => {
   if (now.run && !now.graph && !now.picture) details.show(null, "There is no graph to inspect.");
-  else details.show(inspectorContent(now, checked));
+  else details.show(inspectorContent(now, { check: checked, why: whys.element }));
 });
 
 state.watch(["run", "edited", "busy", "settled"], (now) => {

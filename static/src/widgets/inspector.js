@@ -32,6 +32,7 @@ import { amber, fact, part, product, remark, route, row, sum, table } from "./in
  * @property {{node: GraphNode, norm: number | null}[]} path    from the root to the node
  * @property {Products | null} products            the arithmetic behind one gradient
  * @property {Element | null} check                the check of its gradient
+ * @property {Element | null} why                  why its numbers are what they are
  * @property {{what: "NaN" | "∞", before: {node: string, tensor: Tensor}[], after: Tensor, first: number[] | null} | null} broken    set if NaN or ∞ came out of operands without it
  */
 
@@ -73,6 +74,7 @@ export function inspector({ onpick, online }) {
       h("h3", null, shown.title),
       h("p", { class: "source" }, second && h("code", null, node.kind === "op" ? explained("grad_fn", second) : second), where),
       h("dl", { class: "facts" }, facts(shown)),
+      shown.why,
       gradients(shown),
     ];
   }

@@ -154,7 +154,7 @@ export function viewer(given, api, { search = "", curves, offered = ["curves", "
   const unchecked = h("span", { hidden: true }); // a check runs the program again, which a viewer does not
   state.watch(["detail", "asking", "origin", "phase", "ran", "step", "run"], (now) => {
     if (now.run && !now.graph && !now.picture) details.show(null, "There is no graph to inspect.");
-    else details.show(inspectorContent(now, unchecked));
+    else details.show(inspectorContent(now, { check: unchecked, why: null }));
   });
 
   return { state, playing, canvas, still };

@@ -1,0 +1,98 @@
+// Follow the explanation of a number to those of the numbers that it was made from, and back.
+
+import { trouble } from "../../core/runner.js";
+import { h } from "../../leaves/dom.js";
+import * as format from "../../leaves/format.js";
+import { whyPanel } from "../../widgets/why-panel.js";
+
+/** @import {Client} from "../../leaves/api.js" */
+/** @import {Child} from "../../leaves/dom.js" */
+/** @import {Why} from "../../leaves/types.js" */
+
+/**
+ * @param {Client} api
+ * @param {{online: (line: number) => void, onnode: (node: string) => void, onclose: () => void}} options
+ */
+export function whyTrail(api, { online, onnode, onclose }) {
+  let run = "";
+  /** @type {Why[]} */
+  let trail = [];
+  /** @type {string | null} */
+  let failed = null;
+  let waiting = false;
+  /** @type {Child} */
+  let nudge = null;
+  let calls = 0; // an answer to an earlier question is dropped
+  const panel = whyPanel({ onfollow: (href) => void follow(href), onback: back, onclose: () => (reset([]), onclose()), online, onnode, onnudge: () => void tryOut() });
+
+  /** @param {Why[]} kept */
+  function reset(kept) {
+    calls += 1;
+    trail = kept;
+    failed = null;
+    waiting = false;
+    nudge = null;
+  }
+
+  /** @param {string} href */
+  async function follow(href) {
+    reset(trail);
+    const call = calls;
+    waiting = true;
+    show(false);
+    try {
+      const answer = await api.why(run, href);
+      if (call === calls) trail = [...trail, answer];
+    } catch (error) {
+      if (call === calls) failed = trouble(error).detail;
+    }
+    if (call !== calls) return;
+    waiting = false;
+    show(true);
+  }
+
+  /** @param {number} index */
+  function back(index) {
+    reset(trail.slice(0, index + 1));
+    show(true);
+  }
+
+  /** Replay the step with a slightly larger element, and compare the loss with what the gradient predicts. */
+  async function tryOut() {
+    const question = trail.at(-1)?.nudge;
+    if (!question) return;
+    const call = calls;
+    say("Running the program again, up to this step…");
+    let text;
+    try {
+      const { loss, reason, difference } = await api.replay(run, question.replay);
+      const [before, after] = Array.isArray(loss) ? loss : [];
+      text =
+        typeof before === "number" && typeof after === "number"
+          ? `Raise it by ${question.by}, and the loss goes ${format.number(before, 5)} → ${format.number(after, 5)}, a change of ${format.number(after - before, 3)}. The gradient predicted ${format.number(question.predicted, 3)}.`
+          : (difference?.sentence ?? reason ?? "The loss has no value there.");
+    } catch (error) {
+      text = trouble(error).detail;
+    }
+    if (call === calls) say(text);
+  }
+
+  /** @param {string} text */
+  function say(text) {
+    nudge = h("p", { class: "remark", role: "status" }, text);
+    show(false);
+  }
+
+  /** @param {boolean} focus */
+  const show = (focus) => panel.show({ trail, waiting, failed, nudge }, focus);
+
+  return {
+    element: panel,
+    /** Ask a first question. @param {string} of  the run @param {string} href */
+    start(of, href) {
+      run = of;
+      reset([]);
+      void follow(href);
+    },
+  };
+}
