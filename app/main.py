@@ -29,6 +29,9 @@ from .drawing import picture
 from .drawing.conversion import WorkerConverter
 from .executor import Executor, LocalExecutor
 from .finder import WorkerFinder
+from .lessons import library
+from .lessons.bench import Bench
+from .lessons.shelf import Shelf
 from .replays import Replays
 from .runs.archive import Archive
 from .runs.manager import Finder, Runs
@@ -42,6 +45,7 @@ from .web import (
     gallery,
     guide,
     health,
+    lesson_tasks,
     lessons,
     lists,
     pages,
@@ -96,18 +100,20 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
             app.state.service = service = _service(
                 chosen, folder, executor or LocalExecutor(chosen), workers, finder or WorkerFinder(_slots(chosen))
             )
+            if chosen.lessons:
+                await run_in_threadpool(service.lessons.load)  # a problem is reported before the server starts
             app.state.metrics = health.registry_of(service)
             await service.archive.start()
             await service.executor.start()
             await service.finder.start()
-            preparing: asyncio.Task[None] | None = None
+            preparing: asyncio.Future[Any] | None = None
             if (
                 executor is None
             ):  # in tests, the first call starts the workers and compiles templates, and the first visit records the example
                 await workers.start()
                 first = service.first_example
                 examples = [first, *service.examples] if chosen.record_examples else [first]
-                preparing = asyncio.create_task(service.example_runs.prepare(examples))
+                preparing = asyncio.gather(service.example_runs.prepare(examples), run_in_threadpool(service.lessons.load))
                 await run_in_threadpool(warm, app)
             await run_in_threadpool(int)  # starts the thread pool, so that the first response does not wait for it
             try:
@@ -116,6 +122,7 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
                 if preparing is not None:
                     preparing.cancel()
                 await service.example_runs.close()
+                service.lessons.close()
                 await service.runs.close()
                 await service.replays.close()
                 await service.finder.close()
@@ -143,10 +150,8 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
         ],
     )
     problems.install(app, pages.failure)
-    for router in (
-        runs.router, divergence.router, export.router, recordings.router, explanations.router, lists.router, replays.router,
-        health.api,
-    ):  # fmt: skip
+    api = (runs, divergence, export, recordings, explanations, lists, replays, lesson_tasks)
+    for router in (*(module.router for module in api), health.api):
         app.include_router(router, dependencies=[Depends(reject_unknown_parameters)])
     for router in (health.router, pages.router, gallery.router, embed.router, guide.router, lessons.router):
         app.include_router(router)
@@ -167,9 +172,10 @@ def _service(settings: Settings, folder: Path | None, executor: Executor, worker
     runs = Runs(settings, archive, executor, finder, _slots(settings))
     replayed = Replays(settings.limits, archive, executor, runs.slots)
     engine = picture.shared_engine(settings.dot, folder)
-    examples = gallery.all_examples()
+    examples, owners = gallery.all_examples(), Owners(secret)
+    shelf = Shelf(lambda: library.with_folder(settings.lessons), Bench(runs, replayed, settings.limits))
     return Service(
-        settings, archive, runs, replayed, executor, workers, finder, Owners(secret), engine, WorkerConverter(), examples
+        settings, archive, runs, replayed, executor, workers, finder, owners, engine, WorkerConverter(), examples, shelf
     )
 
 

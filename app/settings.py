@@ -81,6 +81,8 @@ class Settings(Struct, frozen=True):
     """Days until a run is deleted; 0 keeps runs forever."""
     unconfined: bool = False
     """Run programs without a sandbox. Only for your own code, on a loopback address."""
+    lessons: str = ""
+    """Folder of your own lessons, which are shown after those of Tapedeck. One with the id of one of these replaces it."""
     limits: Limits = Limits()
     streams: int = 2_000
     """Number of event streams that may be open at once. Further ones are rejected with 429."""

@@ -45,7 +45,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "assets", "byte_cache", "drawing", "errors", "examples", "executor", "explain", "inputs", "lessons", "map", "model",
         "recording", "replays", "runs", "settings", "why", "wire", "workers",
     },
-    "main": {"assets", "drawing", "examples", "executor", "finder", "replays", "runs", "settings", "store", "web", "workers"},
+    "main": {
+        "assets", "drawing", "executor", "finder", "lessons", "replays", "runs", "settings", "store", "web", "workers",
+    },
     "cli": {
         "assets", "drawing", "errors", "executor", "explain", "inputs", "main", "model", "native", "recording", "replays",
         "runs", "settings", "store", "web", "wire",

@@ -99,6 +99,9 @@ def serve(
         bool,
         typer.Option("--unconfined", help="Run programs without a sandbox. Only for your own code, on a loopback address."),
     ] = False,
+    lessons: Annotated[
+        str | None, typer.Option(help="Folder of your own lessons, shown after those of Tapedeck (TAPEDECK_LESSONS).")
+    ] = None,
 ) -> None:
     """Serve the page and the API.
 
@@ -113,7 +116,7 @@ def serve(
     from . import serve as serving
 
     settings = read_settings()
-    changed = {"data": data, "root_path": root_path, "unconfined": unconfined or None}
+    changed = {"data": data, "root_path": root_path, "unconfined": unconfined or None, "lessons": lessons}
     settings = msgspec.structs.replace(settings, **{name: value for name, value in changed.items() if value is not None})
     if not serving.serve(settings, host, port):
         raise typer.Exit(1)

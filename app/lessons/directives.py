@@ -91,7 +91,7 @@ class Parts:
             self._reading.report(line, f"A {{{name}}} does not belong into {{{directive}}}.")
 
 
-_INSIDE: Final = ("reply", "hint", "solution", "mistake", "sees")
+_INSIDE: Final = ("reply", "hint", "solution", "mistake", "sees", "then")
 
 
 def _predict(reading: Reading, source: Source) -> PredictTask:
@@ -198,6 +198,7 @@ def _write(reading: Reading, source: Source) -> WriteTask:
     parts = Parts(reading, source)
     starts, cells = _starts(reading, source)
     hints, solution, mistakes = _attempts(reading, parts, "", source)
+    then = [_attempt(reading, *each, "")[0] for each in parts.take("then")]
     parts.end("write")
     starter, body = _first_code(reading.blocks(parts.prose, source.start))
     if not source.options.get("judge") and not source.options.get("check"):
@@ -215,6 +216,7 @@ def _write(reading: Reading, source: Source) -> WriteTask:
         mistakes=mistakes,
         scope=_end_of(reading, starts, cells),
         line=source.line,
+        then="\n".join(then),
     )
 
 

@@ -165,7 +165,11 @@ class WrongAttempt(Struct, frozen=True, tag="mistake"):
 
 
 class WriteTask(Struct, frozen=True, tag="write"):
-    """Code that the reader writes after the first ``cells`` cells of recording ``starts``. ``judge`` says what must hold."""
+    """Code that the reader writes after the first ``cells`` cells of recording ``starts``.
+
+    ``judge`` says what must hold: the left side of a comparison is read after the reader's code, the right side at ``scope``.
+    ``check`` is the verdict that a gradient check must give. ``then`` is code that runs after the reader's.
+    """
 
     name: str
     starts: str
@@ -179,6 +183,7 @@ class WriteTask(Struct, frozen=True, tag="write"):
     mistakes: list[WrongAttempt]
     scope: Scope
     line: int
+    then: str = ""
 
 
 class FixTask(Struct, frozen=True, tag="break-fix"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Set
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -19,8 +20,19 @@ def own() -> tuple[Lesson, ...]:
     return tuple(read_folder(TEXTS)) if TEXTS.is_dir() else ()
 
 
-def read_folder(folder: Path) -> list[Lesson]:
-    """Return the lessons of a folder, in the order of their file names.
+def with_folder(folder: str) -> Sequence[Lesson]:
+    """Return Tapedeck's lessons, and those of a teacher's folder after them; without a folder, only the former.
+
+    A lesson of the folder with the id of one of Tapedeck's replaces it. Raises the errors of :func:`read_folder`.
+    """
+    if not folder:
+        return own()
+    theirs = {lesson.id: lesson for lesson in read_folder(Path(folder), known={lesson.id for lesson in own()})}
+    return [*(theirs.pop(lesson.id, lesson) for lesson in own()), *theirs.values()]
+
+
+def read_folder(folder: Path, known: Set[str] = frozenset()) -> list[Lesson]:
+    """Return the lessons of a folder, in the order of their file names. They may need the lessons with the ids ``known``.
 
     Raises :class:`LessonError` with the problems of all files, and :class:`BadRequest` if the folder has no lesson.
     """
@@ -37,12 +49,12 @@ def read_folder(folder: Path) -> list[Lesson]:
             problems.append(LessonProblem(str(file), 1, f"The file is not UTF-8 text (byte {error.start})."))
         except LessonError as error:
             problems += error.problems
-    if problems := problems or _across(lessons):
+    if problems := problems or _across(lessons, known):
         raise LessonError(problems)
     return lessons
 
 
-def _across(lessons: list[Lesson]) -> list[LessonProblem]:
+def _across(lessons: list[Lesson], known: Set[str]) -> list[LessonProblem]:
     """Return the problems between lessons: an id that two share, a need that no lesson has, and needs in a circle."""
     by_id = {lesson.id: lesson for lesson in lessons}
     problems = []
@@ -52,7 +64,7 @@ def _across(lessons: list[Lesson]) -> list[LessonProblem]:
         problems += [
             LessonProblem(lesson.file, 2, f"It needs `{need}`, but no lesson of this folder has this id.")
             for need in lesson.needs
-            if need not in by_id
+            if need not in by_id and need not in known
         ]
         if lesson.id in _needed(lesson, by_id):
             problems.append(LessonProblem(lesson.file, 2, f"`needs` leads in a circle back to `{lesson.id}`: leave one out."))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from functools import cached_property
 from typing import Any, Final
 
@@ -45,6 +45,11 @@ class Observed:
         """The type of the exception that ended the program."""
         return self.recorded.error.type if self.recorded.error else None
 
+    @property
+    def variables(self) -> Set[str]:
+        """The names that the program assigns to."""
+        return self._assigned.keys()
+
     # -- at the end of a cell
 
     def at_end(self, path: str, cell: int | None) -> Any:
@@ -82,9 +87,13 @@ class Observed:
 
     @cached_property
     def _assigned(self) -> dict[str, list[int]]:
-        """The lines of the program that bind each name."""
+        """The lines of the program that bind each name. A program that cannot be parsed binds none."""
         found: dict[str, list[int]] = {}
-        for node in ast.walk(ast.parse(self.program.program.text)):
+        try:
+            tree = ast.parse(self.program.program.text)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return found
+        for node in ast.walk(tree):
             if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign):
                 for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                     for name in ast.walk(target):

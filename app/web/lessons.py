@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from ..drawing.style import legend
 from ..errors import NotFound
-from ..lessons import library, programs
+from ..lessons import programs
 from ..lessons.document import Lesson
 from ..runs.run import RecordedRun
 from .example_runs import SharedProgram
@@ -27,7 +27,7 @@ router = APIRouter(include_in_schema=False)
 @router.get("/lessons")
 async def index(request: Request) -> Response:
     """Show the list of lessons."""
-    lessons = await run_in_threadpool(library.own)
+    lessons = await _lessons(request)
     tasks = {each.id: sum(task_kind(block) is not None for block in each.blocks) for each in lessons}
     place = {each.id: number for number, each in enumerate(lessons, 1)}
     places = {each.id: sorted(place[need] for need in each.needs if need in place) for each in lessons}
@@ -38,7 +38,7 @@ async def index(request: Request) -> Response:
 async def lesson(request: Request, id: str) -> Response:
     """Show a lesson."""
     service, root = service_of(request), root_of(request)
-    lessons = await run_in_threadpool(library.own)
+    lessons = await _lessons(request)
     at = next((at for at, each in enumerate(lessons) if each.id == id), None)
     if at is None:
         raise NotFound("There is no lesson of this name. The page /lessons lists all of them.")
@@ -68,6 +68,13 @@ async def lesson(request: Request, id: str) -> Response:
         legend=legend(),
         state=script_json(state),
     )
+
+
+async def _lessons(request: Request) -> list[Lesson]:
+    """Return the lessons of the server, read in a thread on the first visit."""
+    shelf = service_of(request).lessons
+    await run_in_threadpool(shelf.load)
+    return shelf.lessons
 
 
 async def recordings(service: Service, lesson: Lesson) -> Mapping[str, RecordedRun | None]:

@@ -17,6 +17,7 @@ from ..errors import OverBudget
 from ..examples import FIRST_VISIT, Example
 from ..executor import Executor
 from ..inputs import request as requests
+from ..lessons.shelf import Shelf
 from ..replays import Replays
 from ..runs.archive import Archive
 from ..runs.manager import Finder, Runs
@@ -61,6 +62,7 @@ class Service:
         engine: LayoutEngine,
         converter: Converter,
         examples: list[Example],
+        lessons: Shelf,
     ) -> None:
         self.settings = settings
         self.archive = archive
@@ -80,6 +82,7 @@ class Service:
         self.engine = engine
         self.converter = converter
         self.examples = examples
+        self.lessons = lessons
         self.readiness = ReadinessChecks(executor, archive)
         self.feeds = Feeds(archive)
         self.listeners = Listeners(settings.streams, settings.streams_of_run, settings.streams_of_address)

@@ -1,0 +1,61 @@
+"""Replace the number of a program that is dragged."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Sequence
+
+
+def replaced(cells: Sequence[str], name: str, value: float) -> list[str]:
+    """Return cells in which the first number bound to a name has another value.
+
+    The number is a literal, an element of the list of a call such as ``torch.tensor([1.0, 2.0])`` for ``x[1]``, or a keyword
+    argument. Raises :class:`ValueError` if there is none.
+
+    >>> replaced(["x = torch.tensor([1.0, 2.0])", "step(lr=0.1)"], "x[1]", -2.5)
+    ['x = torch.tensor([1.0, -2.5])', 'step(lr=0.1)']
+    """
+    found = re.fullmatch(r"(\w+)((?:\[\d+\])*)", name)
+    if found is None:
+        raise ValueError(f"`{name}` is no variable and no element of one: write `m` or `x[0]`.")
+    indices = [int(each) for each in re.findall(r"\d+", found[2])]
+    for at, cell in enumerate(cells):
+        for bound in _bound_to(ast.parse(cell), found[1]):
+            if (number := _number(bound, indices)) is not None:
+                return [*cells[:at], _with(cell, number, value), *cells[at + 1 :]]
+    raise ValueError(f"No number is bound to `{name}`: write `{found[1]} = torch.tensor(1.0)` or `{found[1]} = 1.0`.")
+
+
+def _bound_to(tree: ast.AST, name: str) -> list[ast.expr]:
+    """Return the expressions that are bound to a name, in the order of the program."""
+    found = [node.value for node in ast.walk(tree) if _binds(node, name) and isinstance(node, ast.Assign | ast.keyword)]
+    return sorted(found, key=lambda node: (node.lineno, node.col_offset))
+
+
+def _binds(node: ast.AST, name: str) -> bool:
+    if isinstance(node, ast.Assign):
+        return any(isinstance(each, ast.Name) and each.id == name for each in node.targets)
+    return isinstance(node, ast.keyword) and node.arg == name
+
+
+def _number(node: ast.expr, indices: Sequence[int]) -> ast.expr | None:
+    if isinstance(node, ast.Call) and node.args:
+        node = node.args[0]
+    for index in indices:
+        if not isinstance(node, ast.List | ast.Tuple) or index >= len(node.elts):
+            return None
+        node = node.elts[index]
+    inner = node.operand if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) else node
+    is_number = isinstance(inner, ast.Constant) and isinstance(inner.value, int | float) and not isinstance(inner.value, bool)
+    return node if is_number else None
+
+
+def _with(cell: str, number: ast.expr, value: float) -> str:
+    inner = number.operand if isinstance(number, ast.UnaryOp) else number
+    whole = isinstance(inner, ast.Constant) and isinstance(inner.value, int) and value == round(value)
+    lines = cell.split("\n")
+    line = lines[number.lineno - 1].encode()
+    text = f"{value:.0f}" if whole else repr(float(f"{value:.12g}"))
+    lines[number.lineno - 1] = (line[: number.col_offset] + text.encode() + line[number.end_col_offset :]).decode()
+    return "\n".join(lines)
