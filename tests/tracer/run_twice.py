@@ -40,6 +40,15 @@ def record(program: str, **options: Any) -> tuple[list[wire.AnyEvent], Recording
     return events, Recording(MemoryLog(events), program)
 
 
+def replay(program: str, **order: Any) -> list[wire.AnyEvent]:
+    """Replay a program in this process, and return all events, validated as the server does it."""
+    reader = wire.Reader(Limits(), replay=True)
+    events: list[wire.AnyEvent] = []
+    job = wire.Job(program, [(1, max(len(program.splitlines()), 1))], replay=wire.ReplayOrder(**order))
+    execute(job, lambda data: events.extend(reader.feed(data)))
+    return events
+
+
 @dataclass
 class Outcome:
     """The result of a program: its variables, its output, and the exception that ended it."""

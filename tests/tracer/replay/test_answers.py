@@ -14,10 +14,9 @@ from tapedeck.model import Limits
 from tapedeck.recording import MemoryLog, Recording, Tensors
 from tapedeck.replays.proof import Proof
 from tapedeck.tracer import emitter
-from tapedeck.tracer.main import execute
 from tapedeck.tracer.replay import tape
 
-from ..run_twice import PROGRAMS, record
+from ..run_twice import PROGRAMS, record, replay
 
 LARGER = ("Networks", "Generative models")
 """Groups of examples whose operations the other programs use too."""
@@ -49,15 +48,6 @@ for step in range(3):
         m -= 0.05 * m.grad
     m.grad = None
 """
-
-
-def replay(program: str, **order: Any) -> list[wire.AnyEvent]:
-    """Replay a program, and return all events, checked as the server checks them."""
-    reader = wire.Reader(Limits(), replay=True)
-    events: list[wire.AnyEvent] = []
-    job = wire.Job(program, [(1, max(len(program.splitlines()), 1))], replay=wire.ReplayOrder(**order))
-    execute(job, lambda data: events.extend(reader.feed(data)))
-    return events
 
 
 def of_kind(events: list[wire.AnyEvent], kind: Any) -> list[Any]:

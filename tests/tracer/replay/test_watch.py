@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from tapedeck import wire
-from tapedeck.model import Limits
-from tapedeck.tracer.main import execute
 from tapedeck.tracer.source.watch_points import WatchPoints
+
+from ..run_twice import record, replay
 
 TRAINING = """\
 import torch
@@ -30,21 +30,12 @@ for step in range(5):
 """
 
 
-def events_of(program: str, order: wire.ReplayOrder | None = None) -> list[wire.AnyEvent]:
-    reader = wire.Reader(Limits(), replay=order is not None)
-    events: list[wire.AnyEvent] = []
-    job = wire.Job(program, [(1, max(len(program.splitlines()), 1))], replay=order)
-    execute(job, lambda data: events.extend(reader.feed(data)))
-    return events
-
-
 def watch(
     program: str, expression: str, line: int = 0, *, what: Any = "watch", step: int = 10**6
 ) -> list[tuple[int, int, Any]]:
     """Return the step, the line and the value of each evaluation. An error is a text with its type."""
-    order = wire.ReplayOrder(what, step, line=line, expression=expression)
     found = []
-    for event in events_of(program, order):
+    for event in replay(program, what=what, step=step, line=line, expression=expression):
         if isinstance(event, wire.ExpressionValues):
             texts = iter(event.texts)
             steps, lines = np.frombuffer(event.steps, "<i4").tolist(), np.frombuffer(event.lines, "<i4").tolist()
@@ -85,9 +76,9 @@ def test_a_watch_changes_no_event_of_the_program() -> None:
     one = "torch.ones(2)"
     expression = f"half(torch.rand(3)), torch.autograd.functional.vjp(half, {one}, {one}), __import__('random').random()"
     kept = (wire.StepEvent, wire.PassEvent, wire.GraphEvent, wire.ParameterEvent, wire.OutputEvent)
-    alone = [event for event in events_of(program) if isinstance(event, kept)]
-    order = wire.ReplayOrder("watch", 4, line=12, expression=expression)
-    watched = [event for event in events_of(program, order) if isinstance(event, kept)]
+    alone = [event for event in record(program)[0] if isinstance(event, kept)]
+    order = {"what": "watch", "step": 4, "line": 12, "expression": expression}
+    watched = [event for event in replay(program, **order) if isinstance(event, kept)]
     steps = [event for event in alone if not isinstance(event, wire.OutputEvent)]
     assert wire.pack(steps) == wire.pack([event for event in watched if not isinstance(event, wire.OutputEvent)])
     text = ["".join(event.text for event in each if isinstance(event, wire.OutputEvent)) for each in (alone, watched)]
@@ -138,8 +129,7 @@ def test_each_kind_of_value() -> None:
 
 
 def test_a_search_stops_at_the_end_of_the_step_in_which_the_condition_holds() -> None:
-    order = wire.ReplayOrder("seek", 4, expression="step == 2 and loss > 0", line=9)
-    events = events_of(TRAINING, order)
+    events = replay(TRAINING, what="seek", step=4, expression="step == 2 and loss > 0", line=9)
     assert [event.index for event in events if isinstance(event, wire.StepEvent)] == [0, 1, 2]
     assert watch(TRAINING, "step == 2 and loss.item()", 9, what="seek")[0][:2] == (2, 9)
     (everywhere,) = watch(TRAINING, "loss.item() < 1e9", what="seek")
@@ -148,7 +138,7 @@ def test_a_search_stops_at_the_end_of_the_step_in_which_the_condition_holds() ->
 
 
 def test_an_expression_that_is_not_python_is_reported_at_once() -> None:
-    events = events_of(TRAINING, wire.ReplayOrder("watch", 4, line=9, expression="loss ="))
+    events = replay(TRAINING, what="watch", step=4, line=9, expression="loss =")
     first = next(event for event in events if not isinstance(event, wire.StartedEvent))
     assert isinstance(first, wire.ExpressionUnreadable)
     assert first.reason == "The expression is not valid Python: invalid syntax."
@@ -158,9 +148,7 @@ def test_values_beyond_the_limit_are_counted(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(wire, "WATCHED", 50)
     program = "import torch\nw = torch.ones(1, requires_grad=True)\nfor i in range(80):\n    i\nw.sum().backward()\n"
     events = [
-        event
-        for event in events_of(program, wire.ReplayOrder("watch", 0, line=4, expression="i"))
-        if isinstance(event, wire.ExpressionValues)
+        event for event in replay(program, what="watch", line=4, expression="i") if isinstance(event, wire.ExpressionValues)
     ]
     assert sum(len(event.kinds) for event in events) == wire.WATCHED
     assert sum(event.omitted for event in events) == 30
