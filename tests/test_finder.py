@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from tapedeck.workers import Budget
 
 from .fake_executor import FakeExecutor, InlineFinder
 from .handmade_events import FIT, fit
+from .until import until
 
 pytestmark = pytest.mark.anyio
 
@@ -144,11 +145,3 @@ def is_running(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
-
-
-async def until(true: Callable[[], bool]) -> None:
-    for _ in range(5_000):
-        if true():
-            return
-        await asyncio.sleep(0.002)
-    pytest.fail("The condition was never met.")

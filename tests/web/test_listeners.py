@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from tapedeck.web.stream import Chunk, encode
 
 from ..fake_executor import FakeExecutor, InlineFinder, forever, gate
 from ..handmade_events import FIT, fit
+from ..until import until
 from .conftest import Serve
 from .real_server import listening
 
@@ -49,14 +50,6 @@ async def live_run(folder: Path, *batches: Any) -> AsyncIterator[tuple[Feeds, Li
 
 async def pieces(events: AsyncGenerator[bytes, None]) -> list[bytes]:
     return [piece async for piece in events]
-
-
-async def until(true: Callable[[], bool]) -> None:
-    for _ in range(5_000):
-        if true():
-            return
-        await asyncio.sleep(0.002)
-    pytest.fail("The condition was never met.")
 
 
 def ids(data: bytes) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from tapedeck.web import divergence
 
 from ..fake_executor import FakeExecutor, forever
 from ..in_process import InProcess
+from ..until import until
 from .conftest import Serve, client_of
 
 pytestmark = pytest.mark.anyio
@@ -539,14 +540,6 @@ class Stoppable(InProcess):
             return
         async for batch in super().run(job, limits=limits, cancelled=cancelled):
             yield batch
-
-
-async def until(true: Callable[[], bool]) -> None:
-    for _ in range(200):  # counted, not timed, because a busy machine may pause for long
-        if true():
-            return
-        await asyncio.sleep(0.01)
-    pytest.fail("The condition was never met.")
 
 
 async def in_progress(client: httpx.AsyncClient, run: str, step: int = 0, **headers: str) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from tapedeck.web.feed import Feeds
 
 from ..fake_executor import FakeExecutor, InlineFinder, gate
 from ..handmade_events import FIT, fit
+from ..until import until
 from .conftest import Serve
 
 pytestmark = pytest.mark.anyio
@@ -140,14 +141,6 @@ async def long_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
         event.set()
         await runs.close()
         await archive.close()
-
-
-async def until(true: Callable[[], bool]) -> None:
-    for _ in range(2_000):  # counted, not timed, because a busy machine may pause for long
-        if true():
-            return
-        await asyncio.sleep(0.005)
-    pytest.fail("The condition was never met.")
 
 
 async def received_events(archive: Archive, recorded: RecordedRun, after: int = -1) -> list[Event]:
