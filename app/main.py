@@ -50,6 +50,7 @@ from .web import (
     lists,
     pages,
     problems,
+    program_files,
     recordings,
     reference,
     replays,
@@ -150,7 +151,7 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
         ],
     )
     problems.install(app, pages.failure)
-    api = (runs, divergence, export, recordings, explanations, lists, replays, lesson_tasks)
+    api = (runs, divergence, export, recordings, program_files, explanations, lists, replays, lesson_tasks)
     for router in (*(module.router for module in api), health.api):
         app.include_router(router, dependencies=[Depends(reject_unknown_parameters)])
     for router in (health.router, pages.router, gallery.router, embed.router, guide.router, lessons.router):

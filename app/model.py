@@ -662,7 +662,9 @@ class Cell(Struct, frozen=True):
     """A cell of a notebook. A program is one cell. ``start_line`` and ``end_line`` are 1-based and inclusive.
 
     ``stdout`` and ``stderr`` are the texts that the cell printed to these streams, ``output`` the value of its last expression
-    as a notebook shows it.
+    as a notebook shows it. ``markdown`` are the texts of the Markdown cells above it, and ``markdown_below`` those at the end
+    of the notebook, below its last cell. ``name`` and ``number`` are those that the notebook has for the cell, such as 3
+    for ``In [3]``.
     """
 
     index: int
@@ -671,6 +673,10 @@ class Cell(Struct, frozen=True):
     output: str | None
     stdout: str = ""
     stderr: str = ""
+    markdown: list[str] = []
+    markdown_below: list[str] = []
+    name: str = ""
+    number: int | None = None
 
 
 class Printed(Struct, frozen=True):
@@ -894,4 +900,6 @@ class Program(Struct, frozen=True):
     kind: Kind = "program"
     cells: Sequence[tuple[int, int]] = ()
     notes: Sequence[Mapping[str, Any]] = ()
-    """Changes that were made to a notebook's code: ``{"code": "skipped-magic", "line": 3, "text": "%matplotlib inline"}``."""
+    """Changes that were made to a notebook's code: ``{"code": "skipped-magic", "line": 3, "text": "%matplotlib inline"}``. Also
+    its Markdown, ``{"code": "markdown", "line": 1, "text": "# Title"}`` with the line of the code cell below it, and the names
+    and numbers of cells, ``{"code": "cell", "line": 1, "text": "data", "number": 3}``."""

@@ -1,4 +1,7 @@
-"""Turn a notebook into a program: its code cells in order, each with as many lines as in the notebook."""
+"""Turn a notebook into a program: its code cells in order, each with as many lines as in the notebook.
+
+Its Markdown cells, and the names and numbers of its code cells, become notes of the program.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,10 @@ import ast
 import re
 import warnings
 from collections.abc import Iterator, Mapping
-from itertools import islice
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
 
 from .. import model
 from ..errors import InvalidInput, UnreadableInput
@@ -24,8 +27,21 @@ KEPT_CELL_MAGICS: Final = frozenset({"time", "timeit", "capture", "prun", "memit
 
 LONGEST_NOTE: Final = 200
 """Largest number of characters of a skipped line that its note quotes."""
+MARKDOWN: Final = 200_000
+"""Largest number of characters of all Markdown cells. The cells after them are left out."""
+LONGEST_NAME: Final = 100
+"""Largest number of characters of a cell's name."""
 
 Note = dict[str, Any]
+
+
+class _NotebookCell(Struct, frozen=True):
+    """A cell that is not empty. ``number`` is the one that Jupyter shows beside it, such as 3 for ``In [3]``."""
+
+    text: str
+    markdown: bool
+    name: str
+    number: int | None
 
 
 def read(data: bytes, most_bytes: int = SOURCE_BYTES) -> model.Program:
@@ -60,26 +76,46 @@ def convert(document: Any, most_bytes: int = SOURCE_BYTES) -> model.Program:
     lines: list[str] = []
     cells: list[tuple[int, int]] = []
     notes: list[Note] = []
-    sources = list(islice(_sources(document), CELLS + 1))
-    if len(sources) > CELLS:
-        raise InvalidInput(
-            f"The notebook has more than {CELLS:,} code cells: remove cells that the gradients don't need.", where="notebook"
-        )
-    check_size("\n\n".join(sources), most_bytes, "The notebook's code", "notebook")
-    for source in sources:
+    about: list[Note] = []
+    found = _bounded(_sources(document))
+    check_size("\n\n".join(cell.text for cell in found if not cell.markdown), most_bytes, "The notebook's code", "notebook")
+    for cell in found:
+        start = len(lines) + 2 if lines else 1
+        if cell.markdown:
+            about.append({"code": "markdown", "line": start, "text": cell.text})
+            continue
         if lines:
             lines.append("")
-        start = len(lines) + 1
-        plain, found = plain_python(source.strip("\n").split("\n"))
+        plain, skipped = plain_python(cell.text.strip("\n").split("\n"))
         lines += plain
         cells.append((start, len(lines)))
-        notes += ({"code": "skipped-magic", "line": start + at, "text": short(text, LONGEST_NOTE)} for at, text in found)
+        notes += ({"code": "skipped-magic", "line": start + at, "text": short(text, LONGEST_NOTE)} for at, text in skipped)
+        if cell.name or cell.number is not None:
+            about.append({"code": "cell", "line": start, "text": cell.name, "number": cell.number})
     if not cells:
         raise InvalidInput(
             "The notebook has no code: all of its code cells are empty. Add code, or send a program.",
             where="notebook",
         )
-    return model.Program(text="\n".join(lines) + "\n", kind="notebook", cells=cells, notes=notes[:NOTES])
+    return model.Program(text="\n".join(lines) + "\n", kind="notebook", cells=cells, notes=notes[:NOTES] + about)
+
+
+def _bounded(sources: Iterator[_NotebookCell]) -> list[_NotebookCell]:
+    """Return the cells. Raises :class:`InvalidInput` for too many code cells; Markdown beyond the limits is left out."""
+    kept: list[_NotebookCell] = []
+    code = texts = characters = 0
+    for cell in sources:
+        if cell.markdown:
+            texts, characters = texts + 1, characters + len(cell.text)
+            if texts > CELLS or characters > MARKDOWN:
+                continue
+        elif (code := code + 1) > CELLS:
+            raise InvalidInput(
+                f"The notebook has more than {CELLS:,} code cells: remove cells that the gradients don't need.",
+                where="notebook",
+            )
+        kept.append(cell)
+    return kept
 
 
 def plain_python(lines: list[str]) -> tuple[list[str], list[tuple[int, str]]]:
@@ -180,8 +216,8 @@ def _is_python(text: str) -> bool:
     return True
 
 
-def _sources(document: Any) -> Iterator[str]:
-    """Yield the text of each code cell that is not empty."""
+def _sources(document: Any) -> Iterator[_NotebookCell]:
+    """Yield each code cell and each Markdown cell that is not empty."""
     if not isinstance(document, Mapping):
         raise UnreadableInput("This is not a notebook: the JSON is not an object with cells.", where="notebook")
     cells = document.get("cells")
@@ -197,18 +233,28 @@ def _sources(document: Any) -> Iterator[str]:
     for index, cell in enumerate(cells):
         if not isinstance(cell, Mapping):
             raise UnreadableInput("This is not a notebook: a cell is not an object.", where=f"notebook.cells[{index}]")
-        if cell.get("cell_type") != "code":
+        markdown = cell.get("cell_type") == "markdown"
+        if not markdown and cell.get("cell_type") != "code":
             continue
         source = cell.get("source", cell.get("input", ""))  # `input` in nbformat 3
         if isinstance(source, list) and all(isinstance(part, str) for part in source):
             source = "".join(source)
         if not isinstance(source, str):
+            if markdown:
+                continue
             raise UnreadableInput(
                 "The source of a code cell must be a string or a list of strings.", where=f"notebook.cells[{index}].source"
             )
         source = source.replace("\r\n", "\n").replace("\r", "\n")
         if source.strip():
-            yield source
+            metadata, number = cell.get("metadata"), cell.get("execution_count")
+            name = metadata.get("name") if isinstance(metadata, Mapping) else None
+            yield _NotebookCell(
+                source,
+                markdown,
+                short(name, LONGEST_NAME) if isinstance(name, str) else "",
+                number if isinstance(number, int) and 0 <= number < 2**31 else None,
+            )
 
 
 def _cells(sheet: Any) -> list[Any]:

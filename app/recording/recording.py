@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
-from typing import Final, TypeVar, overload
+from typing import Any, Final, TypeVar, overload
 
 import numpy as np
 from msgspec import UNSET, UnsetType
@@ -258,9 +258,26 @@ class Recording:
         """Return the program's cells with their printed text, and with their outputs if they ended."""
         outputs = {event.index: event.output for event in self.log.others() if isinstance(event, wire.CellEvent)}
         texts = printed.by_cell(self.log)
+        markdown: dict[int, list[str]] = {}
+        labels: dict[int, Mapping[str, Any]] = {}
+        for note in program.notes:
+            if note["code"] == "markdown":
+                markdown.setdefault(int(note["line"]), []).append(note["text"])
+            elif note["code"] == "cell":
+                labels[int(note["line"])] = note
+        last = len(program.cells) - 1
         return [
             model.Cell(
-                index, start, end, outputs.get(index), texts.get((index, "stdout"), ""), texts.get((index, "stderr"), "")
+                index,
+                start,
+                end,
+                outputs.get(index),
+                texts.get((index, "stdout"), ""),
+                texts.get((index, "stderr"), ""),
+                markdown.get(start, []),
+                markdown.get(end + 2, []) if index == last else [],
+                labels.get(start, {}).get("text", ""),
+                labels.get(start, {}).get("number"),
             )
             for index, (start, end) in enumerate(program.cells)
         ]

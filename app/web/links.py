@@ -46,7 +46,10 @@ def preview_links(origin: str, root: str, run: str) -> dict[str, str]:
 def run_links(root: str, run: str) -> dict[str, str]:
     """Return the ``links`` of a run."""
     own = run_url(root, run)
-    return {"self": own, "page": run_page(root, run), "events": f"{own}/events", "steps": f"{own}/steps"}
+    return {
+        "self": own, "page": run_page(root, run), "events": f"{own}/events", "steps": f"{own}/steps",
+        "program": f"{own}/program.py", "notebook": f"{own}/notebook.ipynb",
+    }  # fmt: skip
 
 
 def list_links(root: str, run: str, lists: Iterable[str]) -> dict[str, str]:

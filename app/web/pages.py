@@ -33,7 +33,7 @@ Every template:
 - ``detail``: :class:`~tapedeck.model.NodeDetail` of the selected node, or ``None``; ``node``: its id or ``None``.
 - ``links``: dict of URLs, each present only where it applies: ``self``, ``previous``, ``next``, ``first``, ``last``
   (steps of this page), ``svg``, ``png``, ``pdf``, ``dot``, ``txt`` (the picture shown), ``json`` (the run),
-  ``step_json``, ``events``.
+  ``program``, ``notebook``, ``step_json``, ``events``.
 - ``nodes``: list of (node id, title, URL of this page with the node selected), for a list without JavaScript.
 - ``graphs``: list of (graph id, line number, text of the value, URL of its SVG) of displayed tensors that have a graph.
 - ``unlisted``: number of lines of the program after those in ``lines``.

@@ -56,6 +56,8 @@ class ProgramLine(Struct, frozen=True):
     """True if the line belongs to the phase at the playhead."""
     error: model.ProgramError | None
     findings: list[model.Finding]
+    markdown: list[str] = []
+    """The texts of the notebook's Markdown cells above the line."""
 
 
 class Selection(Struct, frozen=True):
@@ -239,6 +241,7 @@ def listing(playhead: Playhead) -> list[ProgramLine]:
                 active=phases[:1] == [playhead.phase],
                 error=error if playhead.at_end else None,
                 findings=[finding for finding in run.findings if finding.file is None and finding.line == number],
+                markdown=cells[cell].markdown if number == cells[cell].start_line else [],
             )
         )
     return lines
@@ -267,6 +270,8 @@ def _links(shown: _Selected, selection: Selection, page: str, root: str) -> dict
     links = {
         "self": _page_url(page, selection, step=None if step is None else step.index, node=selection.node),
         "json": run["self"],
+        "program": run["program"],
+        "notebook": run["notebook"],
         "events": run["events"],
     }
     if step is not None:

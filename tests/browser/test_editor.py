@@ -48,7 +48,7 @@ def test_the_tab_and_the_exports_are_named_after_the_run(page: Page) -> None:
     expect(page.locator("#export a[data-format=png]")).to_have_attribute("download", re.compile(r"^fit-a-line-step-\d\.png$"))
     page.locator("#file").set_input_files({"name": "my fit.py", "mimeType": "text/x-python", "buffer": FIT.encode()})
     expect(page).to_have_title("my fit.py · Tapedeck")
-    expect(page.locator("#export a[data-json]")).to_have_attribute("download", "my-fit.json")
+    expect(page.locator('#export a[data-whole=""]')).to_have_attribute("download", "my-fit.json")
 
 
 CALLS = """\

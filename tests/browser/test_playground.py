@@ -137,7 +137,7 @@ def test_a_notebook_can_be_dropped_on_the_page(page: Page) -> None:
     content = json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [
         {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None, "source": source}
         for source in ("import torch\nx = torch.tensor(2.0, requires_grad=True)", "(x ** 3).backward()\nx.grad")
-    ]})  # fmt: skip
+    ] + [{"cell_type": "markdown", "metadata": {}, "source": "# Cube\nThe end."}]})  # fmt: skip
     page.evaluate(
         """content => {
             const carried = new DataTransfer();
@@ -148,8 +148,11 @@ def test_a_notebook_can_be_dropped_on_the_page(page: Page) -> None:
     )
     expect(page.locator(".cm-below.output")).to_have_text("tensor(12.)")
     expect(page.locator(".cm-cell")).to_have_attribute("data-cell", "cell 2")
+    before = page.url
     page.locator("#run").click()  # the editor's text is still a notebook
+    expect(page).not_to_have_url(before)
     expect(page.locator(".cm-below.output")).to_have_text("tensor(12.)")
+    expect(page.locator(".cm-prose p")).to_have_text(["Cube", "The end."])
 
 
 def test_an_invalid_notebook_shows_an_error_and_keeps_the_page(page: Page, problems: Problems) -> None:

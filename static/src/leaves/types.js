@@ -22,7 +22,7 @@
  * @typedef {"queued" | "running" | "done" | "failed" | "timed_out" | "out_of_memory" | "output_limit" | "killed" | "cancelled" | "interrupted"} Status
  * @typedef {"forward" | "loss" | "backward" | "update"} Phase
  *
- * @typedef {{index: number, start_line: number, end_line: number, output: string | null, stdout: string, stderr: string}} Cell
+ * @typedef {{index: number, start_line: number, end_line: number, output: string | null, stdout: string, stderr: string, markdown?: string[], markdown_below?: string[], name?: string, number?: number | null}} Cell
  * @typedef {{stream: "stdout" | "stderr", text: string, cell: number}} Printed
  * @typedef {Cell & {over: boolean, printed: readonly Printed[]}} CellShown    over: whether it had finished at the playhead
  * @typedef {{line: number, file: string | null, text: string, tensor: Tensor | null, graph: string | null, step: number | null}} Line    step: null if no step has ended since it ran

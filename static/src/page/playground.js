@@ -196,7 +196,7 @@ function run(view = {}) {
   if (state.get().busy) return;
   text.resumeFollowing();
   const [source, starts] = [text.text(), text.starts()];
-  const body = starts.length > 1 ? { notebook: notebookOf(source, starts) } : { program: source };
+  const body = starts.length > 1 ? { notebook: notebookOf(source, starts, state.get().run?.cells ?? []) } : { program: source };
   keeper.flush();
   Object.assign(sent, { program: source, typed: false });
   const edited = state.get().run?.id;
@@ -336,8 +336,8 @@ function updateExport(now) {
   for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("a[data-format]"))) {
     link.href = api.address(picture(recorded.id, what, link.dataset["format"] ?? "svg", direction, dark() ? "dark" : "light", view, drawn?.layout));
   }
-  for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("a[data-json]"))) {
-    link.href = api.address(`/runs/${recorded.id}`);
+  for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("a[data-whole]"))) {
+    link.href = api.address(`/runs/${recorded.id}${link.dataset["whole"] ?? ""}`);
   }
   for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("a[data-file]"))) {
     link.href = api.address(`/runs/${recorded.id}/export.html`);

@@ -154,23 +154,23 @@ export function outputs({ cells, output, truncated }, over) {
 }
 
 /**
- * Return a notebook with a cell for each of the given first lines.
+ * Return a notebook with a cell for each of the given first lines. It keeps the Markdown, names and numbers of the cells shown.
  *
  * @param {string} source
  * @param {number[]} starts  1-based
+ * @param {readonly import("../../leaves/types.js").Cell[]} shown
  */
-export function notebookOf(source, starts) {
+export function notebookOf(source, starts, shown) {
   const lines = source.split("\n");
-  const cells = starts.map((start, i) =>
-    lines
+  const text = (/** @type {string} */ markdown) => ({ cell_type: "markdown", metadata: {}, source: markdown });
+  const cells = starts.flatMap((start, i) => {
+    const code = lines
       .slice(i === 0 ? 0 : start - 1, (starts[i + 1] ?? lines.length + 1) - 1)
       .join("\n")
-      .replace(/\n+$/, ""),
-  );
-  return {
-    nbformat: 4,
-    nbformat_minor: 5,
-    metadata: {},
-    cells: cells.map((cell) => ({ cell_type: "code", metadata: {}, outputs: [], execution_count: null, source: cell })),
-  };
+      .replace(/\n+$/, "");
+    const { markdown = [], markdown_below: below = [], name = "", number = null } = shown.length === starts.length ? shown[i] : {};
+    const cell = { cell_type: "code", metadata: name ? { name } : {}, outputs: [], execution_count: number, source: code };
+    return [...markdown.map(text), cell, ...below.map(text)];
+  });
+  return { nbformat: 4, nbformat_minor: 5, metadata: {}, cells };
 }

@@ -25,8 +25,8 @@ export function titles(state, given) {
     for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("a[data-format]"))) {
       link.download = `${name}.${link.dataset["format"]}`;
     }
-    for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("a[data-json]"))) {
-      link.download = `${fileName(run.title)}.json`;
+    for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("a[data-whole]"))) {
+      link.download = `${fileName(run.title)}${/\.\w+$/.exec(link.dataset["whole"] ?? "")?.[0] ?? ".json"}`;
     }
   });
 }

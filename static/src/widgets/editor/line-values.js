@@ -132,6 +132,31 @@ class Output extends WidgetType {
   }
 }
 
+/** The Markdown of a notebook, above or below a cell, as it was written. */
+class Prose extends WidgetType {
+  /** @param {readonly string[]} texts */
+  constructor(texts) {
+    super();
+    this.text = texts.join("\n\n");
+  }
+  /** @override @param {Prose} other */
+  eq(other) {
+    return this.text === other.text;
+  }
+  /** @override */
+  toDOM() {
+    const paragraphs = this.text.split(/\n{2,}|(?<=^#.*)\n/m).map((text) => {
+      const title = /^#{1,6} +(.*)$/.exec(text);
+      return title ? h("p", { class: "title" }, title[1]) : h("p", null, text);
+    });
+    return h("div", { class: "cm-prose" }, paragraphs);
+  }
+  /** @override */
+  ignoreEvent() {
+    return true;
+  }
+}
+
 /**
  * Make the block of a cell's printed text, with stderr marked, and its value.
  *
@@ -319,9 +344,16 @@ function decorate(shown, doc) {
   /** @type {Range<GutterMarker>[]} */
   const numbers = [];
   const inside = shown.filter(({ start_line, end_line }) => start_line >= 1 && end_line <= doc.lines && start_line <= end_line);
-  for (const { index, end_line, start_line, printed, output: value, over } of inside) {
-    if (index > 0) {
-      marks.push(Decoration.line({ class: "cm-cell", attributes: { "data-cell": `cell ${index + 1}` } }).range(doc.line(start_line).from));
+  /** @param {readonly string[] | undefined} texts @param {number} at @param {number} side */
+  const prose = (texts, at, side) => {
+    if (texts?.length) marks.push(Decoration.widget({ widget: new Prose(texts), side, block: true }).range(at));
+  };
+  for (const { index, end_line, start_line, printed, output: value, over, markdown, markdown_below, name, number } of inside) {
+    prose(markdown, doc.line(start_line).from, -1);
+    prose(markdown_below, doc.line(end_line).to, 4);
+    if (index > 0 || name || number != null) {
+      const label = number == null ? name || `cell ${index + 1}` : `${name || "In"} [${number}]`;
+      marks.push(Decoration.line({ class: index ? "cm-cell" : "cm-cell first", attributes: { "data-cell": label } }).range(doc.line(start_line).from));
       numbers.push(CELL.range(doc.line(start_line).from));
     }
     if (printed.length || value)
