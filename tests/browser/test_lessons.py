@@ -44,7 +44,7 @@ def test_the_stage_follows_the_reader_by_key_and_by_scrolling(look: Look) -> Non
     expect(page.locator("#canvas .node.root")).not_to_have_class(re.compile("dim"))
     expect(page.locator("#canvas .node.leaf").first).to_have_class(re.compile("dim"))
     page.keyboard.press("j")
-    expect(page.locator("#stage-when")).to_have_text("after backward()")
+    expect(page.locator("#stage-when")).to_have_text("inside backward()")
     expect(page.locator("[data-view]").nth(1)).to_have_class(re.compile("reading"))
     page.keyboard.press("k")
     expect(first).to_have_class(re.compile("reading"))

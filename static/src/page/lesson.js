@@ -105,11 +105,11 @@ const shown = views({
   },
 });
 
-state.watch(["run", "step", "phase", "busy", "trouble", "at"], ({ run, phase, at, busy, trouble }) => {
+state.watch(["run", "step", "phase", "ran", "busy", "trouble", "at"], ({ run, phase, ran, at, busy, trouble }) => {
   const name = shown.shown()?.recording ?? "";
   find("#stage-name").textContent = run ? name : "";
   const steps = lastStep(run) > 0 ? `step ${at}, ` : "";
-  find("#stage-when").textContent = busy ? "running…" : run && lastStep(run) >= 0 ? `${steps}${WHEN[phase]}` : "";
+  find("#stage-when").textContent = busy ? "running…" : run && lastStep(run) >= 0 ? `${steps}${phase === "backward" && ran !== null ? "inside backward()" : WHEN[phase]}` : "";
   find("#stage-trouble").hidden = trouble === null;
   fill(find("#stage-trouble"), trouble && [h("b", null, trouble.title), `: ${trouble.detail}`]);
 });

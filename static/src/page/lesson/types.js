@@ -10,6 +10,7 @@
  * @property {number | null} step            null: the last one; may be negative
  * @property {Phase | null} phase
  * @property {number | null} playhead        the line at which forward work stops
+ * @property {number | null} ran             how many nodes a backward phase has run; null means all
  * @property {readonly string[]} focus       the nodes in focus, by name
  * @property {string | null} select          the node in the inspector, by name
  * @property {readonly ("graph" | "curve" | "surface")[]} panes

@@ -64,7 +64,7 @@ export function views({ state, work, canvas, runOf, narrow, oninspect, onpanes }
       const wanted = view.step ?? -1;
       const at = Math.max(0, Math.min(last, wanted < 0 ? last + 1 + wanted : wanted));
       const phase = view.phase ?? (view.playhead === null ? "backward" : "forward");
-      const instant = { at, phase, ran: null, pass: null };
+      const instant = { at, phase, ran: view.ran, pass: null };
       const other = view.with === null ? null : runOf(view.with);
       state.set({ compare: other?.id ?? null });
       if (run.id === state.get().run?.id) work.go({ ...instant, ...(last < 0 ? {} : { apart: null }) });
