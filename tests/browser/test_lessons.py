@@ -30,7 +30,9 @@ def loaded(page: Page) -> int:
 
 def open_lesson(page: Page) -> None:
     page.goto(LESSON)
-    expect(page.locator("#canvas svg.graph")).to_be_visible(timeout=60_000)  # the first visit records the programs
+    # the first visit records the programs, and the page is loaded again until all are there
+    expect(page.get_by_text("are being recorded")).to_have_count(0, timeout=60_000)
+    expect(page.locator("#canvas svg.graph")).to_be_visible()
 
 
 def test_the_stage_follows_the_reader_by_key_and_by_scrolling(look: Look) -> None:

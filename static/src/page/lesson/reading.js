@@ -15,6 +15,7 @@ export function reading(passages, room, onread, still) {
   let waiting = false;
   /** A passage that was asked for: it stays until the reader scrolls away from it. @type {HTMLElement | null} */
   let asked = null;
+  let arrived = false; // whether that passage was in the window since it was asked for
 
   /** @param {HTMLElement} passage */
   function read(passage) {
@@ -31,7 +32,8 @@ export function reading(passages, room, onread, still) {
     const { top, bottom } = room();
     if (asked) {
       const { top: start, bottom: end } = asked.getBoundingClientRect();
-      if (start < bottom && end > top) return;
+      const inside = start < bottom && end > top;
+      if (inside || !arrived) return void (arrived ||= inside);
       asked = null;
     }
     const line = top + (bottom - top) * LINE;
@@ -49,7 +51,7 @@ export function reading(passages, room, onread, still) {
     look,
     /** Show the view of a passage without scrolling. @param {HTMLElement} passage */
     ask(passage) {
-      asked = passage;
+      [asked, arrived] = [passage, false];
       read(passage);
     },
     /** Scroll to the next or the previous passage. @param {1 | -1} by */
@@ -60,7 +62,7 @@ export function reading(passages, room, onread, still) {
       const { top, bottom } = room();
       const own = next.getBoundingClientRect();
       scrollBy({ top: own.top - top - (bottom - top) * (LINE / 2), behavior: still() ? "auto" : "smooth" });
-      asked = next;
+      [asked, arrived] = [next, false];
       read(next);
     },
   };
