@@ -49,8 +49,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "assets", "drawing", "executor", "finder", "lessons", "replays", "runs", "settings", "store", "web", "workers",
     },
     "cli": {
-        "assets", "drawing", "errors", "executor", "explain", "inputs", "main", "model", "native", "recording", "replays",
-        "runs", "settings", "store", "web", "wire",
+        "assets", "drawing", "errors", "executor", "explain", "finder", "inputs", "lessons", "main", "model", "native",
+        "recording", "replays", "runs", "settings", "store", "web", "wire",
     },
     "__main__": {"cli"},
 }  # fmt: skip

@@ -20,6 +20,7 @@ from .. import __version__
 from ..errors import BadRequest, NotFound, TapedeckError
 from ..settings import SettingsError
 from ..settings import read as read_settings
+from . import lesson_commands
 from .arguments import ProgramCommand
 
 if TYPE_CHECKING:
@@ -59,6 +60,9 @@ FIXED_SEED = Annotated[
     int,
     typer.Option(help="Seed of random, numpy and torch, so that every check uses the same numbers.", min=0, max=2**63 - 1),
 ]
+
+
+app.add_typer(lesson_commands.app)
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..recording.divergence import first_divergence
 from . import nodes, programs, shown, stated
-from .bench import Bench, Reads
+from .bench import Bench
 from .bindings import Bindings, equal
 from .check_tasks import check_drag, check_task
 from .document import (
@@ -121,9 +121,8 @@ class LessonCheck:
             ends = f"ends with {error.type}: {error.message}" if error else "ends without an exception"
             must = f"it must raise {expected}" if expected else "write `:raises:` if it must"
             yield self._problem(line, f"The recording `{name}` {ends}: {must}.")
-        again = await self._bench.observe(self._recorded.cells[name], Reads(), seed=self._lesson.seed)
-        plain = await self._bench.observe(self._recorded.cells[name], Reads(), seed=self._lesson.seed)
-        found = first_divergence(again.recorded.recording, plain.recorded.recording, 0.0, seconds=COMPARING_SECONDS)
+        again = await self._recorded.again(name)
+        found = first_divergence(observed.recorded.recording, again.recorded.recording, 0.0, seconds=COMPARING_SECONDS)
         if found.where is not None:
             line = cells[0].line if cells else 1
             yield self._problem(line, f"The recording `{name}` does not repeat itself: {found.sentence}")
@@ -212,15 +211,14 @@ class LessonCheck:
 
 
 def _value_of(bound: Bound, bindings: Bindings) -> Any:
-    """Return the value of an answer: the numbers of its text, or what its binding gives."""
+    """Return the value of an answer: the numbers of its text, or what its binding gives, as a list."""
     try:
-        return (
-            np.array([number for number, _ in shown.numbers_of(bound.shown)])
-            if bound.shown
-            else bindings.value(bound.binding, bound.scope)
-        )
+        if bound.shown:
+            return np.array([number for number, _ in shown.numbers_of(bound.shown)])
+        value = bindings.value(bound.binding, bound.scope)
     except BindingError:
         return bound.shown or bound.binding
+    return value if value is None or isinstance(value, str | bool) else np.ravel(value)
 
 
 def _same(one: Any, two: Any, tolerance: float) -> bool:

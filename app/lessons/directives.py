@@ -44,6 +44,10 @@ class Source(Struct, frozen=True):
     line: int
     start: int
 
+    def line_of(self, option: str) -> int:
+        """Return the line of an option; options are the first lines of a directive."""
+        return self.line + 1 + list(self.options).index(option) if option in self.options else self.line
+
 
 class Reading(Protocol):
     """The reading of the lesson around a directive."""
@@ -100,7 +104,7 @@ def _predict(reading: Reading, source: Source) -> PredictTask:
         reading.report(source.line, "A {predict} needs its question on the first line: `::::{predict} What is m.grad?`.")
     html, numbers = markdown.inline_html(source.argument, reading, source.line)
     body, choices, in_choices = _choices(reading, parts.prose, source.start)
-    answer = _stated(reading, source.options.get("answer", ""), source.start - 1)
+    answer = _stated(reading, source.options.get("answer", ""), source.line_of("answer"))
     if (answer is None) == (not choices):
         reading.report(source.line, "A {predict} has either `:answer:` or choices `- [x] right` and `- [ ] wrong`.")
     if choices and sum(choice.right for choice in choices) != 1:

@@ -28,6 +28,10 @@ class RecordedLesson:
         chosen = [name for name in self.cells if names is None or name in names]
         return dict(zip(chosen, await asyncio.gather(*(self._recording(name, client) for name in chosen)), strict=True))
 
+    async def again(self, name: str) -> Observed:
+        """Record one recording of the lesson once more, to compare it with the first."""
+        return await self.bench.observe(self.cells[name], self._reads.get(name, Reads()), seed=self.lesson.seed)
+
     async def _recording(self, name: str, client: Client | None) -> Observed:
         """Return one recording. All callers share it, and one that leaves does not stop it."""
         task = self._recorded.get(name)

@@ -1,0 +1,91 @@
+"""Check the lessons of a folder without a server: run their cells in a sandbox, and keep nothing."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+
+from ..errors import SandboxError
+from ..executor import LocalExecutor
+from ..explain.registry import RULES
+from ..finder import WorkerFinder
+from ..lessons import library, reader
+from ..lessons.bench import Bench
+from ..lessons.check import LessonCheck
+from ..lessons.document import Lesson
+from ..lessons.problems import LessonError
+from ..lessons.update import updated
+from ..replays import Replays
+from ..runs.archive import Archive
+from ..runs.manager import Runs
+from ..settings import cores
+from ..settings import read as read_settings
+from ..store import Store
+
+MEMORY_BYTES = 256 << 20
+"""Memory of the recordings that are kept while they are compared."""
+
+
+async def check(path: Path, *, update: bool = False) -> bool:
+    """Print the problems of a folder or of one lesson. Return whether there is none but warnings.
+
+    Raises :class:`BadRequest` if there is no lesson, and :class:`SandboxError` if programs cannot be run here.
+    """
+    try:
+        lessons = _read(path)
+    except LessonError as error:
+        print(error)
+        return False
+    good = True
+    async with bench() as confined:
+        for lesson in lessons:
+            checked = LessonCheck(lesson, confined, RULES.keys())
+            async for problem in checked.problems():
+                print(problem, flush=True)
+                good = good and problem.severity == "warning"
+            if update and checked.stale:
+                _update(Path(lesson.file), checked)
+    print(f"{len(lessons)} lesson{'' if len(lessons) == 1 else 's'} checked.")
+    return good
+
+
+def _read(path: Path) -> list[Lesson]:
+    if path.is_file():
+        return [reader.read(path.read_text(encoding="utf-8"), str(path))]
+    return library.read_folder(path, known={lesson.id for lesson in library.own()})
+
+
+def _update(file: Path, checked: LessonCheck) -> None:
+    text, missing = updated(file.read_text(encoding="utf-8"), checked.stale)
+    file.write_text(text, encoding="utf-8")
+    print(f"{file}: rewrote {len(checked.stale) - len(missing)} numbers: read the difference before you keep it.")
+    for bound in missing:
+        print(f"{file}:{bound.line}: {bound.shown} was not found in this line: change it by hand.")
+
+
+@contextlib.asynccontextmanager
+async def bench() -> AsyncIterator[Bench]:
+    """Yield a bench whose programs run in a sandbox with the limits of the settings. Raises :class:`SandboxError`."""
+    settings = msgspec.structs.replace(read_settings(), data=":memory:")
+    executor = LocalExecutor(settings)
+    archive = Archive(Store(None), settings.limits, MEMORY_BYTES)
+    finder = WorkerFinder(cores())
+    runs = Runs(settings, archive, executor, finder, cores())
+    replays = Replays(settings.limits, archive, executor, runs.slots)
+    await archive.start()
+    await executor.start()
+    await finder.start()
+    try:
+        await executor.settled()
+        if executor.failure is not None:
+            raise SandboxError(executor.failure)
+        yield Bench(runs, replays, settings.limits)
+    finally:
+        await runs.close()
+        await replays.close()
+        await finder.close()
+        await executor.close()
+        await archive.close()
