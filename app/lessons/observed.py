@@ -16,16 +16,12 @@ from ..recording import PassNumbers, title
 from ..runs.run import RecordedRun
 from . import nodes
 from .document import Scope
-from .language import OF_TENSOR, BindingError, DifferenceQuotient, of_tensor
+from .language import BindingError, DifferenceQuotient, of_tensor
 from .probes import ProbedProgram
+from .recorded_values import array_of, attribute_of
 
 MOST_PASSES: Final = 200
 """Number of passes among which a node is looked for, the last one first."""
-MOST_TEXT: Final = 10_000
-"""Largest number of characters of a value's text that is read as a number or list."""
-
-_OBJECT: Final = re.compile(r"<(?:\w+\.)*(\w+) object at \w+>")
-_SIZE: Final = re.compile(r"torch\.Size\((.*)\)")
 _PHASES_BEFORE: Final = ("forward", "loss")
 
 
@@ -57,7 +53,7 @@ class Observed:
         tensor, attribute = of_tensor(path)
         found = self._probe(tensor, cell)
         if found is not None:
-            return _attribute(found.text, found.tensor, [] if attribute is None else [attribute])
+            return attribute_of(found.text, found.tensor, [] if attribute is None else [attribute])
         if attribute is None and self._is_none(tensor, cell):
             return None
         if self.recorded.error is None:
@@ -119,7 +115,7 @@ class Observed:
         if not lines:
             raise BindingError(f"No value of `{root}` was recorded up to there.")
         found = self._lines[max(lines)]
-        return _attribute(found.text, found.tensor, chain)
+        return attribute_of(found.text, found.tensor, chain)
 
     # -- in a step
 
@@ -148,21 +144,21 @@ class Observed:
         root, chain = _split(path)
         row = next((each for each in step.parameters if root in (each.name, each.id)), None)
         if row is not None and chain[:1] == ["grad"]:
-            return _attribute(None, row.grad_before if phase in _PHASES_BEFORE else row.grad_after, chain[1:])
+            return attribute_of(None, row.grad_before if phase in _PHASES_BEFORE else row.grad_after, chain[1:])
         if phase == "update":
             moved = next((each.to for each in step.rebinds if each.name == root), None)
             after = moved or (row.value_after if row is not None else None)
             if after is not None:
-                return _attribute(None, after, chain)
+                return attribute_of(None, after, chain)
         if row is not None:
-            return _attribute(None, row.value, chain)
+            return attribute_of(None, row.value, chain)
         if step.loss is not None and root in (step.loss_name, "loss"):
-            return _attribute(None, step.loss, chain)
+            return attribute_of(None, step.loss, chain)
         if root in step.losses:
-            return _attribute(None, step.losses[root], chain)
+            return attribute_of(None, step.losses[root], chain)
         for line in sorted(self._assigned.get(root, []), reverse=True):
             if (value := step.values.get(str(line))) is not None:
-                return _attribute(value.text, value.tensor, chain)
+                return attribute_of(value.text, value.tensor, chain)
         raise BindingError(f"Step {index} has no value of `{root}`.")
 
     # -- in the graph
@@ -261,62 +257,6 @@ class Observed:
                 yield self._recording.numbers(index)
             except NotFound:
                 continue
-
-
-def array_of(summary: model.TensorSummary | None) -> Any:
-    """Return the elements of a tensor as an array of float64, or of complex128; ``None`` for no tensor."""
-    if summary is None:
-        return None
-    if summary.values is None:
-        raise BindingError(f"A tensor of shape {summary.shape} has more elements than a recording keeps: name one of them.")
-    if summary.dtype.startswith("complex"):
-        pairs = np.array(summary.values, np.float64)
-        return pairs[..., 0] + 1j * pairs[..., 1]
-    return np.array(summary.values).astype(np.float64)
-
-
-def value_of(text: str | None, tensor: model.TensorSummary | None) -> Any:
-    """Return the value of a line: an array for a tensor, else what its text says.
-
-    >>> value_of("True", None), value_of("<torch.SubBackward0 object at 0x7f>", None), value_of("torch.Size([3])", None)
-    (True, 'SubBackward0', array([3.]))
-    """
-    if tensor is not None:
-        return array_of(tensor)
-    if text is None or len(text) > MOST_TEXT:
-        raise BindingError("The value is too long to be recorded.")
-    if found := _OBJECT.fullmatch(text):
-        return found[1]
-    if found := _SIZE.fullmatch(text):
-        text = found[1]
-    try:
-        value = ast.literal_eval(text)
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
-        return text
-    if isinstance(value, bool | str) or value is None:
-        return value
-    try:
-        return np.array(value, np.complex128 if isinstance(value, complex) else np.float64)
-    except (TypeError, ValueError):
-        return text
-
-
-def _attribute(text: str | None, tensor: model.TensorSummary | None, chain: Sequence[str | int]) -> Any:
-    """Return attributes and elements of a recorded value."""
-    if not chain:
-        return None if text is None and tensor is None else value_of(text, tensor)
-    first, rest = chain[0], chain[1:]
-    if isinstance(first, int):
-        value = value_of(text, tensor)
-        for index in chain:
-            if not isinstance(index, int):
-                raise BindingError(f"`.{index}` of an element was not recorded.")
-            value = value[index]
-        return value
-    if tensor is None or rest or first not in OF_TENSOR:
-        raise BindingError(f"`.{first}` was not recorded there.")
-    found = getattr(tensor, first)
-    return np.array(found, np.float64) if first == "shape" else found
 
 
 def _split(path: str) -> tuple[str, list[str | int]]:

@@ -13,6 +13,7 @@ from typing import Final
 from markdown_it.token import Token
 
 from . import directives, front_matter, markdown, views
+from .directive_parts import Source
 from .document import Block, Bound, CodeSample, Heading, Lesson, LessonCell, PresenterNote, Prose, Scope, StageView
 from .problems import LessonError, LessonProblem
 
@@ -173,7 +174,7 @@ class LessonReading:
             return None
         known, reader = directives.READERS[head[1]]
         options, body, start = self.options(token.content, line + 1, known)
-        return reader(self, directives.Source(head[2].strip(), options, body, line, start))
+        return reader(self, Source(head[2].strip(), options, body, line, start))
 
     def options(self, content: str, line: int, known: Sequence[str]) -> tuple[dict[str, str], str, int]:
         """Return the options at the start of a block, the rest of its text, and the line where the rest begins."""
