@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -25,7 +26,7 @@ from ..settings import cores
 from ..settings import read as read_settings
 from ..store import Store
 
-MEMORY_BYTES = 256 << 20
+MEMORY_BYTES: Final = 256 << 20
 """Memory of the recordings that are kept while they are compared."""
 
 

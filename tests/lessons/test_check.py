@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from tapedeck.cli import lesson_check
 from tapedeck.lessons import reader
 from tapedeck.lessons.bench import Bench
 from tapedeck.lessons.check import LessonCheck
@@ -94,3 +97,24 @@ async def test_update_rewrites_numbers_that_disagree(bench: Bench) -> None:
     new, missing = updated(text, check.stale)
     assert missing == []
     assert new == changed(("-0.6667, -1.3333, -2.0000 <", "-0.7, -1, -2.00 <"))
+
+
+async def test_the_command_prints_problems_and_rewrites_the_files(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @asynccontextmanager
+    async def unconfined() -> AsyncIterator[Bench]:
+        yield bench
+
+    monkeypatch.setattr(lesson_check, "bench", unconfined)
+    file = tmp_path / "a.md"
+    file.write_text(changed(("{num}`1 <node(loss)", "{num}`2 <node(loss)")))
+    assert not await lesson_check.check(tmp_path, update=True)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == f"{file}:24: 2 should be 1: that is `node(loss).grad` here."
+    assert file.read_text() == SAMPLE
+    assert await lesson_check.check(file)
+    assert capsys.readouterr().out == "1 lesson checked.\n"
+    file.write_text("# A\n")
+    assert not await lesson_check.check(tmp_path)
+    assert capsys.readouterr().out.startswith(f"{file}:1: The lesson has no front matter")
