@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from .programs import FIT, node, recorded, run, run_another
+from .programs import FIT, node, open_run, recorded, run, run_another
 
 ONCE_INFINITE = """\
 import torch
@@ -197,3 +197,22 @@ def test_the_loss_pane_explains_what_changes_and_what_stays_as_recorded(page: Pa
     page.keyboard.press("Escape")
     expect(kept.locator(".sheet")).to_be_hidden()
     expect(summary).to_be_focused()
+
+
+def test_an_expression_is_watched_after_a_line_in_all_steps(page: Page) -> None:
+    open_run(page, FIT)
+    page.locator(".cm-line", has_text="loss = ").click()
+    page.keyboard.press("Alt+w")
+    expect(page.get_by_label("Line, or empty")).to_have_value("7")
+    expression = page.get_by_label("Python expression")
+    expect(expression).to_have_value("loss")
+    expression.fill("loss.item()")
+    page.keyboard.press("Enter")
+    answer = page.locator(".watch .answer")
+    answer.get_by_text("As a list").click(timeout=60_000)
+    shown = [float(text) for text in answer.locator("td.value").all_inner_texts()]
+    assert shown == pytest.approx([(m - 2) ** 2 * 14 / 3 for m in (1, 22 / 15, 386 / 225, 6238 / 3375)], abs=1e-4)
+    expression.fill("loss < 1")
+    page.get_by_role("button", name="Find first").click()
+    expect(answer).to_contain_text("is true for the first time in step 2", timeout=60_000)
+    expect(page).to_have_url(re.compile(r"(?=.*step=2)(?=.*tab=watch)"))

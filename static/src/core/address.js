@@ -6,7 +6,7 @@ import { START } from "./state.js";
 /** @import {Tab, View} from "./state.js" */
 
 /** @type {readonly Tab[]} */
-const TABS = ["curves", "loss", "optimizer"];
+const TABS = ["curves", "loss", "optimizer", "watch"];
 
 /** Return the view that a query string describes. @param {string} search */
 export function read(search) {

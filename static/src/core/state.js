@@ -75,7 +75,7 @@
  * @property {string} detail
  * @property {number | "new"} [retry]             seconds until the program can be run again, or "new" for a new run
  *
- * @typedef {"curves" | "loss" | "optimizer"} Tab
+ * @typedef {"curves" | "loss" | "optimizer" | "watch"} Tab
  * @typedef {1 | 2 | 4 | 0.5 | "steps"} Speed     multiple of the normal speed, or whole steps
  *
  * @typedef {object} Busy

@@ -287,6 +287,17 @@
  * @property {string} [precision]
  * @property {{id: string, verdict: CheckedElement["verdict"], checked: number, of: number, elements: CheckedElement[]}[]} [leaves]
  * @property {{edge: string, target: string, equal: boolean, product: Tensor | null, gradient: Tensor | null}[]} [edges]
+ *
+ * @typedef {object} Watch                             answer of a replay of kind `watch` or `seek`
+ * @property {string} id
+ * @property {"watch" | "seek"} what
+ * @property {boolean | null} repeatable
+ * @property {{sentence: string} | null} difference
+ * @property {string | null} reason
+ * @property {string} [expression]
+ * @property {{step: number[], line: number[], value: (number | string | boolean | null)[], omitted: number}} [watched]
+ * @property {{step: number, line: number, value: number | string | boolean} | null} [found]
+ * @property {{message: string, step: number, line: number, count: number}[]} [errors]
  */
 
 /**

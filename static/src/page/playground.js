@@ -74,6 +74,7 @@ const text = editor({
   onpull: () => reruns.pulled(),
   onpick: pick,
   oncopy: (literal) => void copied(literal),
+  onwatch: watchLine,
   onpaste(pasted) {
     if (isNotebook(pasted)) openNotebook(pasted);
     return isNotebook(pasted);
@@ -136,7 +137,7 @@ head = graphHead({ state, work, canvas, online: (line) => text.reveal(line) });
 fill(find("#inspected"), details);
 fill(find("#found"), notes);
 
-const { step } = deckAndCharts({
+const { step, watch } = deckAndCharts({
   state,
   go,
   onplay: () => play(),
@@ -144,6 +145,7 @@ const { step } = deckAndCharts({
   onpick: (node) => work.reveal(node),
   compare: compare(state, api),
   api,
+  offered: ["curves", "loss", "optimizer", "watch"],
 });
 shell();
 paneSizes();
@@ -234,6 +236,14 @@ function pick(line, column, word) {
   const { node, graph: own } = picked(state.get(), line, column, word);
   if (own) void work.display(own);
   if (node) work.reveal(node);
+}
+
+/** Propose to watch the name that a line assigns, in all steps. @param {number} line */
+function watchLine(line) {
+  const { run: shown } = state.get();
+  if (!shown || shown.steps < 2) return toast("A program that trains for two steps or more can be watched");
+  const source = shown.program.split("\n")[line - 1] ?? "";
+  watch({ line, expression: /^\s*([A-Za-z_][\w.]*)\s*[-+*/@]?=(?!=)/.exec(source)?.[1] ?? "" });
 }
 
 /** Runs the text again after a number in it was dragged, and stays at this instant. */

@@ -27,13 +27,14 @@ import { highlight } from "./editor/highlight.js";
  * @property {() => void} onpull                    a number was dragged
  * @property {(line: number, column: number | null, word: string | null) => void} onpick   a line was clicked, or a word in it
  * @property {(literal: string) => void} oncopy      copy a value
+ * @property {((line: number) => void) | null} [onwatch]    watch an expression after a line
  * @property {(text: string) => boolean} onpaste    return true to handle a pasted text instead of the editor
  */
 
 const BY_USER = ["input", "delete", "move", "undo", "redo"];
 
 /** Make the editor. @param {EditorOptions} options */
-export function editor({ doc, nonce, onrun, onedit, onpull, onpick, oncopy, onpaste }) {
+export function editor({ doc, nonce, onrun, onedit, onpull, onpick, oncopy, onwatch = null, onpaste }) {
   const assisted = new Compartment();
   const names = highlight();
   const state = EditorState.create({
@@ -44,6 +45,7 @@ export function editor({ doc, nonce, onrun, onedit, onpull, onpick, oncopy, onpa
         keymap.of([
           { key: "Mod-Enter", run: () => (void assisting?.then(({ closeCompletion }) => closeCompletion(view)), onrun(), true) },
           { key: "Mod-f", run: () => (void assist().then(({ openSearchPanel }) => openSearchPanel(view)), true) },
+          { key: "Alt-w", run: ({ state: now }) => (onwatch?.(now.doc.lineAt(now.selection.main.head).number), Boolean(onwatch)) },
           { key: "Alt-c", run: ({ state: now }) => copyValue(now.doc.lineAt(now.selection.main.head).number) },
         ]),
       ),
@@ -58,7 +60,7 @@ export function editor({ doc, nonce, onrun, onedit, onpull, onpick, oncopy, onpa
       names.extension,
       pullNumbers(onpull),
       hangingIndent,
-      lineValues({ onpick: (line) => onpick(line, null, null), oncopy: (line) => void copyValue(line) }),
+      lineValues({ onpick: (line) => onpick(line, null, null), oncopy: (line) => void copyValue(line), onwatch }),
       lineNumbers({
         domEventHandlers: { click: (view, block) => (onpick(view.state.doc.lineAt(block.from).number, null, null), true) },
       }),

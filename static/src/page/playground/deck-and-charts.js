@@ -10,6 +10,7 @@ import { charts } from "../../widgets/charts.js";
 import { deck } from "../../widgets/deck.js";
 import { optimizer } from "../../widgets/optimizer.js";
 import { lazyLossPane } from "./lazy-loss-pane.js";
+import { lazyWatchPane } from "./lazy-watch-pane.js";
 
 /** @import {Client} from "../../leaves/api.js" */
 /** @import {Quantity} from "../../core/curves.js" */
@@ -64,11 +65,14 @@ export function deckAndCharts({ state, go, onplay, onspeed, onpick, compare, api
   const drawn = charts({ onstep: step });
   const table = optimizer({ onpick: choose });
   const lossPane = lazyLossPane(state, api);
+  const watchPane = lazyWatchPane(state, api, step);
   const chosen = h("select", { class: "choose", "aria-label": "Parameter", onchange: () => choose(chosen.value) });
+  const choice = h("span", { class: "chosen" }, chosen);
   const tabs = /** @type {const} */ ([
     ["curves", "Curves"],
     ["loss", "Loss"],
     ["optimizer", "Optimizer"],
+    ["watch", "Watch"],
   ]).map(([name, label]) =>
     h("button", { type: "button", "data-tab": name, hidden: !offered.includes(name), onclick: () => state.set({ tab: name }) }, label),
   );
@@ -77,7 +81,7 @@ export function deckAndCharts({ state, go, onplay, onspeed, onpick, compare, api
     h(
       "div",
       { class: "caption" },
-      h("span", { class: "chosen" }, chosen),
+      choice,
       lossPane.choice,
       h("span", { class: "space" }),
       h("div", { class: "seg", role: "group", "aria-label": "Show" }, tabs),
@@ -85,6 +89,7 @@ export function deckAndCharts({ state, go, onplay, onspeed, onpick, compare, api
     drawn,
     lossPane.element,
     table,
+    watchPane.element,
   );
 
   /** Return what belongs to the shown charts, of what belongs to the value, the gradient and the update. @template T @param {T[]} all @returns {T[]} */
@@ -118,6 +123,8 @@ export function deckAndCharts({ state, go, onplay, onspeed, onpick, compare, api
     table.hidden = shown !== "optimizer";
     lossPane.element.hidden = shown !== "loss";
     lossPane.choice.hidden = shown !== "loss";
+    watchPane.element.hidden = shown !== "watch";
+    choice.hidden = shown === "watch";
     if (!run || !parameter || !some) return;
     if (now.parameter !== parameter.id) {
       // `over` may come from an address that names no parameter: keep it in that case
@@ -130,6 +137,7 @@ export function deckAndCharts({ state, go, onplay, onspeed, onpick, compare, api
       ),
     );
     lossPane.show(shown === "loss" ? parameter : null, logarithmic);
+    if (shown === "watch") watchPane.show();
     if (curves && shown === "curves") void drawn.show(shownOf(chartsOf(parameter, curves, other)), logarithmic);
     seek(now);
   }
@@ -139,6 +147,7 @@ export function deckAndCharts({ state, go, onplay, onspeed, onpick, compare, api
     const { at, phase, step: here, tab: shown } = now;
     const k = PHASES.indexOf(phase);
     if (shown === "curves") drawn.seek({ at, reached: shownOf([true, k >= 2, k >= 3]), after: shownOf([k >= 3 ? updated(now) : null, null, null]) });
+    else if (shown === "watch") watchPane.seek();
     else if (shown === "optimizer") table.show(here, phase, parameterOf(now)?.id ?? null);
     else lossPane.seek();
   }
@@ -201,7 +210,15 @@ export function deckAndCharts({ state, go, onplay, onspeed, onpick, compare, api
     });
   });
 
-  return { step, present };
+  return {
+    step,
+    present,
+    /** Open the watch pane for a line. @param {import("./watch-pane.js").Watched} proposed */
+    watch(proposed) {
+      state.set({ tab: "watch" });
+      watchPane.propose(proposed);
+    },
+  };
 }
 
 /** Return whether the program stopped after at least one step. @param {Run | null} run */

@@ -33,6 +33,7 @@ export const setCells = StateEffect.define();
  * @typedef {object} Actions
  * @property {(line: number) => void} onpick
  * @property {(line: number) => void} oncopy
+ * @property {((line: number) => void) | null} onwatch   null where nothing can be watched
  */
 
 /** The value of a line, at its end. */
@@ -53,11 +54,13 @@ class Value extends WidgetType {
   /** @override @param {EditorView} view */
   toDOM(view) {
     const copy = this.copied && h("span", { class: "cm-copy", title: "Copy as Python (Alt C)", "aria-hidden": "true" });
-    const dom = h("span", { class: `cm-value ${this.tone}`, title: this.title }, copy, this.text);
+    const watch = this.actions.onwatch && h("span", { class: "cm-watch", title: "Watch an expression after this line (Alt W)", "aria-hidden": "true" });
+    const dom = h("span", { class: `cm-value ${this.tone}`, title: this.title }, watch, copy, this.text);
     dom.addEventListener("mousedown", (event) => {
       event.preventDefault();
       const line = view.state.doc.lineAt(view.posAtDOM(dom)).number;
       if (event.target === copy) this.actions.oncopy(line);
+      else if (event.target === watch) this.actions.onwatch?.(line);
       else this.actions.onpick(line);
     });
     return dom;
