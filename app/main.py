@@ -38,6 +38,7 @@ from .runs.manager import Finder, Runs
 from .settings import Settings, SettingsError
 from .store import Store, locked
 from .web import (
+    animations,
     divergence,
     embed,
     explanations,
@@ -151,7 +152,7 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
         ],
     )
     problems.install(app, pages.failure)
-    api = (runs, divergence, export, recordings, program_files, explanations, lists, replays, lesson_tasks)
+    api = (runs, divergence, export, recordings, animations, program_files, explanations, lists, replays, lesson_tasks)
     for router in (*(module.router for module in api), health.api):
         app.include_router(router, dependencies=[Depends(reject_unknown_parameters)])
     for router in (health.router, pages.router, gallery.router, embed.router, guide.router, lessons.router):

@@ -41,7 +41,7 @@ async def export_program(request: Request, id: str) -> Response:
     """Read the program as a Python file, exactly as it was run."""
     recorded = await service_of(request).runs.find(id)
     answer = responses.cacheable(request, recorded.new.program.text.encode(), PYTHON, final=recorded.ended)
-    answer.headers["Content-Disposition"] = f'attachment; filename="{_name(recorded)}.py"'
+    answer.headers["Content-Disposition"] = f'attachment; filename="{file_name(recorded)}.py"'
     return answer
 
 
@@ -60,7 +60,7 @@ async def export_notebook(request: Request, id: str) -> Response:
         code[cell]["outputs"] += picture
     body = msgspec.json.format(msgspec.json.encode(document), indent=1)
     answer = responses.cacheable(request, body, NOTEBOOK, final=recorded.ended)
-    answer.headers["Content-Disposition"] = f'attachment; filename="{_name(recorded)}.ipynb"'
+    answer.headers["Content-Disposition"] = f'attachment; filename="{file_name(recorded)}.ipynb"'
     return answer
 
 
@@ -118,7 +118,7 @@ def _markdown(text: str) -> dict[str, Any]:
     return {"cell_type": "markdown", "metadata": {}, "source": text}
 
 
-def _name(recorded: RecordedRun) -> str:
+def file_name(recorded: RecordedRun) -> str:
     """Return the name of the file, without its ending: the title in ASCII, with hyphens."""
     title = re.sub(r"\.(py|ipynb)$", "", recorded.title)
     return re.sub(r"[^A-Za-z0-9_]+", "-", title).strip("-")[:60] or "program"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
+import zlib
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect
@@ -312,6 +314,18 @@ def test_an_edited_program_is_marked_and_its_values_turn_pale(page: Page) -> Non
 def test_a_link_can_carry_a_program(page: Page) -> None:
     page.goto("/#code=" + "import%20torch%0Aw%20%3D%20torch.tensor(3.%2C%20requires_grad%3DTrue)%0A(w%20*%20w).backward()")
     expect(node(page, "w")).to_contain_text("6.0000")
+    page.goto("/#code=:" + packed(b"import torch\nv = torch.tensor(4., requires_grad=True)\n(v * v).backward()"))
+    expect(node(page, "v")).to_contain_text("8.0000")
+    page.goto("/#code=:" + packed(b"#" * 20_000_000))
+    expect(page.get_by_role("alert")).to_contain_text("The program of the link is too large")
+    page.goto("/#code=:damaged")
+    expect(page.get_by_role("alert")).to_contain_text("The link is damaged")
+
+
+def packed(program: bytes) -> str:
+    """Return a program as the fragment of a link has it: raw DEFLATE in Base64."""
+    compressor = zlib.compressobj(wbits=-15)
+    return base64.urlsafe_b64encode(compressor.compress(program) + compressor.flush()).decode().rstrip("=")
 
 
 def test_an_example_of_the_gallery_opens_and_runs(page: Page) -> None:

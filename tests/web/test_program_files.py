@@ -74,3 +74,15 @@ async def test_a_program_makes_the_round_trip(serve: Serve) -> None:
         svg, again = [(await client.get(f"{run}/passes/3/graph.svg")).content for run in (first, second)]
         assert svg == again
         assert (await client.get(f"{second}/notebook.ipynb")).json()["cells"][0]["source"] == FIT.rstrip("\n")
+
+
+async def test_the_training_and_the_pass_of_a_step_are_played(serve: Serve) -> None:
+    async with serve(executor=InProcess()) as client:
+        run = await post(client, json={"program": FIT})
+        training = await client.get(f"{run}/animation.svg")
+        assert training.headers["content-type"] == "image/svg+xml"
+        assert [f"step {step} · loss" in training.text for step in range(5)] == [True, True, True, True, False]
+        one = await client.get(f"{run}/animation.svg", params={"step": 2, "theme": "dark"})
+        nodes = (await client.get(f"{run}/passes/2")).json()["order"]
+        assert one.text.count("<animate") >= len(nodes)
+        assert (await client.get(f"{run}/animation.svg", params={"step": 9})).status_code == 404

@@ -68,15 +68,5 @@ export function write(view, search) {
   return text && `?${text}`;
 }
 
-/** Return the program in a fragment `#code=…`, else null. @param {string} hash */
-export function programIn(hash) {
-  if (!hash.startsWith("#code=")) return null;
-  try {
-    return decodeURIComponent(hash.slice(6));
-  } catch {
-    return null;
-  }
-}
-
 /** Return the fragment that carries a program. @param {string} program */
 export const withProgram = (program) => `#code=${encodeURIComponent(program)}`;

@@ -346,6 +346,12 @@ function updateExport(now) {
   for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("a[data-format]"))) {
     link.href = api.address(picture(recorded.id, what, link.dataset["format"] ?? "svg", direction, dark() ? "dark" : "light", view, drawn?.layout));
   }
+  for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("a[data-animation]"))) {
+    const ofStep = link.dataset["animation"] === "step";
+    link.hidden = !now.step || (!ofStep && recorded.steps < 2);
+    const query = new URLSearchParams({ ...(ofStep && now.step ? { step: String(now.step.index) } : {}), ...(dark() ? { theme: "dark" } : {}) });
+    link.href = api.address(`/runs/${recorded.id}/animation.svg?${query}`);
+  }
   for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("a[data-whole]"))) {
     link.href = api.address(`/runs/${recorded.id}${link.dataset["whole"] ?? ""}`);
   }
@@ -357,5 +363,5 @@ function updateExport(now) {
 titles(state, given);
 lazyShare(state, api, given);
 lazyRuns(state, api, given, (id) => (keeper.flush(), void work.open(id, {})));
-linked(given, start);
+linked(given, start, (trouble) => state.set({ trouble }));
 keeper.begin();

@@ -1,6 +1,7 @@
 // Keep the address in step with the view, and copy links to it.
 
-import { read, withProgram, write } from "../../core/address.js";
+import { read, write } from "../../core/address.js";
+import { withPackedProgram } from "../../core/packed-program.js";
 import { first } from "../../core/session.js";
 import { START } from "../../core/state.js";
 import { toast } from "../../widgets/shell.js";
@@ -41,7 +42,7 @@ export function addressSync(state, work, given, program) {
     const saved = run && !edited;
     here.pathname = saved ? page(run) : `${given.root}/`;
     here.search = saved ? query() : "";
-    here.hash = saved ? "" : withProgram(program());
+    here.hash = saved ? "" : await withPackedProgram(program());
     try {
       await navigator.clipboard.writeText(here.href);
       toast(saved ? "Link copied" : "Link to this program copied");

@@ -1,6 +1,7 @@
 // Run the program that a link carries: when the page opens, and when such a link is pasted into a tab that is open already.
 
-import { programIn } from "../../core/address.js";
+import { TooLong, packedProgramIn } from "../../core/packed-program.js";
+import { thousands } from "../../leaves/format.js";
 
 /** @import {Given} from "../../core/state.js" */
 /** @import {Run} from "../../leaves/types.js" */
@@ -16,15 +17,24 @@ export function exampleTitle(run) {
  *
  * @param {Given} given
  * @param {(program: string) => void} start
+ * @param {(trouble: {title: string, detail: string}) => void} ontrouble
  */
-export function linked(given, start) {
-  const follow = () => {
-    const program = programIn(location.hash);
-    const slug = /^#example=([\w-]+)$/.exec(location.hash)?.[1];
+export function linked(given, start, ontrouble) {
+  const follow = async () => {
+    const { hash } = location;
+    const slug = /^#example=([\w-]+)$/.exec(hash)?.[1];
     if (slug) location.replace(`${given.root}/?example=${slug}`); // as links to examples were written before
-    else if (program !== null) start(program);
-    return program !== null;
+    try {
+      const program = await packedProgramIn(hash, given.limits.source_bytes);
+      if (program !== null && hash === location.hash) start(program);
+      else if (hash.startsWith("#code=")) ontrouble({ title: "The link is damaged", detail: "Its program cannot be read. Copy the whole link again." });
+    } catch (error) {
+      if (!(error instanceof TooLong)) throw error;
+      const detail = `A program may have ${thousands(given.limits.source_bytes)} bytes, and the one in this link has more.`;
+      ontrouble({ title: "The program of the link is too large", detail });
+    }
   };
-  addEventListener("hashchange", follow);
-  if (!follow() && given.example && !given.run) start(given.program); // its recording was not made in time
+  addEventListener("hashchange", () => void follow());
+  if (location.hash.startsWith("#code=") || location.hash.startsWith("#example=")) void follow();
+  else if (given.example && !given.run) start(given.program); // its recording was not made in time
 }
