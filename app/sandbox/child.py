@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import select
 import sys
 import threading
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from .. import wire
 from ..wire.catalogue import OptimizerCatalogue
 from . import selftest
 from .confine import Confinement, confine, keep_only
-from .control import EVENTS_FD, JOB_FD
+from .control import EVENTS_FD, JOB_FD, Spawn
 
 _CHUNK = 1 << 18
 SETUP_FAILED = 70
@@ -35,6 +36,8 @@ class EntryModule(Protocol):
     def warm(self) -> None:
         """Run the operations of a typical program once, including a backward pass. Called in a confined child, before its job.
 
+        It is not called if the job is already there, or other programs need the processors: it takes 1.5 times as long as it
+        saves.
         The first run takes three times as long as the second, because it copies pages and fills tables. No effect of it may be
         visible to a program.
         """
@@ -49,11 +52,11 @@ class EntryModule(Protocol):
 
 
 def run_child(
-    confinement: Confinement, entry: EntryModule, *, zygote: int, job_pipe: int, events_pipe: int, probe: bool
+    confinement: Confinement, entry: EntryModule, request: Spawn, *, zygote: int, job_pipe: int, events_pipe: int
 ) -> None:
     """Turn this freshly forked process into a confined child and run one job. Never returns.
 
-    ``zygote`` is the process id of the zygote. With ``probe``, run the self-test instead of a job.
+    ``zygote`` is the process id of the zygote. With ``request.probe``, run the self-test instead of a job.
     """
     status = 0
     try:
@@ -61,23 +64,30 @@ def run_child(
         rules = keep_only(job_pipe, events_pipe, confinement.rules, files=files)
         confine(msgspec.structs.replace(confinement, rules=rules), zygote)
         # From here on, this process can only compute and write to its events pipe.
-        entry.warm()  # also in the self-test: an entry module that fails here must not run programs
-        request = _read_all(JOB_FD)
+        # the self-test warms up, because an entry module that fails there must not run programs
+        if request.probe or (request.warm and not _job_waits()):
+            entry.warm()
+        encoded_job = _read_all(JOB_FD)
         os.close(JOB_FD)
-        if probe:
+        if request.probe:
             _write(selftest.attempt(confinement.mode, isolated=confinement.isolated))
-        elif request:
+        elif encoded_job:
             if confinement.mode != "none":
                 _disable_monitor_threads()
                 _keep_lists_of_modules()
             # an unconfined program may fork, or close the descriptor and reuse it
             write = wire.Pipe(EVENTS_FD).write if confinement.mode == "none" else _write
-            job = msgspec.structs.replace(wire.decode_job(request), files=files)
+            job = msgspec.structs.replace(wire.decode_job(encoded_job), files=files)
             status = entry.execute(job, write, atexit.register)
             _run_exit_functions()
     except BaseException:
         os._exit(SETUP_FAILED)
     os._exit(abs(status))
+
+
+def _job_waits() -> bool:
+    """Return whether the server has begun to send the job, or has exited."""
+    return bool(select.select([JOB_FD], [], [], 0)[0])
 
 
 def _run_exit_functions() -> None:

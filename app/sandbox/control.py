@@ -51,11 +51,12 @@ class ZygoteConfig(Struct, frozen=True):
 class Spawn(Struct, frozen=True, tag=True):
     """A request to fork a child. The packet carries the child's ends of its two pipes.
 
-    A child with ``probe`` runs the self-test instead of a program.
+    A child with ``probe`` runs the self-test instead of a program. A child without ``warm`` does not warm up before its job.
     """
 
     token: int
     probe: bool = False
+    warm: bool = True
 
 
 class Ping(Struct, frozen=True, tag=True):

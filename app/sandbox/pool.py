@@ -79,6 +79,7 @@ class Pool:
         self._target = idle
         self._on_zygote = on_zygote
         self._idle: deque[Child] = deque()
+        self._at_work: set[Child] = set()
         self._waiting: deque[asyncio.Future[Child]] = deque()
         self._zygote: ZygoteClient | None = None
         self._up = False
@@ -111,7 +112,11 @@ class Pool:
     def take_idle(self) -> Child | None:
         """Return an idle child, or ``None`` if there is none. The caller must :meth:`release` it."""
         self._drop_stopped()
-        return self._idle.popleft() if self._idle else None
+        if not self._idle:
+            return None
+        child = self._idle.popleft()
+        self._at_work.add(child)
+        return child
 
     async def take(self) -> Child:
         """Wait for an idle child and return it. The caller must :meth:`release` it.
@@ -135,6 +140,7 @@ class Pool:
     def release(self, child: Child) -> None:
         """Kill a child that was taken, and replace it after a short delay."""
         child.close()
+        self._at_work.discard(child)
         asyncio.get_running_loop().call_later(_REFILL_SECONDS, self._refill)
 
     async def close(self) -> None:
@@ -247,14 +253,20 @@ class Pool:
             self.release(child)
 
     def _refill(self) -> None:
-        """Request as many children as are missing for the waiting callers and the target number of idle children."""
+        """Request as many children as are missing for the waiting callers and the target number of idle children.
+
+        Children for waiting callers do not warm up, and none does while the target number is at work. Warming takes 1.5 times
+        as long as it saves of the next run.
+        """
         if not self._up or self._zygote is None:
             return
         self._waiting = deque(waiting for waiting in self._waiting if not waiting.done())
         missing = self._target + len(self._waiting) - len(self._idle) - len(self._zygote.pending)
+        urgent = len(self._waiting) - len(self._zygote.pending)
+        busy = len(self._at_work) >= self._target
         try:
-            for _ in range(missing):
-                self._zygote.spawn()
+            for index in range(missing):
+                self._zygote.spawn(warm=index >= urgent and not busy)
         except OSError as error:  # out of descriptors, or the socket is full; earlier requests are still served
             log.error("A child could not be requested: %s", error)
             asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._refill)
@@ -266,6 +278,7 @@ class Pool:
         while self._waiting:
             waiting = self._waiting.popleft()
             if not waiting.done():
+                self._at_work.add(child)
                 waiting.set_result(child)
                 return
         self._idle.append(child)

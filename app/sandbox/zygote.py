@@ -181,7 +181,7 @@ def _fork(request: Spawn, pipes: list[int], children: _Children, prepared: _Prep
         if pid == 0:
             job_pipe, events_pipe = pipes
             confinement, entry = prepared.confinement, prepared.entry
-            child.run_child(confinement, entry, zygote=own, job_pipe=job_pipe, events_pipe=events_pipe, probe=request.probe)
+            child.run_child(confinement, entry, request, zygote=own, job_pipe=job_pipe, events_pipe=events_pipe)
         children.add(request.token, pid)
     finally:
         oom.set(_ZYGOTE_SCORE)

@@ -171,7 +171,7 @@ class ZygoteClient:
         asyncio.get_running_loop().add_reader(ours, self._receive)
         return await asyncio.wait_for(self._ready, _START_SECONDS)
 
-    def spawn(self, *, probe: bool = False) -> Child:
+    def spawn(self, *, probe: bool = False, warm: bool = True) -> Child:
         """Request a child. Raises :class:`OSError` if the request cannot be sent."""
         if self._control is None:
             raise SandboxError("The sandbox is not running.")
@@ -183,7 +183,7 @@ class ZygoteClient:
             os.set_blocking(events_read, False)
             with contextlib.suppress(OSError):  # the user's limit for pipes is reached; the default of 64 KB also works
                 fcntl.fcntl(events_read, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-            socket.send_fds(self._control, [encode(Spawn(child.token, probe))], [job_read, events_write])
+            socket.send_fds(self._control, [encode(Spawn(child.token, probe, warm))], [job_read, events_write])
         except OSError:
             child.close()
             raise

@@ -127,6 +127,28 @@ async def test_a_cancelled_run_keeps_its_output() -> None:
         assert (end.status, text) == ("cancelled", "before\n")
 
 
+async def test_children_warm_up_unless_the_target_number_is_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    warmed: list[bool] = []
+    spawn = zygote_client.ZygoteClient.spawn
+
+    def observed(self: zygote_client.ZygoteClient, *, probe: bool = False, warm: bool = True) -> zygote_client.Child:
+        warmed.append(warm)
+        return spawn(self, probe=probe, warm=warm)
+
+    monkeypatch.setattr(zygote_client.ZygoteClient, "spawn", observed)
+    async with started(Settings(children=1, limits=LIMITS)) as executor:
+        await until(lambda: executor._pool._idle)
+        assert warmed == [True, True]  # the self-test and the idle child
+        cancelled, printed = asyncio.Event(), asyncio.Event()
+        running = asyncio.ensure_future(run(executor, LOOP, cancelled=cancelled, printed=printed))
+        await printed.wait()
+        await run(executor, "print(1)")
+        assert warmed[2:] == [False, False]  # one for the second program, and one to keep idle
+        cancelled.set()
+        await running
+        assert not executor._pool._at_work
+
+
 async def test_a_run_can_be_cancelled_while_it_waits_for_a_child() -> None:
     executor = LocalExecutor(Settings(limits=LIMITS), entry="light_entry", path=(HERE,))
     cancelled = asyncio.Event()
