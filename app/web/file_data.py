@@ -20,6 +20,8 @@ from . import packed_steps, series
 STEPS_BYTES: Final = 6 * 1024 * 1024
 """Size in bytes of packed steps at which a file ends. Compressed, they take about half of it."""
 MOST_STEPS: Final = 5_000
+DETAILED_NODES: Final = 2_000
+"""Largest number of nodes of a graph whose nodes have details. Reading one of a larger graph takes milliseconds."""
 WHOLE_CURVES: Final = 6_000
 """Steps above which curves are thinned out, as on the page (``core/curves.js``)."""
 MOST_NODES: Final = 40_000
@@ -128,9 +130,10 @@ def _details(recording: Recording, by_graph: Mapping[str, list[tuple[int, int]]]
     size = 0
     found: dict[str, dict[str, bytes]] = {}
     for graph, passes in by_graph.items():
-        for index, _ in passes:
+        count = recording.log.graph_sizes()[int(graph[1:])][0]
+        for index, _ in passes if count <= DETAILED_NODES else ():
             own = found[str(index)] = {}
-            for node in range(recording.log.graph_sizes()[int(graph[1:])][0]):
+            for node in range(count):
                 if size > DETAILS_BYTES:
                     return found
                 own[f"n{node}"] = _encode(lists.node(recording, index, f"n{node}"))

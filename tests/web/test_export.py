@@ -138,6 +138,9 @@ async def test_a_long_recording_is_cut_and_the_file_says_so(serve: Serve, monkey
     assert "the first 3 steps; 4 more are not in this file" in page
     assert json.loads(data["given"])["run"]["steps"] == 3
     assert sum(len(own) for own in data["details"].values()) < 5
+    monkeypatch.setattr(file_data, "DETAILED_NODES", 1)
+    async with serve(fit(7)) as client:
+        assert data_of((await exported(client, await start(client))).text)["details"] == {}
 
 
 async def test_a_run_in_progress_cannot_be_exported_yet(serve: Serve) -> None:
