@@ -80,3 +80,12 @@ def test_a_frame_that_the_page_wrote_plays_on_another_site_also_without_storage_
         expect(frame.locator("#deck .count b")).to_have_text("5")
         frame.locator("#canvas .node.leaf").first.press("t")
         expect(frame.locator("html")).to_have_attribute("data-theme", "dark")
+
+    program = "import torch\nw = torch.ones(2, requires_grad=True)\nw.sum().backward()\nprint('</script>' * 30)\n"
+    run = page.request.post(
+        "/api/v1/runs", data={"program": program, "title": "A title that is longer than the frame is wide"}
+    ).json()
+    page.set_viewport_size({"width": 300, "height": 400})
+    page.goto(f"/embed/{run['id']}?panes=code,deck")
+    expect(page.locator(".printed")).to_contain_text("</script></script>")
+    assert page.locator(".plate").evaluate("plate => plate.getBoundingClientRect().right") <= 300
