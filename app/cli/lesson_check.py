@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from ..lessons import library, reader
 from ..lessons.bench import Bench
 from ..lessons.check import LessonCheck
 from ..lessons.document import Lesson
-from ..lessons.problems import LessonError
+from ..lessons.problems import LessonError, LessonProblem
 from ..lessons.update import updated
 from ..replays import Replays
 from ..runs.archive import Archive
@@ -42,15 +43,21 @@ async def check(path: Path, *, update: bool = False) -> bool:
         return False
     good = True
     async with bench() as confined:
-        for lesson in lessons:
-            checked = LessonCheck(lesson, confined, RULES.keys())
-            async for problem in checked.problems():
+        gate = asyncio.Semaphore(cores())  # a lesson runs one program after another
+        checks = [LessonCheck(lesson, confined, RULES.keys()) for lesson in lessons]
+        for checked, finding in zip(checks, [asyncio.create_task(_problems(each, gate)) for each in checks], strict=True):
+            for problem in await finding:
                 print(problem, flush=True)
                 good = good and problem.severity == "warning"
             if update and checked.stale:
-                _update(Path(lesson.file), checked)
+                _update(Path(checked.lesson.file), checked)
     print(f"{len(lessons)} lesson{'' if len(lessons) == 1 else 's'} checked.")
     return good
+
+
+async def _problems(check: LessonCheck, gate: asyncio.Semaphore) -> list[LessonProblem]:
+    async with gate:
+        return [problem async for problem in check.problems()]
 
 
 def _read(path: Path) -> list[Lesson]:

@@ -43,7 +43,7 @@ class LessonCheck:
     """The check of one lesson. ``codes`` are the codes of all findings; if it is empty, codes are not checked."""
 
     def __init__(self, lesson: Lesson, bench: Bench, codes: Set[str] = frozenset()) -> None:
-        self._lesson = lesson
+        self.lesson = lesson
         self._bench = bench
         self._codes = codes
         self._recorded = RecordedLesson(lesson, bench)
@@ -60,12 +60,12 @@ class LessonCheck:
             async for problem in self._of_recording(name, recordings[name]):
                 yield problem
         bindings = Bindings(recordings)
-        for bound in stated.values(self._lesson):
+        for bound in stated.values(self.lesson):
             for problem in self._of_number(bound, bindings):
                 yield problem
         for problem in self._of_views(recordings):
             yield problem
-        for block in programs.walk(self._lesson.blocks):
+        for block in programs.walk(self.lesson.blocks):
             match block:
                 case PredictTask():
                     for problem in self._of_question(block, bindings):
@@ -80,16 +80,16 @@ class LessonCheck:
                     pass
 
     def _problem(self, line: int, what: str) -> LessonProblem:
-        return LessonProblem(self._lesson.file, line, what)
+        return LessonProblem(self.lesson.file, line, what)
 
     def _warning(self, line: int, what: str) -> LessonProblem:
-        return LessonProblem(self._lesson.file, line, what, "warning")
+        return LessonProblem(self.lesson.file, line, what, "warning")
 
     # -- the text
 
     def _of_text(self) -> Iterator[LessonProblem]:
         above: list[str] = []
-        for block in programs.walk(self._lesson.blocks):
+        for block in programs.walk(self.lesson.blocks):
             match block:
                 case Heading():
                     above = []
@@ -114,7 +114,7 @@ class LessonCheck:
     # -- the recordings
 
     async def _of_recording(self, name: str, observed: Observed) -> AsyncIterator[LessonProblem]:
-        cells = [each for each in programs.walk(self._lesson.blocks) if isinstance(each, LessonCell) and each.recording == name]
+        cells = [each for each in programs.walk(self.lesson.blocks) if isinstance(each, LessonCell) and each.recording == name]
         error, expected = observed.recorded.error, cells[-1].raises if cells else None
         if cells and (error.type if error else None) != expected:
             line = self._line_of(cells, observed, error.line if error else None)
@@ -163,7 +163,7 @@ class LessonCheck:
 
     def _of_views(self, recordings: Mapping[str, Observed]) -> Iterator[LessonProblem]:
         before, jumps = None, 0
-        for block in programs.walk(self._lesson.blocks):
+        for block in programs.walk(self.lesson.blocks):
             if isinstance(block, Heading):
                 jumps = 0
             view = block.view if isinstance(block, Heading | Prose) else None

@@ -24,26 +24,24 @@ async def check_task(
     """Yield the line and the text of each problem of a task."""
     judge = Judge(recorded)
     try:
-        solved = await judge.judge(task, task.solution)
+        solved, _, _ = await judge.examine(task, task.solution)
         if not solved.passed:
             yield task.line, f"The solution of `{task.name}` does not pass: {solved.sentence}"
         before = task.starter if isinstance(task, WriteTask) else task.program
         if before.strip():
-            started = await judge.judge(task, before)
+            started, _, _ = await judge.examine(task, before)
             if started.passed:
                 yield task.line, f"`{task.name}` passes before anything is changed: its judge accepts too much."
             elif isinstance(task, FixTask) and (missing := _fault_is_missing(task, started.findings, started.error)):
                 yield task.line, missing
         for mistake in task.mistakes:
-            judged = await judge.judge(task, mistake.code)
+            bounds = list(programs.bounds(mistake.body))
+            judged, bindings, own = await judge.examine(task, mistake.code, [each for each, _ in _parsed(bounds)])
             if judged.passed:
                 yield mistake.line, f"The mistake passes: {mistake.code.strip().splitlines()[-1]}"
-            bounds = list(programs.bounds(mistake.body))
-            if bounds:
-                bindings, own = await judge.observe(task, mistake.code, [each for each, _ in _parsed(bounds)])
-                for bound in bounds:
-                    for what in number(bound, bindings, own):
-                        yield bound.line, what
+            for bound in bounds:
+                for what in number(bound, bindings, own):
+                    yield bound.line, what
     except BindingError as error:
         yield task.line, f"`{task.name}` cannot be judged: {error}"
 

@@ -94,10 +94,15 @@ class Judge:
             return judged
         return _with_mistake(judged, await self._matching(task, code, attempt))
 
-    async def observe(self, task: WriteTask | FixTask, code: str, texts: Sequence[ast.expr]) -> tuple[Bindings, Scope]:
-        """Run code for a task. Return the bindings with which ``texts`` can be read at its end, and the scope of that end."""
+    async def examine(
+        self, task: WriteTask | FixTask, code: str, texts: Sequence[ast.expr] = ()
+    ) -> tuple[Judged, Bindings, Scope]:
+        """Return what is found about code in one run, without looking for its mistake.
+
+        Also return the bindings with which ``texts`` can be read at its end, and the scope of that end.
+        """
         attempt = await self._attempt(task, code, None, texts)
-        return attempt.bindings, attempt.own
+        return await self._judged(task, attempt, None), attempt.bindings, attempt.own
 
     async def _attempt(
         self, task: WriteTask | FixTask, code: str, client: Client | None, texts: Sequence[ast.expr] = ()

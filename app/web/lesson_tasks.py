@@ -12,6 +12,7 @@ from starlette.responses import Response
 from ..errors import InvalidInput, UnreadableInput
 from ..lessons.document import FixTask, Lesson, WriteTask
 from ..lessons.judge import Judged
+from ..lessons.language import BindingError
 from . import reference, responses
 from .clients import client_of, wait_unless_left
 from .links import API
@@ -110,7 +111,10 @@ async def _judge(request: Request, id: str, task: WriteTask | FixTask) -> Respon
     answer: list[Judged] = []
 
     async def judge() -> None:
-        answer.append(await service.lessons.judge(id).judge(task, code, client))
+        try:
+            answer.append(await service.lessons.judge(id).judge(task, code, client))
+        except BindingError as error:
+            raise InvalidInput(f"This task has a fault, which `tapedeck lesson check` reports: {error}") from error
 
     await wait_unless_left(request, judge(), None)
     return responses.json(answer[0] if answer else None)  # nobody reads the answer of a caller that has left

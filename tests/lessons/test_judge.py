@@ -159,11 +159,18 @@ async def test_a_program_is_mended_when_its_finding_is_gone_and_what_must_hold_d
     assert judged["sentence"] == "`train[-1].loss` is 6.6683, not less than 4.6667."
 
 
-async def test_the_api_lists_lessons_and_judges_within_bounds(serve: Serve) -> None:  # noqa: F811
-    async with serve(executor=(executor := InProcess()), lessons=str(Path(__file__).parent)) as client:
+async def test_the_api_lists_lessons_and_judges_within_bounds(serve: Serve, tmp_path: Path) -> None:  # noqa: F811
+    folder = tmp_path / "lessons"
+    folder.mkdir()
+    sample = (Path(__file__).parent / "sample.md").read_text()
+    (folder / "sample.md").write_text(sample)
+    (folder / "wrong.md").write_text(
+        sample.replace("id: step", "id: wrong").replace(":judge: dm == m.grad", ":judge: dm == mm")
+    )
+    async with serve(executor=(executor := InProcess()), lessons=str(folder)) as client:
         listed = (await client.get("/api/v1/lessons")).json()["lessons"]
-        assert listed[-1]["id"] == "step"
-        assert listed[-1]["links"] == {"self": "/api/v1/lessons/step", "page": "/lessons/step"}
+        assert [each["id"] for each in listed[-2:]] == ["step", "wrong"]
+        assert listed[-2]["links"] == {"self": "/api/v1/lessons/step", "page": "/lessons/step"}
         lesson = (await client.get("/api/v1/lessons/step")).json()
         assert (lesson["file"], lesson["blocks"][0]["type"]) == ("sample.md", "cell")
 
@@ -175,6 +182,8 @@ async def test_the_api_lists_lessons_and_judges_within_bounds(serve: Serve) -> N
         assert judged["wrong"] == {"index": [], "yours": -4.0, "tape": pytest.approx(-9.333334)}
         fix = next(block for block in lesson["blocks"] if block["type"] == "break-fix")
         assert (await post("fix/train", {"code": fix["solution"]})).json()["passed"]
+        answer = await client.post("/api/v1/lessons/wrong/write/dm", json={"code": "dm = 1"})
+        assert (answer.status_code, "`mm` has no value" in answer.json()["detail"]) == (422, True)
         runs = len(executor.jobs)
         for path, body, status in [
             ("write/nothing", {"code": "a"}, 404),
