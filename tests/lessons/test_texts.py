@@ -1,9 +1,12 @@
-"""Tapedeck's own lessons have what a lesson needs, in an order in which they can be read."""
+"""Tapedeck's own lessons have what a lesson needs, and each number, view and task in them is checked."""
 
 from __future__ import annotations
 
 import pytest
+from tapedeck.explain.registry import RULES
 from tapedeck.lessons import library, programs
+from tapedeck.lessons.bench import Bench
+from tapedeck.lessons.check import LessonCheck
 from tapedeck.lessons.document import DragTask, FixTask, Lesson, LessonCell, PredictTask, PresenterNote, WriteTask
 
 LESSONS = pytest.mark.parametrize("lesson", library.own(), ids=lambda lesson: lesson.id)
@@ -27,3 +30,10 @@ def test_a_lesson_asks_lets_its_reader_write_and_drag_and_gives_its_teacher_a_no
     assert any(isinstance(block, DragTask) for block in blocks)
     assert any(isinstance(block, PresenterNote) for block in blocks)
     assert sum(isinstance(block, LessonCell) for block in blocks) >= 3
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")
+@pytest.mark.anyio
+@LESSONS
+async def test_the_check_of_a_lesson_reports_nothing(bench: Bench, lesson: Lesson) -> None:
+    assert [str(problem) async for problem in LessonCheck(lesson, bench, RULES.keys()).problems()] == []
