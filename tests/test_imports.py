@@ -50,7 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "cli": {
         "assets", "drawing", "errors", "executor", "explain", "finder", "inputs", "lessons", "main", "model", "native",
-        "recording", "replays", "runs", "settings", "store", "web", "wire",
+        "recording", "replays", "runs", "settings", "store", "web", "why", "wire",
     },
     "__main__": {"cli"},
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Declare the commands: serve, run, render, check, diff, backup, restore, doctor.
+"""Declare the commands: serve, run, render, check, diff, why, backup, restore, doctor.
 
 The commands import what they need when they run, so that ``tapedeck --help`` starts fast.
 """
@@ -406,6 +406,52 @@ def diff(
         if run.status != "done":
             print(f"tapedeck: {file} ended as {run.status}: only its recorded steps were compared.", file=sys.stderr)
     if found.where is not None or not found.compared:
+        raise typer.Exit(1)
+
+
+@app.command()
+def why(
+    file: FILE,
+    of: Annotated[
+        str,
+        typer.Argument(
+            metavar="NUMBER", help="What to explain, such as m.grad, w.update[0,1], loss, n3.grad, or m.is_leaf. See /docs."
+        ),
+    ],
+    step: Annotated[int | None, typer.Option(help="Index of the step. Default: the last one.", min=0)] = None,
+    pass_: Annotated[int | None, typer.Option("--pass", help="Index of the pass, for a node or an edge.", min=0)] = None,
+    depth: Annotated[int, typer.Option(help="Number of explanations to print, each of the largest term before.", min=1)] = 1,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the explanation as JSON, as GET /api/v1/runs/{id}/why returns it.")
+    ] = False,
+    sandbox: SANDBOX = False,
+    seed: FIXED_SEED = 0,
+) -> None:
+    """Run a program and explain why a number is what it is: the terms that it is made of, the largest first.
+
+    Each term has the name by which it is explained further. What the program prints is not shown.
+
+    \b
+    Exit status:
+      0  the number is explained
+      1  there is no such number, and the reason is printed
+      2  the program could not be run, or the name is unknown
+    """
+    from ..why import why as explain
+    from . import explanation, record
+
+    invocation = record.prepare(file, None, module=False, sandbox=sandbox, seed=seed)
+    options = msgspec.structs.replace(invocation.request.options, values=invocation.limits.kept_values)
+    request = msgspec.structs.replace(invocation.request, options=options)
+    recorded = asyncio.run(record.record(msgspec.structs.replace(invocation, request=request)))
+    answers = [explain(recorded.recording, of, step, pass_)]
+    while len(answers) < depth and answers[-1].terms and (source := answers[-1].terms[0].source) is not None:
+        answers.append(explain(recorded.recording, source.of, source.step, source.pass_))
+    if as_json:
+        print(msgspec.json.format(msgspec.json.encode(answers if depth > 1 else answers[0])).decode())
+    else:
+        print("\n\n".join("\n".join(explanation.written(answer)) for answer in answers))
+    if answers[0].kind == "absent":
         raise typer.Exit(1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .answer import Why
+from .names import shown
 from .read import why
 
-__all__ = ["Why", "why"]
+__all__ = ["Why", "shown", "why"]

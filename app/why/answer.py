@@ -18,16 +18,18 @@ class WhyFormula(Struct, frozen=True):
     mathml: str
 
 
-class WhyLink(Struct, frozen=True):
+class WhyLink(Struct, frozen=True, rename={"pass_": "pass"}):
     """A number that another one was made from: its name, its value, and the address of its own explanation.
 
-    ``of`` is its text in an address, such as `n3.grad[0]`. ``href`` is relative to `…/why`.
+    ``of``, ``step`` and ``pass`` are what to ask for next. ``href`` has them as an address relative to `…/why`.
     """
 
     of: str
     name: str
     value: Number
     href: str
+    step: int | None = None
+    pass_: int | None = None
 
 
 class WhyTerm(Struct, frozen=True):

@@ -73,7 +73,14 @@ class ParameterInStep:
     def link(self, part: Part, state: str = "") -> WhyLink:
         """Return the link to the explanation of a number of the parameter."""
         address, value = self.address(part, state), self.number(part, state)
-        return WhyLink(address.of, self.label(part, state), None if value is None else number_of(value), address.href)
+        return WhyLink(
+            address.of,
+            self.label(part, state),
+            None if value is None else number_of(value),
+            address.href,
+            address.step,
+            address.pass_,
+        )
 
     def group(self) -> tuple[str, Mapping[str, Any]] | None:
         """Return the name of the optimizer and its options for this parameter; ``None`` if no optimizer updated it."""

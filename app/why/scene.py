@@ -92,7 +92,7 @@ class PassScene:
             here.owner, here.part, here.index, here.name, here.output, here.element, self.event.step, self.index, here.state
         )
         value = None if array is None else number_of(array.reshape(-1)[flat])
-        return WhyLink(here.of, name(address.index, flat, shape), value, here.href)  # type: ignore[operator]
+        return WhyLink(here.of, name(address.index, flat, shape), value, here.href, here.step, here.pass_)  # type: ignore[operator]
 
     def incoming(self, node: int, output: int) -> list[tuple[int, model.Edge]]:
         """Return the edges along which gradients arrive at an output, in the order in which the engine ran their sources."""

@@ -61,7 +61,7 @@ def _made(scenes: Scene, scene: PassScene, node: int, flat: int, common: dict[st
                 address = NumberAddress("name", "after", name=found.parameter, step=scene.event.step - 1)
                 address = address.at(flat, tuple(row.value_after.shape))
                 label = f"{with_element(name, flat, row.value_after.shape)} after step {scene.event.step - 1}"
-                link = WhyLink(address.of, label, number_of(before), address.href)
+                link = WhyLink(address.of, label, number_of(before), address.href, address.step, address.pass_)
                 total = SumOfTerms(before)
                 total.add(WhyTerm(number_of(before), 1.0, 1.0, shown(before), link), before)
                 return total.answer(sentence=f"It is the value that the update of step {scene.event.step - 1} left.", **common)

@@ -520,6 +520,21 @@ def test_check_compares_gradients_with_finite_differences_and_sets_its_exit_stat
 
 
 @pytest.mark.usefixtures("preloaded_tracer")
+def test_why_prints_the_terms_of_a_number_or_the_reason_why_there_is_none(tmp_path: Path) -> None:
+    file = tmp_path / "fit.py"
+    file.write_text(
+        "import torch\nx = torch.arange(100.0)\nm = torch.ones((), requires_grad=True)\ny = m * x\ny.sum().backward()\n"
+    )
+    found = tapedeck("why", str(file), "m.grad", "--depth", "2")
+    assert found.exit_code == 0, found.output
+    assert found.output.splitlines()[0] == "m.grad in step 0 = 4950   (line 3)"
+    assert "99·1   n1.grad[99]: ∂" in found.output  # a tensor of 100 elements is recorded here
+    absent = tapedeck("why", str(file), "y.grad")
+    assert absent.exit_code == 1
+    assert "y is a computed result: MulBackward0 made it on line 4." in absent.output
+
+
+@pytest.mark.usefixtures("preloaded_tracer")
 def test_check_reports_a_program_without_a_pass_and_one_that_fails(tmp_path: Path) -> None:
     file = tmp_path / "none.py"
     file.write_text("x = 1\n")
