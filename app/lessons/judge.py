@@ -140,16 +140,18 @@ class Judge:
         return Judged(True, RIGHT if isinstance(task, WriteTask) else MENDED, **common)
 
     async def _matching(self, task: WriteTask | FixTask, code: str, attempt: _Attempt) -> int | None:
-        """Return the index of the mistake that is the same code, or that comes to the same."""
+        """Return the index of the mistake that is the same code, or that comes to the same and has most lines in common."""
         normal = _normal(code)
         for index, mistake in enumerate(task.mistakes):
             if _normal(mistake.code) == normal:
                 return index
         if task.name not in self._mistakes:
-            attempts = [await self._attempt(task, mistake.code, None) for mistake in task.mistakes]
+            attempts = await asyncio.gather(*(self._attempt(task, mistake.code, None) for mistake in task.mistakes))
             self._mistakes[task.name] = [await asyncio.to_thread(each.signature) for each in attempts]
         own = await asyncio.to_thread(attempt.signature)
-        return next((index for index, each in enumerate(self._mistakes[task.name]) if each.matches(own)), None)
+        same = [index for index, each in enumerate(self._mistakes[task.name]) if each.matches(own)]
+        lines = set(normal.split("\n"))
+        return max(same, key=lambda index: len(lines & set(_normal(task.mistakes[index].code).split("\n"))), default=None)
 
 
 class _Attempt:

@@ -44,6 +44,13 @@ z.backward()
 :::{mistake} dx = 2 * x
 You left out w.
 :::
+:::{mistake}
+```python
+y = x + x
+dx = y
+```
+You left out w, too.
+:::
 ::::
 ::::{write} cube
 :starts: run/1
@@ -138,6 +145,11 @@ async def test_a_mistake_of_the_lesson_is_recognized_by_what_it_computes(tasks: 
     judge, task = tasks.of("dm")
     assert (await judge.judge(task, "r = 2 * (m * x - y)\ndm = r.sum() / 3")).mistake == 0
     assert (await judge.judge(task, "dm = m * 3")).mistake is None
+    judge, task = tasks.of("dx")
+    assert (await judge.judge(task, "dx = x * 2 + 0")).mistake == 0
+    assert (await judge.judge(task, "y = x + x\ndx = 1 * y")).mistake == 1, (
+        "of two with one result, the one with the same lines"
+    )
 
 
 async def test_every_condition_is_judged_and_so_is_a_gradient_check(tasks: Tasks) -> None:
