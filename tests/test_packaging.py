@@ -55,11 +55,10 @@ def test_the_bundle_has_every_page_and_image_under_a_name_with_a_hash() -> None:
     sources = ROOT / "static" / "src"
     entries = [*(sources / "page").iterdir(), *(sources / "page" / "single").iterdir()]
     pages = {path.name for path in entries if path.suffix in (".js", ".css")}
-    # loaded when they are first needed, as by a chart, a large graph, the modules, a dialog, or a key in the editor
-    later = {
-        "uPlot.esm.js", "chart.js", "loss-pane.js", "d3-contour.mjs", "explore.js", "models-pane.js", "my-runs.js", "share.js",
-        "packed-steps.js", "assist.js",
-    }  # fmt: skip
+    comments = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
+    scripts = (comments.sub("", path.read_text()) for path in sources.rglob("*.js"))
+    own = {Path(name).name for text in scripts for name in re.findall(r"""\bimport\("(\.[^"]+)"\)""", text)}
+    later = own | {"uPlot.esm.js", "d3-contour.mjs"}  # loaded when they are first needed, as by a chart or a dialog
     assert set(manifest) == pages | later | {path.name for path in (sources / "images").iterdir()}
     for entry, file in manifest.items():
         stem, suffix = entry.rsplit(".", 1)
