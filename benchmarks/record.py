@@ -17,7 +17,7 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from tapedeck import wire
+from tapedeck import native, wire
 from tapedeck.model import Capture, Limits
 from tapedeck.tracer.main import execute, preload
 
@@ -236,7 +236,8 @@ def main() -> None:
     ratios(rounds)
     peers(rounds)
     large(min(rounds, 5))
-    print(f"\n  {machine()}, torch {torch.__version__}")
+    by = "PyTorch" if native.load() is None else "C"
+    print(f"\n  {machine()}, torch {torch.__version__}, statistics by {by}")
 
 
 def with_stack() -> None:
