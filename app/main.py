@@ -46,6 +46,7 @@ from .web import (
     gallery,
     guide,
     health,
+    lesson_drags,
     lesson_tasks,
     lessons,
     lists,
@@ -152,7 +153,10 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
         ],
     )
     problems.install(app, pages.failure)
-    api = (runs, divergence, export, recordings, animations, program_files, explanations, lists, replays, lesson_tasks)
+    api = (
+        runs, divergence, export, recordings, animations, program_files, explanations, lists, replays, lesson_tasks,
+        lesson_drags,
+    )  # fmt: skip
     for router in (*(module.router for module in api), health.api):
         app.include_router(router, dependencies=[Depends(reject_unknown_parameters)])
     for router in (health.router, pages.router, gallery.router, embed.router, guide.router, lessons.router):

@@ -16,6 +16,22 @@ def replaced(cells: Sequence[str], name: str, value: float) -> list[str]:
     >>> replaced(["x = torch.tensor([1.0, 2.0])", "step(lr=0.1)"], "x[1]", -2.5)
     ['x = torch.tensor([1.0, -2.5])', 'step(lr=0.1)']
     """
+    at, number = _found(cells, name)
+    return [*cells[:at], _with(cells[at], number, value), *cells[at + 1 :]]
+
+
+def current(cells: Sequence[str], name: str) -> float:
+    """Return the first number bound to a name. Raises :class:`ValueError` as :func:`replaced` does.
+
+    >>> current(["x = torch.tensor([1.0, -2.0])"], "x[1]")
+    -2.0
+    """
+    _, number = _found(cells, name)
+    return float(ast.literal_eval(number))
+
+
+def _found(cells: Sequence[str], name: str) -> tuple[int, ast.expr]:
+    """Return the index of the cell with the first number bound to a name, and the number."""
     found = re.fullmatch(r"(\w+)((?:\[\d+\])*)", name)
     if found is None:
         raise ValueError(f"`{name}` is no variable and no element of one: write `m` or `x[0]`.")
@@ -23,7 +39,7 @@ def replaced(cells: Sequence[str], name: str, value: float) -> list[str]:
     for at, cell in enumerate(cells):
         for bound in _bound_to(ast.parse(cell), found[1]):
             if (number := _number(bound, indices)) is not None:
-                return [*cells[:at], _with(cell, number, value), *cells[at + 1 :]]
+                return at, number
     raise ValueError(f"No number is bound to `{name}`: write `{found[1]} = torch.tensor(1.0)` or `{found[1]} = 1.0`.")
 
 

@@ -8,8 +8,9 @@ from typing import TypeVar
 
 from ..errors import NotFound
 from .bench import Bench
-from .document import FixTask, Lesson, WriteTask
+from .document import DragTask, FixTask, Lesson, WriteTask
 from .judge import Judge
+from .numbers import LessonNumbers
 from .programs import walk
 from .recorded_lesson import RecordedLesson
 
@@ -24,6 +25,7 @@ class Shelf:
         self._bench = bench
         self._recorded: dict[str, RecordedLesson] = {}
         self._judges: dict[str, Judge] = {}
+        self._numbers: dict[str, LessonNumbers] = {}
 
     def load(self) -> None:
         """Read the lessons, which takes some tenths of a second. Raises the errors of :mod:`.library`."""
@@ -55,6 +57,11 @@ class Shelf:
         tasks = {task.name: task for task in walk(self.lesson(id).blocks) if isinstance(task, FixTask)}
         return _named(tasks, name, "break-fix")
 
+    def drag_task(self, id: str, name: str) -> DragTask:
+        """Return the task of a lesson in which a number is dragged. Raises :class:`NotFound`."""
+        tasks = {task.name: task for task in walk(self.lesson(id).blocks) if isinstance(task, DragTask)}
+        return _named(tasks, name, "drag")
+
     def recorded(self, id: str) -> RecordedLesson:
         """Return the recordings of a lesson. Raises :class:`NotFound`."""
         lesson = self.lesson(id)
@@ -67,6 +74,12 @@ class Shelf:
         if id not in self._judges:
             self._judges[id] = Judge(self.recorded(id))
         return self._judges[id]
+
+    def numbers(self, id: str) -> LessonNumbers:
+        """Return the numbers of a lesson. Raises :class:`NotFound`."""
+        if id not in self._numbers:
+            self._numbers[id] = LessonNumbers(self.recorded(id))
+        return self._numbers[id]
 
     def close(self) -> None:
         """Stop recording."""

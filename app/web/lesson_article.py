@@ -11,6 +11,7 @@ import msgspec
 from markupsafe import Markup
 from msgspec import Struct
 
+from ..lessons import dragged, programs
 from ..lessons.document import (
     Block,
     Bound,
@@ -64,12 +65,18 @@ class Entry(Struct, frozen=True):
 
 
 class LessonArticle:
-    """A lesson with its recordings, as far as they are made. ``values`` are the texts of bound values by their id."""
+    """A lesson with its recordings, as far as they are made.
 
-    def __init__(self, lesson: Lesson, runs: Mapping[str, RecordedRun | None], values: Mapping[int, str], root: str) -> None:
+    ``values`` are the texts of bound values by their id, or ``None`` if they are not read yet.
+    """
+
+    def __init__(
+        self, lesson: Lesson, runs: Mapping[str, RecordedRun | None], values: Mapping[int, str] | None, root: str
+    ) -> None:
         self.lesson = lesson
         self._runs = runs
-        self._values = values
+        self._values = values or {}
+        self._unread = values is None
         self._root = root
         self._parameters = {
             name for run in runs.values() if run is not None for each in run.recording.parameters() for name in each.names
@@ -89,8 +96,8 @@ class LessonArticle:
 
     @property
     def waiting(self) -> bool:
-        """True if a recording is not made yet."""
-        return any(run is None for run in self._runs.values())
+        """True if a recording is not made yet, or not read yet."""
+        return self._unread or any(run is None for run in self._runs.values())
 
     def title(self, part: ArticlePart) -> str:
         """Return the title of a task as plain text."""
@@ -129,6 +136,10 @@ class LessonArticle:
         ('2', '−0.5')
         """
         return typographic(f"{number:g}")
+
+    def current(self, task: DragTask) -> float:
+        """Return the number that can be dragged, as the program has it."""
+        return dragged.current(programs.recordings(self.lesson)[task.recording], task.name)
 
     def answers(self, task: PredictTask) -> str:
         """Return the right answer of a question."""
@@ -256,6 +267,8 @@ def _view_of(block: Block, latest: Mapping[str, StageView]) -> StageView | None:
                 "backward",
                 panes=panes[-1:],  # type: ignore[arg-type]
             )
+        case WriteTask(starts=recording) if recording in latest:
+            return StageView(recording, latest[recording].step, "backward")
         case FixTask(name=name):
             return StageView(name, phase="backward")
         case _:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 
 from fastapi import APIRouter, Request
@@ -10,17 +11,18 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from ..drawing.style import legend
-from ..errors import NotFound
+from ..errors import NotFound, TapedeckError
 from ..lessons import programs
 from ..lessons.document import Lesson
 from ..runs.run import RecordedRun
-from .example_runs import SharedProgram
+from .example_runs import VISIT_SECONDS, SharedProgram
 from .lesson_article import LessonArticle, task_kind
 from .links import API, run_links
 from .pages import page, script_json
 from .responses import run_of
 from .service import Service, root_of, service_of
 
+log = logging.getLogger(__name__)
 router = APIRouter(include_in_schema=False)
 
 
@@ -43,14 +45,15 @@ async def lesson(request: Request, id: str) -> Response:
     if at is None:
         raise NotFound("There is no lesson of this name. The page /lessons lists all of them.")
     chosen = lessons[at]
-    runs = await recordings(service, chosen)
-    article = await service.archive.beside(lambda: LessonArticle(chosen, runs, {}, root))
+    runs, values = await asyncio.gather(recordings(service, chosen), stated(service, chosen))
+    article = await service.archive.beside(lambda: LessonArticle(chosen, runs, values, root))
     ready = {name: None if run is None else run_of(run, root, run_links(root, run.id)) for name, run in runs.items()}
     state = {
         "root": root,
         "api": f"{root}{API}",
         "lesson": chosen.id,
         "runs": ready,
+        "waiting": article.waiting,
         "legend": legend(),
         "mode": service.mode,
     }
@@ -82,6 +85,19 @@ async def recordings(service: Service, lesson: Lesson) -> Mapping[str, RecordedR
     prepared = prepared_runs(lesson)
     found = await asyncio.gather(*(service.example_runs.find(each) for each in prepared.values()))
     return dict(zip(prepared, found, strict=True))
+
+
+async def stated(service: Service, lesson: Lesson) -> Mapping[int, str] | None:
+    """Return the numbers that a lesson states without a text of their own; ``None`` if that takes longer than a page waits."""
+    if not service.executor.ready:
+        return None
+    try:
+        return await asyncio.wait_for(service.lessons.numbers(lesson.id).stated(), VISIT_SECONDS)
+    except TimeoutError:
+        return None
+    except TapedeckError as error:
+        log.info("The numbers of the lesson %s could not be read: %s", lesson.id, error)
+        return {}
 
 
 def prepared_runs(lesson: Lesson) -> dict[str, SharedProgram]:

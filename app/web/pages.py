@@ -64,7 +64,9 @@ title, sentence), the types of problem+json responses, ``/docs#anchor``).
 :class:`~.lesson_article.LessonArticle` ``article``, the ``runs`` by name of recording, ``place`` of ``count`` lessons, the ones
 ``before`` and ``after``, ``titles`` by id, ``legend``, and ``state``: Markup with JSON as above; keys::
 
-      {"root": "", "api": "/api/v1", "lesson": "backward", "runs": {"fit": Run | null}, "legend": {…}, "mode": "full"}
+      {"root": "", "api": "/api/v1", "lesson": "backward", "runs": {"fit": Run | null},
+       "waiting": false,              // programs are still being recorded
+       "legend": {…}, "mode": "full"}
 
 ``error.html``: ``status`` (int), ``title``, ``detail`` (a sentence).
 """

@@ -85,6 +85,60 @@ def test_a_question_answers_a_wrong_guess_and_is_remembered(look: Look) -> None:
     expect(page.locator("[data-lesson=update] .done")).to_have_text(re.compile("^1 of "))
 
 
+def test_the_tasks_of_a_lesson_are_done_by_keyboard(look: Look) -> None:
+    page = look(1440, "light")
+    open_lesson(page)
+    # a question: its answer is blank in the text and in the output of a cell, until it is guessed
+    question = page.locator("[data-task=predict]").nth(1)
+    expect(question).to_have_attribute("data-answer", "−9.3333", timeout=60_000)
+    blanks = page.locator("article .blank")
+    hidden = blanks.count()
+    question.locator("input").fill("-4")
+    page.keyboard.press("Enter")
+    expect(question.locator(".reply")).to_contain_text("each part is first multiplied by its own x")
+    question.locator("input").fill("-9.33")
+    page.keyboard.press("Enter")
+    expect(question.locator(".products")).to_contain_text("−6.0000")  # the worked product
+    assert blanks.count() < hidden
+    # a number to drag: graph, text and slope follow
+    drag = page.locator("[data-task=drag]").first
+    drag.locator("input[type=range]").focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    expect(page.locator("#canvas .node.leaf").first).to_contain_text("1.5000")
+    expect(drag.locator(".readings")).to_contain_text("finite difference −4.6667", timeout=60_000)
+    expect(page.locator("article data.num", has_text="−4.6667").first).to_be_visible()
+    drag.get_by_role("button", name="Reset").press("Enter")
+    expect(page.locator("#canvas .node.leaf").first).to_contain_text("−9.3333")
+    # code to write
+    write = page.locator("[data-task=write]").first
+    write.scroll_into_view_if_needed()
+    code = write.locator(".cm-content")
+    code.focus()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("dm = (2 * (m * x - y)).mean()")
+    page.keyboard.press("Control+Enter")
+    expect(write.locator(".verdict .reply")).to_contain_text("That stops at y_pred", timeout=60_000)
+    page.keyboard.press("Control+A")
+    page.keyboard.type("dm = (2 * (m * x - y) * x).mean()")
+    page.keyboard.press("Control+Enter")
+    expect(write.locator(".verdict")).to_contain_text("Right.", timeout=60_000)
+    expect(page.locator(".rail li.done")).to_have_count(3)
+
+
+def test_a_fixed_program_is_shown_on_the_stage(look: Look) -> None:
+    page = look(390, "light")
+    page.goto("/lessons/update")
+    fix = page.locator("[data-task=break-fix]").first
+    fix.get_by_role("button", name="Show the solution").click(
+        timeout=60_000
+    )  # the task's program is shown as soon as it has the focus
+    expect(page.locator("#stage-name")).to_have_text("train")
+    fix.get_by_role("button", name="Run").click()
+    expect(fix.locator(".verdict")).to_contain_text("Mended", timeout=60_000)
+    expect(page.locator("#deck .count")).to_contain_text("of 0–2")  # its three steps, where the faulty program had two
+
+
 @pytest.mark.parametrize("theme", THEMES)
 def test_axe_reports_no_violation_in_lessons(look: Look, theme: str) -> None:
     page = look(1440, theme)

@@ -14,6 +14,7 @@ import pytest
 from tapedeck.lessons.reader import read
 
 from ..fake_executor import FakeExecutor
+from ..handmade_events import fit
 from .conftest import Serve
 from .test_pages import HTML, state_of
 
@@ -83,18 +84,31 @@ async def test_the_script_gets_each_recording_and_what_each_passage_shows(reader
     assert {name: run["status"] for name, run in state["runs"].items()} == {"fit": "done", "train": "done"}
     assert state["runs"]["fit"]["cells"][1]["start_line"] == 6
     views: list[dict[str, Any]] = [json.loads(unescape(each)) for each in re.findall(r"data-view='([^']*)'", page)]
-    assert [view["recording"] for view in views] == [
-        "fit",
-        "fit",
-        "train",
-    ]  # of a passage, of what is dragged, of what is broken
+    assert [view["recording"] for view in views] == ["fit", "fit", "fit", "train"]  # of a passage and of three tasks
     assert (views[0]["focus"], views[0]["select"]) == (["loss", "m * x"], "loss")
-    assert views[1]["panes"] == ["surface"]
+    assert views[2]["panes"] == ["surface"]  # beside the number to drag
+    assert re.search(r'data-task="drag" [^>]*data-low="0.0" data-high="4.0" data-step="0.1" data-value="1.0"', page)
     # the parts in the list are in the article
     anchors = re.findall(r'<li[^>]*><a href="#([^"]+)">', page)
     assert len(anchors) >= 6
     assert all(f'id="{anchor}"' in page for anchor in anchors)
     assert re.search(r'data-answer="−9.3333"', page)
+
+
+async def test_a_dragged_number_has_a_run_and_numbers_that_readers_share(serve: Serve) -> None:
+    executor = FakeExecutor(fit())
+    async with serve(executor=executor) as client:
+        first = await client.get("/api/v1/lessons/step/drag/m?value=1.52")
+        assert first.status_code == 200
+        answer = first.json()
+        assert answer["value"] == 1.5
+        assert "m = torch.tensor(1.5, requires_grad=True)" in answer["run"]["program"]
+        assert (await client.get(answer["run"]["links"]["self"])).status_code == 200
+        ran = len(executor.jobs)
+        assert (await client.get("/api/v1/lessons/step/drag/m?value=1.5")).json() == answer
+        assert len(executor.jobs) == ran
+        for wrong, status in (("m?value=nan", 422), ("m", 422), ("none?value=1", 404)):
+            assert (await client.get(f"/api/v1/lessons/step/drag/{wrong}")).status_code == status
 
 
 async def test_the_list_of_lessons_names_goals_and_counts_tasks(reader: httpx.AsyncClient) -> None:

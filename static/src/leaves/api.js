@@ -1,6 +1,6 @@
 // A client of the server's API. Failed requests, and answers in problem+json, raise `Problem`.
 
-/** @import {Graph, GraphSearch, MapNumbers, ModelRows, NodeDetail, Run, RunHeading, Step, Surface, Why} from "./types.js" */
+/** @import {Graph, GraphSearch, Judged, MapNumbers, ModelRows, NodeDetail, Run, RunHeading, Step, Surface, Why} from "./types.js" */
 
 const ACCEPTED = 202; // the replay is still running
 const WAIT = 10; // maximum seconds that the server may take to answer a request for a replay
@@ -206,6 +206,27 @@ export function client(base) {
      */
     search: async (id, graph, query, pass) =>
       (await request(`${run(id)}/graphs/${graph}/search?q=${encodeURIComponent(query)}${pass === null ? "" : `&pass=${pass}`}`)).json(),
+    /**
+     * Judge code that a reader of a lesson wrote.
+     *
+     * @param {string} lesson
+     * @param {"write" | "fix"} kind
+     * @param {string} name  of the task
+     * @param {string} code
+     * @param {AbortSignal} signal
+     * @returns {Promise<Judged>}
+     */
+    judge: async (lesson, kind, name, code, signal) =>
+      (await request(`/lessons/${encodeURIComponent(lesson)}/${kind}/${encodeURIComponent(name)}`, { method: "POST", body: JSON.stringify({ code }), headers: { "Content-Type": "application/json" }, signal })).json(),
+    /**
+     * Run a program of a lesson with another value of a number, and read the numbers of the lesson in it.
+     *
+     * @param {string} lesson
+     * @param {string} name  of the task
+     * @param {number} value
+     * @returns {Promise<{value: number, run: Run, numbers: Record<string, string>}>}
+     */
+    pull: async (lesson, name, value) => (await request(`/lessons/${encodeURIComponent(lesson)}/drag/${encodeURIComponent(name)}?value=${value}`)).json(),
     /** Fetch a picture as text. @param {string} path  relative to the path of the API @param {AbortSignal} [signal] */
     picture: async (path, signal) => (await request(path, with_(signal))).text(),
     /** @param {string} path */

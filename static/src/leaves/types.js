@@ -356,6 +356,22 @@
 
 /** @typedef {{spans: Span[], next: number | null, earlier: Record<string, EarlierValue>}} PackedSteps */
 
+/**
+ * What the server found about code that a reader of a lesson wrote.
+ *
+ * @typedef {object} Judged
+ * @property {boolean} passed
+ * @property {string} sentence
+ * @property {{index: number[], yours: number | string, tape: number | string} | null} wrong    the first element that differs
+ * @property {number} differing                   of `of` elements
+ * @property {number} of
+ * @property {string | null} node                 name of the node to light
+ * @property {number | null} mistake              index of the mistake that comes to the same
+ * @property {ProgramError | null} error          its line counts from the first line of the code
+ * @property {string[]} findings                  codes
+ * @property {string} printed
+ */
+
 /** @type {readonly Phase[]} */
 export const PHASES = ["forward", "loss", "backward", "update"];
 

@@ -4,13 +4,14 @@ import { wantedOf, lastStep } from "../core/instant.js";
 import { byNode, byPhase, player } from "../core/player.js";
 import { session } from "../core/session.js";
 import { shortcutOf } from "../core/shortcuts.js";
-import { EMPTY, ended } from "../core/state.js";
+import { EMPTY } from "../core/state.js";
 import { store } from "../core/store.js";
 import { client } from "../leaves/api.js";
 import { fill, find, h } from "../leaves/dom.js";
 import { edgeStyle } from "../leaves/edge-style.js";
 import { inspector } from "../widgets/inspector.js";
 import { flip, shell } from "../widgets/shell.js";
+import { complete } from "./lesson/again.js";
 import { progress } from "./lesson/progress.js";
 import { reading } from "./lesson/reading.js";
 import { tasks } from "./lesson/tasks.js";
@@ -22,10 +23,10 @@ import { inspectorContent } from "./playground/inspector-content.js";
 import { absence } from "./playground/messages.js";
 import { stage } from "./stage/stage.js";
 
+/** @import {Run} from "../leaves/types.js" */
 /** @import {State} from "../core/state.js" */
 /** @import {Given, LessonView} from "./lesson/types.js" */
 
-const AGAIN = 1500; // milliseconds after which a page without recordings asks for them again
 /** What the stage shows at the end of a phase. @type {Readonly<Record<State["phase"], string>>} */
 const WHEN = { forward: "before the loss", loss: "before backward()", backward: "after backward()", update: "after the update" };
 
@@ -38,8 +39,10 @@ const still = () => reducedMotion.matches;
 const playing = player(state, work.go, still, work.opened);
 const narrow = () => matchMedia("(max-width: 760px)").matches;
 
+/** The runs with a dragged number, by recording: they are shown instead of those of the lesson. @type {Map<string, Run>} */
+const dragged = new Map();
 /** @param {string} recording */
-const runOf = (recording) => given.runs[recording] ?? null;
+const runOf = (recording) => dragged.get(recording) ?? given.runs[recording] ?? null;
 
 // -- the stage
 
@@ -89,7 +92,7 @@ const { step, present } = deckAndCharts({
 drawn.begin();
 
 const checked = check(state, api);
-state.watch(["detail", "asking", "origin", "phase", "ran", "step", "run"], (now) => details.show(inspectorContent(now, checked)));
+state.watch(["detail", "asking", "origin", "phase", "ran", "step", "run"], (now) => details.show(inspectorContent(now, { check: checked, why: null })));
 const shown = views({
   state,
   work,
@@ -144,6 +147,10 @@ const reader = reading(
   still,
 );
 
+document.addEventListener("focusin", ({ target }) => {
+  const task = target instanceof Element ? target.closest(".task[data-view]") : null;
+  if (task instanceof HTMLElement) reader.ask(task);
+});
 for (const number of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-nodes]"))) {
   const names = JSON.parse(number.dataset["nodes"] ?? "[]");
   number.addEventListener("pointerenter", () => shown.glance(names));
@@ -153,7 +160,7 @@ for (const number of /** @type {NodeListOf<HTMLElement>} */ (document.querySelec
 const kept = progress(given.lesson, (done) => {
   for (const entry of entries) entry.closest("li")?.classList.toggle("done", Boolean(done[decodeURIComponent(entry.hash.slice(1))]?.done));
 });
-tasks({ api, state, kept, shown });
+void complete(given).then(() => tasks({ given, api, state, work, kept, shown, show: reader.ask, dragged }));
 
 // -- keys: J and K go from passage to passage; the keys of the deck act while the stage has the focus
 
@@ -180,5 +187,3 @@ addEventListener("keydown", (event) => {
 shell();
 reader.look();
 
-// some programs are still being recorded
-if (Object.values(given.runs).some((run) => !run || !ended(run)) && given.mode !== "refused") setTimeout(() => location.reload(), AGAIN);

@@ -21,6 +21,7 @@ import { highlight } from "./editor/highlight.js";
 /**
  * @typedef {object} EditorOptions
  * @property {string} doc
+ * @property {string} [label]                       its name for screen readers
  * @property {string} nonce                         the page's nonce, for the styles that the editor adds
  * @property {() => void} onrun
  * @property {(byUser: boolean) => void} onedit      byUser: typed, pasted, undone; not set by the page
@@ -34,7 +35,7 @@ import { highlight } from "./editor/highlight.js";
 const BY_USER = ["input", "delete", "move", "undo", "redo"];
 
 /** Make the editor. @param {EditorOptions} options */
-export function editor({ doc, nonce, onrun, onedit, onpull, onpick, oncopy, onwatch = null, onpaste }) {
+export function editor({ doc, label = "Program", nonce, onrun, onedit, onpull, onpick, oncopy, onwatch = null, onpaste }) {
   const assisted = new Compartment();
   const names = highlight();
   const state = EditorState.create({
@@ -69,7 +70,7 @@ export function editor({ doc, nonce, onrun, onedit, onpull, onpick, oncopy, onwa
       assisted.of([]),
       EditorView.lineWrapping,
       EditorView.contentAttributes.of({
-        "aria-label": "Program",
+        "aria-label": label,
         tabindex: "0", // a scrolled text needs a tab stop
         spellcheck: "false",
         autocorrect: "off",

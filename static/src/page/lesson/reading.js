@@ -15,7 +15,13 @@ export function reading(passages, room, onread, still) {
   let waiting = false;
   /** A passage that was asked for: it stays until the reader scrolls away from it. @type {HTMLElement | null} */
   let asked = null;
-  let arrived = false; // whether that passage was in the window since it was asked for
+  let arrived = false; // the passage that was asked for has been in view
+
+  /** Keep a passage until the reader scrolls away from it. @param {HTMLElement} passage */
+  function keep(passage) {
+    [asked, arrived] = [passage, false];
+    read(passage);
+  }
 
   /** @param {HTMLElement} passage */
   function read(passage) {
@@ -49,11 +55,8 @@ export function reading(passages, room, onread, still) {
 
   return {
     look,
-    /** Show the view of a passage without scrolling. @param {HTMLElement} passage */
-    ask(passage) {
-      [asked, arrived] = [passage, false];
-      read(passage);
-    },
+    /** Show the view of a passage without scrolling. */
+    ask: keep,
     /** Scroll to the next or the previous passage. @param {1 | -1} by */
     move(by) {
       const at = current ? passages.indexOf(current) : -1;
@@ -61,9 +64,8 @@ export function reading(passages, room, onread, still) {
       if (!next) return;
       const { top, bottom } = room();
       const own = next.getBoundingClientRect();
-      scrollBy({ top: own.top - top - (bottom - top) * (LINE / 2), behavior: still() ? "auto" : "smooth" });
-      [asked, arrived] = [next, false];
-      read(next);
+      scrollTo({ top: scrollY + own.top - top - (bottom - top) * (LINE / 2), behavior: still() ? "auto" : "smooth" });
+      keep(next);
     },
   };
 }

@@ -1,37 +1,94 @@
 // Connect the tasks of a lesson to the stage and to the server.
 
 import { productsOf } from "../../core/products.js";
-import { fill, h } from "../../leaves/dom.js";
+import { fill } from "../../leaves/dom.js";
 import * as format from "../../leaves/format.js";
+import { laterStyle } from "../../leaves/later-style.js";
 import { product, row, table } from "../../widgets/inspector/tables.js";
+import { attempt } from "../../widgets/lesson/attempt.js";
 import { predict } from "../../widgets/lesson/predict.js";
 import { blank } from "./blanks.js";
+import { pulls } from "./pulls.js";
+import { verdict } from "./verdicts.js";
 
 /** @import {Client} from "../../leaves/api.js" */
 /** @import {Child} from "../../leaves/dom.js" */
+/** @import {Run} from "../../leaves/types.js" */
 /** @import {State} from "../../core/state.js" */
 /** @import {Store} from "../../core/store.js" */
+/** @import {Given} from "./types.js" */
 /** @typedef {ReturnType<typeof import("./views.js").views>} Views */
 
 /**
  * Set up the tasks.
  *
  * @param {object} options
+ * @param {Given} options.given
  * @param {Client} options.api
  * @param {Store<State>} options.state
+ * @param {ReturnType<typeof import("../../core/session.js").session>} options.work
  * @param {ReturnType<typeof import("./progress.js").progress>} options.kept
  * @param {Views} options.shown
+ * @param {(section: HTMLElement) => void} options.show      show the view of a task
+ * @param {Map<string, Run>} options.dragged                 the runs that are shown instead of those of the lesson
  */
-export function tasks({ api, state, kept, shown }) {
-  for (const section of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-task=predict]"))) {
+export function tasks({ given, api, state, work, kept, shown, show, dragged }) {
+  const nonce = document.querySelector('meta[name="csp-nonce"]')?.getAttribute("content") ?? "";
+  const keys = /Mac|iP/.test(navigator.platform) ? "⌘ ↵" : "Ctrl ↵";
+  /** @param {string} kind */
+  const sections = (kind) => /** @type {HTMLElement[]} */ ([...document.querySelectorAll(`[data-task=${kind}]`)]);
+
+  /** @type {Map<HTMLElement, ReturnType<typeof predict>>} */
+  const questions = new Map();
+  for (const section of sections("predict")) {
     if (!section.dataset["answer"]) continue; // its recording is not made yet: the answer is in the text
     const before = kept.of(section.id);
     const unveil = before?.done ? () => {} : blank(section, () => section.scrollIntoView({ block: "center" }));
-    predict(section, {
+    const question = predict(section, {
       kept: before?.done ? before.answer : null,
       onguess: (answer, done) => kept.keep(section.id, { done, answer }),
       onopen: () => (unveil(), void open(section)),
     });
+    questions.set(section, question);
+  }
+
+  for (const kind of /** @type {const} */ (["write", "break-fix"])) {
+    for (const section of sections(kind)) {
+      const mistakes = [...section.querySelectorAll("details.mistakes > div")];
+      attempt(section, {
+        keys,
+        kept: kept.of(section.id)?.answer ?? null,
+        onattempt: (answer, done) => kept.keep(section.id, { done, answer }),
+        editor: async (doc, label, onrun) => {
+          const [{ editor }] = await Promise.all([import("../../widgets/editor.js"), laterStyle()]);
+          const nothing = () => {};
+          const field = editor({ doc, label, nonce, onrun, onedit: nothing, onpull: nothing, onpick: nothing, oncopy: nothing, onpaste: () => false });
+          return { element: field, field };
+        },
+        async judge(code, signal) {
+          const judged = await api.judge(given.lesson, kind === "write" ? "write" : "fix", section.dataset["name"] ?? "", code, signal);
+          if (kind === "break-fix" && !signal.aborted) await exhibit(section.dataset["name"] ?? "", code);
+          shown.glance(judged.node ? [judged.node] : null);
+          return { passed: judged.passed, content: verdict(judged, mistakes) };
+        },
+      });
+    }
+  }
+
+  pulls({ given, api, state, kept, shown, show, dragged, sections: sections("drag"), questions });
+
+  /** Run the program of a task with the reader's code in place of its last cell, and show it on the stage. @param {string} name @param {string} code */
+  async function exhibit(name, code) {
+    const run = given.runs[name];
+    if (!run) return;
+    const lines = run.program.split("\n");
+    const before = run.cells.slice(0, -1).map(({ start_line, end_line }) => lines.slice(start_line - 1, end_line).join("\n"));
+    const cells = [...before, code].map((source) => ({ cell_type: "code", metadata: {}, outputs: [], execution_count: null, source }));
+    await work.run(JSON.stringify({ notebook: { nbformat: 4, nbformat_minor: 5, metadata: {}, cells }, title: `Lesson: fix ${name}` }), "application/json");
+    const { run: own } = state.get();
+    if (!own || own.id === run.id) return;
+    dragged.set(name, own);
+    shown.refresh();
   }
 
   /** Show what a right answer opens. @param {HTMLElement} section */
@@ -42,7 +99,7 @@ export function tasks({ api, state, kept, shown }) {
     const { run } = state.get();
     if (section.dataset["finding"] !== undefined && place && run) {
       const found = run.findings.find(({ severity }) => severity === "error" || severity === "warning") ?? run.findings[0];
-      fill(place, found && h("p", null, h("b", null, "Finding: "), found.message));
+      place.textContent = found ? `Finding: ${found.message}` : "";
     }
     if (products && place) fill(place, await worked(JSON.parse(products)));
   }

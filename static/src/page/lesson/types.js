@@ -21,6 +21,7 @@
  * @property {string} api                    path of the API
  * @property {string} lesson                 id of the lesson
  * @property {Readonly<Record<string, Run | null>>} runs    the recordings by name; null while a program is being recorded
+ * @property {boolean} waiting              some programs are still being recorded
  * @property {import("../../leaves/edge-style.js").Legend} legend
  * @property {string} mode
  */

@@ -17,7 +17,7 @@ import { lastStep } from "../../core/instant.js";
  * @param {Store<State>} options.state
  * @param {Session} options.work
  * @param {Canvas} options.canvas
- * @param {(recording: string) => Run | null} options.runOf    the shown run of a recording: the last one of a drag, or the lesson's
+ * @param {(recording: string) => Run | null} options.runOf    the shown run of a recording: that of a dragged number, or the lesson's
  * @param {() => boolean} options.narrow                       whether the inspector would cover the text
  * @param {(open: boolean) => void} options.oninspect          open or close the inspector
  * @param {(panes: LessonView["panes"]) => void} options.onpanes
@@ -70,6 +70,10 @@ export function views({ state, work, canvas, runOf, narrow, oninspect, onpanes }
       if (run.id === state.get().run?.id) work.go({ ...instant, ...(last < 0 ? {} : { apart: null }) });
       else work.show(run, instant);
       light();
+    },
+    /** Show the view again, because the run of its recording is another one. */
+    refresh() {
+      if (shown) this.show(shown);
     },
     /** Return the view that is shown. */
     shown: () => shown,

@@ -99,11 +99,13 @@ export function predict(section, { kept, onguess, onopen }) {
     if (kept) fill(guesses, h("div", { class: "guess" }, h("span"), h("span", { class: "mute" }, "Your guess: ", h("span", { class: "typed" }, kept))));
     worked.hidden = false;
     show.hidden = true;
+    section.classList.add("open");
   }
 
   return widget(section, {
     /** Ask again, because a number was dragged and the answer is another one now. */
     again() {
+      if (!section.classList.contains("open")) return;
       worked.hidden = true;
       worked.open = false;
       show.hidden = false;
