@@ -39,6 +39,7 @@ from .settings import Settings, SettingsError
 from .store import Store, locked
 from .web import (
     animations,
+    classroom,
     divergence,
     embed,
     explanations,
@@ -53,6 +54,7 @@ from .web import (
     pages,
     problems,
     program_files,
+    qr,
     recordings,
     reference,
     replays,
@@ -155,11 +157,11 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
     problems.install(app, pages.failure)
     api = (
         runs, divergence, export, recordings, animations, program_files, explanations, lists, replays, lesson_tasks,
-        lesson_drags,
+        lesson_drags, classroom,
     )  # fmt: skip
     for router in (*(module.router for module in api), health.api):
         app.include_router(router, dependencies=[Depends(reject_unknown_parameters)])
-    for router in (health.router, pages.router, gallery.router, embed.router, guide.router, lessons.router):
+    for router in (health.router, pages.router, gallery.router, qr.router, embed.router, guide.router, lessons.router):
         app.include_router(router)
 
     @app.get("/openapi.json", include_in_schema=False)

@@ -24,6 +24,7 @@ from ..runs.manager import Finder, Runs
 from ..runs.run import LiveRun, RecordedRun
 from ..settings import Settings
 from ..workers import Budget, FairGate, Workers
+from .classrooms import Classrooms
 from .event_stream import Listeners
 from .example_runs import ExampleRuns
 from .feed import Feeds
@@ -86,6 +87,7 @@ class Service:
         self.readiness = ReadinessChecks(executor, archive)
         self.feeds = Feeds(archive)
         self.listeners = Listeners(settings.streams, settings.streams_of_run, settings.streams_of_address)
+        self.classrooms = Classrooms()
         self.answers = ByteCache[tuple[str, str], CachedAnswer](ANSWER_BYTES)
         """Encoded answers about ended runs, by run and address."""
         self.torch = version_of("torch")

@@ -1,7 +1,7 @@
 // The keyboard shortcuts: one table, from which the page's handler, the list in its help and the tests are made.
 
 /**
- * @typedef {"run" | "play" | "phase" | "step" | "node" | "end" | "walk" | "zoom" | "search" | "why" | "theme" | "help"} Action
+ * @typedef {"run" | "play" | "phase" | "step" | "node" | "end" | "walk" | "zoom" | "search" | "why" | "theme" | "help" | "present" | "notes" | "link" | "blank"} Action
  *
  * @typedef {object} Shortcut
  * @property {Action | null} action         null: the focused part of the page handles the keys
@@ -28,6 +28,10 @@ export const SHORTCUTS = [
   { action: null, keys: ["Escape", "Tab"], does: "leave the editor: Esc, then Tab" },
   { action: null, keys: ["Alt+c", "Alt+w"], does: "in the editor: copy the value of the line; watch an expression after the line" },
   { action: "theme", keys: ["t"], does: "switch between light and dark", letter: true },
+  { action: "present", keys: ["p"], does: "present: large type, the graph and the lines that run; again to end it", letter: true },
+  { action: "notes", keys: ["n"], does: "while presenting: show the notes, from comments such as # note: …", letter: true },
+  { action: "link", keys: ["q"], does: "show the address as a QR code", letter: true },
+  { action: "blank", keys: ["b"], does: "while presenting: make the screen black, also with a clicker", letter: true },
   { action: "help", keys: ["?"], does: "show this list", letter: true },
 ];
 

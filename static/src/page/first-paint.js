@@ -2,6 +2,7 @@
 {
   const root = document.documentElement;
   root.dataset.js = "";
+  if (new URLSearchParams(location.search).get("present") === "1") root.dataset.present = "";
   try {
     const chosen = localStorage.getItem("theme");
     if (!root.dataset.theme && (chosen === "light" || chosen === "dark")) root.dataset.theme = chosen;

@@ -18,6 +18,7 @@ import { editor } from "../widgets/editor.js";
 import { findings, summary } from "../widgets/findings.js";
 import { inspector } from "../widgets/inspector.js";
 import { dark, flip, shell, toast } from "../widgets/shell.js";
+import { follow, teach } from "./playground/classroom.js";
 import { check } from "./playground/check.js";
 import { compare } from "./playground/compare.js";
 import { draftKeeper } from "./playground/draft-keeper.js";
@@ -32,6 +33,7 @@ import { lazyWhy } from "./playground/lazy-why.js";
 import { exampleTitle, linked } from "./playground/linked.js";
 import { picked } from "./playground/picking.js";
 import { addressSync } from "./playground/address-sync.js";
+import { presenter } from "./playground/presenter.js";
 import { rerun } from "./playground/rerun.js";
 import { panes } from "./playground/panes.js";
 import { paneSizes } from "./playground/pane-sizes.js";
@@ -161,6 +163,7 @@ files({
 const play = () => (state.get().playing ? playing.pause() : playing.play());
 /** Go to another instant, if there is one. @param {Partial<import("../core/instant.js").Instant> | null} instant */
 const goIf = (instant) => void (instant && go(instant));
+const presented = presenter(state, given.root, canvas, () => teach(api, state));
 keys(
   {
     run,
@@ -174,6 +177,10 @@ keys(
     search: () => tools?.search(),
     why: () => whys.begin(),
     theme: flip,
+    present: presented.toggle,
+    notes: presented.notes,
+    link: presented.link,
+    blank: presented.blank,
   },
   mac,
 );
@@ -363,5 +370,7 @@ function updateExport(now) {
 titles(state, given);
 lazyShare(state, api, given);
 lazyRuns(state, api, given, (id) => (keeper.flush(), void work.open(id, {})));
+follow(api, (view) => (playing.pause(), work.go(view)));
+find("#present").addEventListener("click", presented.toggle);
 linked(given, start, (trouble) => state.set({ trouble }));
 keeper.begin();

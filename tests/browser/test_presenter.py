@@ -1,0 +1,60 @@
+"""The presenter's view has large type, notes and a QR code, and a link follows its playhead."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import Page, expect
+
+from .programs import open_run
+
+PROGRAM = """\
+import torch
+m = torch.tensor(1., requires_grad=True)
+for step in range(3):
+    # note: Ask which way m will move.
+    loss = (m - 3) ** 2
+    loss.backward()  # note: Point at the edge.
+    with torch.no_grad():
+        m -= 0.1 * m.grad
+    m.grad = None
+"""
+SMALLEST = """() => Math.min(...[...document.querySelectorAll("#canvas text, .stage .running, .stage .spoken, #deck .phase")]
+    .filter(each => each.getClientRects().length)
+    .map(each => parseFloat(getComputedStyle(each).fontSize) * 1.85))"""
+
+
+def test_a_run_is_presented_and_followed(page: Page) -> None:
+    open_run(page, PROGRAM)
+    page.keyboard.press("p")
+    expect(page).to_have_url(re.compile("present=1"))
+    for hidden in (".top", "#program", "#inspector", "#graph .pane-head"):
+        expect(page.locator(hidden).first).to_be_hidden()
+    page.keyboard.press("n")
+    page.keyboard.press("Home")
+    page.keyboard.press("PageUp")
+    expect(page.locator(".stage .running")).to_contain_text("loss = (m - 3)")
+    page.keyboard.press("PageDown")
+    expect(page.locator(".stage .running")).to_contain_text("loss.backward()")
+    expect(page.locator(".stage .spoken")).to_have_text("Point at the edge.")
+    assert page.evaluate(SMALLEST) >= 20
+    page.keyboard.press("b")
+    expect(page.locator(".black")).to_be_visible()
+    page.keyboard.press("b")
+    expect(page.locator(".black")).to_be_hidden()
+
+    page.keyboard.press("q")
+    expect(page.locator(".qr img")).to_have_js_property("complete", True)
+    page.get_by_role("button", name="Let others follow me").click()
+    link = page.locator(".qr p")
+    expect(link).to_have_text(re.compile(r"\?follow="))
+    student = page.context.new_page()
+    student.goto(link.text_content() or "")
+    expect(student.get_by_text("You see what the teacher shows.")).to_be_visible()
+    page.keyboard.press("q")
+    page.keyboard.press("End")
+    expect(student).to_have_url(re.compile("step=2"))
+    student.get_by_role("button", name="Stop following").click()
+    expect(student.get_by_text("You see what the teacher shows.")).to_be_hidden()
+    page.keyboard.press("p")
+    expect(page.locator("#program")).to_be_visible()
