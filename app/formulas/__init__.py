@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Final
 
 from . import combining, elementwise, moving
+from .moving import joining
 from .rule import LocalRule
 
 RULES: Final = {rule.op: rule for rules in (elementwise.RULES, combining.RULES, moving.RULES) for rule in rules}
 """The rules, by the class of a node."""
 
-__all__ = ["RULES", "LocalRule"]
+__all__ = ["RULES", "LocalRule", "joining"]

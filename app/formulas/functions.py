@@ -188,6 +188,19 @@ def at_classes(grad: Array, like: Array, target: Array) -> Array:
     return whole
 
 
+@_moves
+def part_of(grad: Array, at: int, dim: int, *tensors: Array) -> Array:
+    """Return the part of a gradient that belongs to one of the tensors that ``cat`` joined."""
+    start = sum(np.shape(each)[dim] for each in tensors[:at])
+    return np.asarray(np.take(grad, range(start, start + np.shape(tensors[at])[dim]), dim))
+
+
+@_moves
+def layer_of(grad: Array, at: int, dim: int) -> Array:
+    """Return the part of a gradient that belongs to one of the tensors that ``stack`` joined."""
+    return np.asarray(np.take(grad, at, dim))
+
+
 def _listed(dim: Dims) -> tuple[int, ...]:
     return () if dim is None else dim if isinstance(dim, tuple) else (dim,)
 
@@ -198,7 +211,8 @@ FUNCTIONS: Final[Mapping[str, Any]] = {
     "sqrt": np.sqrt, "tan": np.tan, "tanh": np.tanh, "trunc": np.trunc, "where": np.where, "isfinite": np.isfinite,
     "pi": math.pi,
     "at_classes": at_classes, "average": average, "cross": cross, "flipped": flipped, "identity": identity,
-    "inserted": inserted, "inverse": inverse, "outer": outer, "repeated": repeated, "reshaped": reshaped,
+    "inserted": inserted, "inverse": inverse, "layer_of": layer_of, "outer": outer,
+    "part_of": part_of, "repeated": repeated, "reshaped": reshaped,
     "reversed_sums": reversed_sums, "rolled": rolled, "rows_added": rows_added, "scattered": scattered, "size": size,
     "spread": spread, "swapped": swapped, "total": total, "transposed": transposed, "triangle": triangle,
     "unpermuted": unpermuted,

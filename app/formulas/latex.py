@@ -14,7 +14,9 @@ _COMPARISONS: Final[Mapping[type[ast.cmpop], str]] = {
     ast.Gt: ">", ast.Lt: "<", ast.GtE: r"\ge", ast.LtE: r"\le", ast.Eq: "=", ast.NotEq: r"\ne",
 }  # fmt: skip
 _KNOWN_FUNCTIONS: Final = frozenset({"log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "det", "min", "max", "exp"})
-_UNCHANGED: Final = frozenset({"spread", "reshaped", "swapped", "unpermuted", "inserted", "flipped", "rolled", "repeated"})
+_UNCHANGED: Final = frozenset(
+    {"spread", "reshaped", "swapped", "unpermuted", "inserted", "flipped", "rolled", "repeated", "part_of", "layer_of"}
+)
 """Functions that move or copy elements, whose first operand is written alone."""
 
 Written = tuple[str, int]

@@ -40,3 +40,18 @@ RULES: Final = (
         ("weight",), True,
     ),
 )  # fmt: skip
+
+MOST_JOINED: Final = 64
+"""Largest number of tensors for which :func:`joining` makes a rule."""
+
+
+def joining(op: str, count: int) -> LocalRule | None:
+    """Return the rule of a node that joins ``count`` tensors; ``None`` for other nodes, and for very many tensors."""
+    if op not in ("CatBackward0", "StackBackward0") or not 0 < count <= MOST_JOINED:
+        return None
+    names = [f"tensor{at}" for at in range(count)]
+    listed = ", ".join(names)
+    code = "layer_of(grad, {at}, dim)" if op == "StackBackward0" else f"part_of(grad, {{at}}, dim, {listed})"
+    call = "stack" if op == "StackBackward0" else "cat"
+    gradients = {name: code.format(at=at) for at, name in enumerate(names)}
+    return LocalRule(op, f"{call}({listed}, dim)", gradients, {}, tuple(names), True)

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from .. import model
-from ..formulas import RULES, LocalRule
+from ..formulas import RULES, LocalRule, joining
 from ..formulas.evaluate import evaluate, gradient
 from ..formulas.functions import Array
 from ..recording.pass_numbers import PassNumbers
@@ -47,7 +47,11 @@ class LocalDerivatives:
     @cached_property
     def rule(self) -> LocalRule | None:
         """The rule of the node, if there is one."""
-        return RULES.get(self._node.op) if self._node.kind == "op" else None
+        if self._node.kind != "op":
+            return None
+        edges = self._numbers.edges_from(self._index)
+        whole = sorted(edge.slot for _, edge in edges) == list(range(len(edges)))  # joined constants have no edges
+        return RULES.get(self._node.op) or (joining(self._node.op, len(edges)) if whole else None)
 
     @cached_property
     def edges(self) -> Mapping[str, tuple[int, model.Edge]]:

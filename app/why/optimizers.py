@@ -47,7 +47,7 @@ def explain_update(here: ParameterInStep, value: float, common: dict[str, Any]) 
             )
         else:
             rule = ""
-        if rule and closes(here, total, value):
+        if rule and closes(here, total, value, moved=True):
             return total.answer(
                 sentence=f"{name} made it from the gradient with the learning rate {shown(lr)}.", rule=formula(rule), **common
             )
@@ -71,7 +71,7 @@ def _adam(here: ParameterInStep, name: str, options: Mapping[str, Any], value: f
     squares = [here.link("state", "exp_avg_sq")] if here.number("state", "exp_avg_sq") is not None else []
     own = named(here.name)
     rule = rf"\Delta {own} = -{number(lr)} \cdot \frac{{\hat m}}{{\sqrt{{\hat v}} + \varepsilon}}"
-    if not closes(here, total, value):
+    if not closes(here, total, value, moved=True):
         return _through_state(here, name, value, common)
     sentence = (
         f"{name} moves along its running average of the gradients, here times {shown(scale)}: the learning rate {shown(lr)}, "

@@ -118,9 +118,12 @@ def scaled_term(factor: float, value: float, link: WhyLink) -> WhyTerm:
     return WhyTerm(0.0, 0.0, number_of(factor), text, link)
 
 
-def closes(here: ParameterInStep, total: SumOfTerms, value: float) -> bool:
-    """Return whether the terms add up to the number, up to the rounding of the parameter's dtype."""
-    size = total.size + abs(here.number("value") or 0.0) + abs(value)
+def closes(here: ParameterInStep, total: SumOfTerms, value: float, *, moved: bool = False) -> bool:
+    """Return whether the terms add up to the number, up to the rounding of the parameter's dtype.
+
+    An update that was ``moved`` is the difference of two values, so it has their rounding too.
+    """
+    size = total.size + abs(value) + (abs(here.number("value") or 0.0) if moved else 0.0)
     return math.isfinite(total.error) and abs(total.error) <= 4 * rounding_bound(dtype_of(here, "update"), 16, size)
 
 

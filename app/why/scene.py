@@ -138,8 +138,9 @@ class PassScene:
             local = self.local(node)
             if local.rule is None or not local.rule.plain:
                 break
-            operand = local.rule.sums[0]
-            target, entries = local.target(operand), local.row(operand, flat)
+            rows = [(operand, local.row(operand, flat)) for operand in local.rule.sums]
+            operand, entries = next(((name, row) for name, row in rows if row or row is None), rows[0])
+            target = local.target(operand)
             if target is None or target[1] != 0 or entries is None or len(entries) != 1 or entries[0][1] != 1.0:
                 break
             skipped.append(self.graph.nodes[node].op)

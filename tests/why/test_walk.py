@@ -19,7 +19,7 @@ def check(path: Path) -> int:
     """Walk from every leaf of a program with a recorded gradient. Return the number of leaves whose walk reached inputs."""
     text = path.read_text()
     _, recording = record(text, values=4096)
-    bound = 1e-2 if any(word in text for word in NARROW) else 1e-4
+    bound = 1e-2 if any(word in text for word in NARROW) else 5e-4
     reached = 0
     steps = recording.log.counts()[2]
     for parameter in recording.parameters()[:6]:

@@ -86,6 +86,23 @@ loss.backward()
     assert {"ViewBackward0", "TBackward0", "SelectBackward0"} <= set(gradient.path)
 
 
+@pytest.mark.parametrize(("call", "element"), [("torch.cat([a, b, c])", 3), ("torch.stack([a, b, c], 1)", 4)])
+def test_a_joined_tensor_is_followed_to_its_parts(call: str, element: int) -> None:
+    program = f"""\
+import torch
+a, b, c = (torch.tensor(each, requires_grad=True) for each in ([1.0, 2.0], [3.0, 4.0], [5.0, 6.0]))
+loss = ({call}.flatten() * torch.arange(6.0)).sum()
+loss.backward()
+"""
+    recording = recorded(program)
+    product = next(node for node in recording.graph(0).nodes if node.op == "MulBackward0")
+    answer = why(recording, f"{product.id}[{element}]")
+    assert [link.name for term in answer.terms for link in ([term.source] if term.source else [])] == ["b[1]"]
+    gradient = why(recording, "c.grad[1]")
+    assert gradient.value == 5.0
+    assert gradient.terms[0].factor == 5.0
+
+
 MOMENTUM = """\
 import torch
 torch.manual_seed(1)
@@ -122,6 +139,22 @@ def test_an_optimizer_state_is_explained_by_itself_and_the_gradient() -> None:
     average = why(recording, "w.state.exp_avg[0]", 3)
     assert len(average.terms) == 4
     assert sums_exactly(average)
+
+
+def test_a_state_that_the_gradient_did_not_change_is_not_explained_by_it() -> None:
+    program = """\
+import torch
+rows = torch.nn.Embedding(3, 1, sparse=True)
+optimizer = torch.optim.SparseAdam(list(rows.parameters()))
+for row in (0, 1):
+    optimizer.zero_grad()
+    loss = rows(torch.tensor([row])).square().sum()
+    loss.backward()
+    optimizer.step()
+"""
+    answer = why(recorded(program), "rows.weight.state.exp_avg_sq[0,0]", 1)
+    assert answer.kind == "function"
+    assert [link.of for link in answer.reads][-1] == "p0.state.exp_avg_sq[0,0]"
 
 
 def test_a_gradient_that_was_not_cleared_is_the_sum_of_two_steps() -> None:
