@@ -116,9 +116,7 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
                 executor is None
             ):  # in tests, the first call starts the workers and compiles templates, and the first visit records the example
                 await workers.start()
-                first = service.first_example
-                examples = [first, *service.examples] if chosen.record_examples else [first]
-                preparing = asyncio.gather(service.example_runs.prepare(examples), run_in_threadpool(service.lessons.load))
+                preparing = asyncio.create_task(_prepare(service))
                 await run_in_threadpool(warm, app)
             await run_in_threadpool(int)  # starts the thread pool, so that the first response does not wait for it
             try:
@@ -172,6 +170,15 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
 
     app.mount("/static", Bundle(directory=assets.static_path()), "static")
     return app
+
+
+async def _prepare(service: Service) -> None:
+    """Record the first example, then, unless a setting says not to, the other examples and the programs of the lessons."""
+    await service.example_runs.prepare([service.first_example])
+    await run_in_threadpool(service.lessons.load)
+    if service.settings.record_examples:
+        in_lessons = [each for lesson in service.lessons.lessons for each in lessons.prepared_runs(lesson).values()]
+        await service.example_runs.prepare([*service.examples, *in_lessons])
 
 
 def _service(settings: Settings, folder: Path | None, executor: Executor, workers: Workers, finder: Finder) -> Service:

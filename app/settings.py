@@ -105,8 +105,8 @@ class Settings(Struct, frozen=True):
     metrics: bool = True
     """Whether ``/metrics`` is served."""
     record_examples: bool = True
-    """Record all examples after the start, one after another, in about 15 seconds of processor time. A store that has them is
-    not changed. With 0, an example is recorded when somebody first opens it."""
+    """Record all examples and the programs of the lessons after the start, one after another, in about half a minute of
+    processor time. A store that has them is not changed. With 0, one is recorded when somebody first opens it."""
     connections: ConnectionLimits = ConnectionLimits()
 
 

@@ -9,6 +9,7 @@ import { store } from "../core/store.js";
 import { client } from "../leaves/api.js";
 import { fill, find, h } from "../leaves/dom.js";
 import { edgeStyle } from "../leaves/edge-style.js";
+import { recall } from "../leaves/storage.js";
 import { inspector } from "../widgets/inspector.js";
 import { flip, shell } from "../widgets/shell.js";
 import { complete } from "./lesson/again.js";
@@ -167,11 +168,13 @@ void complete(given).then(() => tasks({ given, api, state, work, kept, shown, sh
 addEventListener("keydown", (event) => {
   const at = event.target instanceof Element ? event.target : document.body;
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || at.closest("input, select, textarea, [contenteditable]")) return;
-  if (event.key === "j" || event.key === "k") return void (event.preventDefault(), reader.move(event.key === "j" ? 1 : -1));
-  if (event.key === "t") return void flip();
+  const letters = recall("letters") !== "off"; // the playground has the switch
+  if (letters && (event.key === "j" || event.key === "k")) return void (event.preventDefault(), reader.move(event.key === "j" ? 1 : -1));
+  if (letters && event.key === "t") return void flip();
   const found = stageElement.contains(at) ? shortcutOf(event) : null;
   if (!found || ((event.key === " " || event.key === "Enter") && at.closest("button, a, summary"))) return;
   const { shortcut, argument } = found;
+  if (shortcut.letter && !letters) return;
   const by = /** @type {1 | -1} */ (argument);
   const next = shortcut.action === "phase" ? byPhase(state.get(), by) : shortcut.action === "node" ? byNode(state.get(), by) : null;
   if (next) go(next);
