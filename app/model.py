@@ -893,6 +893,19 @@ class Options(Struct, frozen=True):
     """Largest number of elements that a tensor may have for all of them to be recorded."""
 
 
+def program_lines(text: str) -> list[str]:
+    r"""Return the lines of a program without their ends, split as Python splits them.
+
+    ``str.splitlines`` also splits at other characters, such as a form feed between two functions, or U+2028 in a string. The
+    lines after it would have other numbers than Python's.
+
+    >>> program_lines("a = 1\r\n\fb = 2\n"), program_lines("s = '\u2028'"), program_lines("")
+    (['a = 1', '\x0cb = 2'], ["s = '\u2028'"], [])
+    """
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return lines if lines[-1] else lines[:-1]
+
+
 class Program(Struct, frozen=True):
     """A program to run: Python text, and the first and last line of each of its cells (1-based, inclusive)."""
 

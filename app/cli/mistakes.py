@@ -58,7 +58,7 @@ class Baseline(Struct, frozen=True):
 
 def collect(run: model.Run, checked: CheckSummary, name: str, *, notebook: bool) -> list[Mistake]:
     """Return the mistakes of a run, in the order of their lines. ``name`` is the file as the user named it."""
-    lines = run.program.splitlines()
+    lines = model.program_lines(run.program)
 
     def mistake(code: str, line: int | None, message: str, why: str, **rest: str) -> Mistake:
         source = lines[line - 1].strip() if line is not None and line <= len(lines) else ""
@@ -101,7 +101,7 @@ def without_accepted(
     A mistake is accepted if its code is among ``codes``, if it is in the baseline, or if its line in the program ``text`` has a
     comment ``# tapedeck: ignore`` or ``# tapedeck: ignore[code]``.
     """
-    lines = text.splitlines()
+    lines = model.program_lines(text)
     known = {each.identity for each in baseline}
     return [
         each

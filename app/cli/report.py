@@ -54,7 +54,7 @@ def show(out: Console, recorded: RecordedRun, name: str, *, error_printed: bool 
 
 def _values(run: model.Run) -> Iterator[Text]:
     """Yield each line that has a value, and the output below each cell of a notebook."""
-    lines = run.program.splitlines()
+    lines = model.program_lines(run.program)
     values = {line.line: line.text for line in run.lines if line.file is None and 0 < line.line <= len(lines)}
     shown = {number: lines[number - 1].rstrip() for number in values}
     width = max((len(text) for text in shown.values() if len(text) <= ROOM), default=0)
@@ -104,7 +104,7 @@ def failure(run: model.Run, *, printed: bool = False) -> Iterator[Text]:
     if error is None or (printed and error.traceback):
         return
     yield Text.assemble((headline(run.status, error), "bold red"), f": {error.message}" if error.message else "")
-    lines = run.program.splitlines()
+    lines = model.program_lines(run.program)
     if error.origin is not None:
         yield Text.assemble(("      in ", "dim"), f"{error.origin.file}:{error.origin.line}")
     if error.line is None:

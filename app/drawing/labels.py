@@ -9,7 +9,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from ..model import Edge, Graph, Node, PassKind
+from ..model import Edge, Graph, Node, PassKind, program_lines
 from ..recording import PassNumbers
 from . import numerals
 
@@ -48,7 +48,7 @@ class ProgramText:
     """The lines of a program, for looking up the expression that made a node."""
 
     def __init__(self, program: str) -> None:
-        self._lines = program.splitlines()
+        self._lines = program_lines(program)
 
     def expression(self, node: Node) -> str | None:
         """Return the expression that made a node; ``None`` if its location is unknown or in another file.

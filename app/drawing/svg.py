@@ -17,7 +17,7 @@ from typing import Final
 
 import numpy as np
 
-from ..model import Edge, TensorSummary
+from ..model import Edge, TensorSummary, program_lines
 from ..recording import edge_factor
 from . import card, footer, labels, numerals
 from .graph_layout import GraphLayout, PlacedBox, Route
@@ -44,7 +44,7 @@ class _SvgWriter:
         self.program = labels.ProgramText(sheet.program)
         self.titles = {node.id: self.program.title(node) for node in self.graph.nodes}
         self.sums = sums(self.graph.edges)
-        self.lines = sheet.program.splitlines()
+        self.lines = program_lines(sheet.program)
         self.ran: set[int] = set()
         if self.numbers is not None:
             self.ran.update(np.frombuffer(self.numbers.event.order, "<i4").tolist())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 
 from .. import model
 
@@ -14,7 +15,7 @@ def apply(program: str, fix: model.Fix) -> str:
     'm -= g\n'
     """
     starts = [0]
-    for line in program.splitlines(keepends=True):
+    for line in io.StringIO(program):
         starts.append(starts[-1] + len(line))
     for edit in sorted(fix.edits, key=lambda edit: edit.start, reverse=True):  # from the end, so that offsets stay valid
         (first, column), (last, end) = edit.start, edit.end
@@ -28,6 +29,6 @@ def changed_lines(program: str, fix: model.Fix) -> list[tuple[str, str]]:
     >>> changed_lines("m = m - g\n", model.Fix("", [model.Edit((1, 0), (1, 9), "m -= g")]))
     [('-', 'm = m - g'), ('+', 'm -= g')]
     """
-    before, after = program.splitlines(), apply(program, fix).splitlines()
+    before, after = model.program_lines(program), model.program_lines(apply(program, fix))
     lines = list(difflib.unified_diff(before, after, n=0, lineterm=""))[2:]  # without the two lines that name the files
     return [(line[0], line[1:]) for line in lines if not line.startswith("@@")]

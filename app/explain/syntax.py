@@ -28,7 +28,7 @@ class Syntax:
     @cached_property
     def lines(self) -> list[str]:
         """The program's lines."""
-        return self._text.splitlines()
+        return model.program_lines(self._text)
 
     @cached_property
     def _parents(self) -> dict[ast.AST, ast.AST]:

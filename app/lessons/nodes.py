@@ -16,7 +16,7 @@ def find(graph: model.Graph, program: str, name: str) -> list[int]:
     named = [index for index, node in enumerate(graph.nodes) if node.name == name]
     if named:
         return named
-    lines, wanted = program.splitlines(), _bare(name)
+    lines, wanted = model.program_lines(program), _bare(name)
     return [index for index, node in enumerate(graph.nodes) if _bare(_source(node, lines)) == wanted]
 
 
@@ -27,7 +27,7 @@ def find_one(graph: model.Graph, program: str, name: str, at: int | None = None)
     """
     found = find(graph, program, name)
     if not found:
-        known = sorted({_source(node, program.splitlines()) or node.op for node in graph.nodes} - {""})
+        known = sorted({_source(node, model.program_lines(program)) or node.op for node in graph.nodes} - {""})
         names = sorted({node.name for node in graph.nodes if node.name})
         raise BindingError(f"There is no node `{name}`: there are {', '.join(dict.fromkeys([*names, *known][:20]))}.")
     in_forward_order = found[::-1]

@@ -100,7 +100,7 @@ class _Matcher:
                 found.append(_Reason(field, nodes))
         lines = [index_in(text)]
         if not any(reason.nodes.any() for reason in found if reason.field != "id"):
-            lines += [number for number, line in enumerate(self._program.splitlines(), 1) if text in line.lower()]
+            lines += [number for number, line in enumerate(model.program_lines(self._program), 1) if text in line.lower()]
         most = max(int(graph.line.max(initial=0)), *lines, 0)
         marked: Bools = np.zeros(most + 2, bool)  # the last entry is for nodes without a line
         marked[[line for line in lines if line > 0]] = True

@@ -144,7 +144,7 @@ def node(recording: Recording, index: int, node: str) -> model.NodeDetail:
     gradients = wire.int32(event.edge, "edge")
     used = wire.int32(event.used, "used")
     first_output = starts(wire.int32(graph_event.outputs, "outputs"))
-    lines = recording.program.splitlines()
+    lines = model.program_lines(recording.program)
     ranks = np.flatnonzero(wire.int32(event.order, "order") == own)
 
     def flows(mine: np.ndarray[Any, Any], others: np.ndarray[Any, Any]) -> Iterator[model.Flow]:

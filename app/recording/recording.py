@@ -324,7 +324,7 @@ class Recording:
 
     @cached_property
     def _source(self) -> list[str]:
-        return self.program.splitlines()
+        return model.program_lines(self.program)
 
 
 def line_text(line: wire.LineRow, tensors: Tensors) -> str:

@@ -247,7 +247,7 @@ class Replays:
 
 
 def _read(body: bytes, recorded: RecordedRun) -> ReplayRequest:
-    lines = max(len(recorded.new.program.text.splitlines()), 1)
+    lines = max(len(model.program_lines(recorded.new.program.text)), 1)
     request = read(body, recorded.recording, recorded.new.options.capture, lines)
     return _with_ranges(request, recorded) if request.what == "surface" else request
 

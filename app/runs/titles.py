@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from ..model import program_lines
+
 LONGEST: Final = 80
 """Largest number of characters of a title."""
 _MARKS: Final = ("#!", "# -*-", "# %", "#%%", "# !", "# type:", "# noqa")
@@ -33,7 +35,7 @@ def title_of(program: str) -> str:
     >>> title_of("import torch\\ntorch.manual_seed(0)\\nx = torch.ones(2)")
     'x = torch.ones(2)'
     """
-    lines = [line.rstrip() for line in program.splitlines() if line.strip(" \t#\"'")]
+    lines = [line.rstrip() for line in program_lines(program) if line.strip(" \t#\"'")]
     comments = (line for line in lines if line.startswith(("#", '"""', "'''")) and not line.startswith(_MARKS))
     statements = (line for line in lines if not line.lstrip().startswith((*_SETUP, "#")))
     comment = next(comments, "")

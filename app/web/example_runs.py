@@ -113,7 +113,7 @@ async def _done_within(seconds: float | None, task: asyncio.Task[RecordedRun | N
 
 
 def _prepared(example: Example) -> SharedProgram:
-    cells = [(1, max(1, len(example.program.splitlines())))]
+    cells = [(1, max(1, len(model.program_lines(example.program))))]
     return SharedProgram(example.slug, model.Program(example.program, "program", cells))
 
 

@@ -20,7 +20,7 @@ def highlighted(code: str) -> Markup:
     >>> highlighted("%matplotlib 'inline")
     Markup('%matplotlib &#39;inline')
     """
-    lines = code.splitlines(keepends=True)
+    lines = list(io.StringIO(code))
     parts: list[Markup] = []
     line, column, previous = 1, 0, ""
     try:

@@ -39,7 +39,7 @@ class PassScene:
             raise NotFound(f"The graph of pass {index} has more than {MOST_NODES:,} nodes, too many to explain a number.")
         self.numbers: PassNumbers = recording.numbers(index)
         self.graph = self.numbers.graph
-        self.lines = recording.program.splitlines()
+        self.lines = model.program_lines(recording.program)
         self._locals: dict[int, LocalDerivatives] = {}
 
     def local(self, node: int) -> LocalDerivatives:

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import msgspec
 
 from ..errors import ProtocolError
-from ..model import Limits
+from ..model import Limits, program_lines
 from .bounds import MESSAGE_EVENTS, STRUCTURE_BYTES
 from .check import EventChecker
 from .events import AnyEvent, Job, TensorTable
@@ -93,7 +93,7 @@ class Reader:
         self._limits = limits
         self._buffer = bytearray()
         self._message = bytearray()
-        lines = None if program is None else len(program.splitlines())
+        lines = None if program is None else len(program_lines(program))
         self._checker = EventChecker(limits, lines=lines, replay=replay, confined=confined)
         self.total = 0
         """Number of bytes read, at most ``recording_bytes``."""

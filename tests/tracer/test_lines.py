@@ -87,3 +87,11 @@ def test_a_lazy_parameter_has_no_value_until_its_module_has_seen_an_input(module
     assert lines[4].tensor is None
     assert lines[6].tensor is not None
     assert lines[6].tensor.shape[0] in (4, 5)
+
+
+@pytest.mark.parametrize("separator", ["\f", "\v", "\x1c", "\x85", "\u2028", "\u2029"])
+def test_characters_at_which_only_str_splits_end_no_line(separator: str) -> None:
+    start = f"import torch\n# one{separator}two\ns = 'a{separator}b'\n"
+    nodes = nodes_of(f"{start}w = torch.ones(2, requires_grad=True)\n(w * 2).sum().backward()\n")
+    assert (nodes["MulBackward0"].line, nodes["MulBackward0"].columns) == (5, (1, 6))
+    assert nodes["AccumulateGrad"].line == 4

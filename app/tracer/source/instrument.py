@@ -7,6 +7,7 @@ import linecache
 from collections.abc import Sequence
 from types import CodeType, FrameType
 
+from ...model import program_lines
 from ..tensors.lifetimes import Lifetimes
 from .marker import Marker, ends_quietly, is_mark
 from .own_modules import OwnModules
@@ -39,7 +40,7 @@ class ProgramSource:
         self._has_own = bool(self.own)
         self._watch = watch
         self.lifetimes = Lifetimes() if lifetimes is None else lifetimes
-        self.lines = text.splitlines()
+        self.lines = program_lines(text)
         self.cells = list(cells) or [(1, max(len(self.lines), 1))]
         self._structure = ProgramStructure()
         self.statements = self._structure.statements
