@@ -27,6 +27,8 @@ from .service import Service, service_of
 
 UNTYPICAL: Final = ("About the recording",)
 """Groups of findings about limits of the recording. Their programs are large or call what a server lacks."""
+FAILING: Final = frozenset({"scaled-update"})
+"""Codes of findings in whole recordings whose programs end with an error all the same."""
 NO_RECORDING: Final = "Not recorded yet"
 NO_GRAPH: Final = "Stops before there is a graph"
 
@@ -52,7 +54,7 @@ def _classic(group: str, rule: Rule) -> Example:
         title=title,
         summary=why.blocks[0].lines[0],
         group=f"Mistakes: {group[0].lower()}{group[1:]}",
-        fails=rule.failure is not None,
+        fails=rule.failure is not None or rule.code in FAILING,
         program=f"# {title}\n{documentation.programs[0]}",
         tags=["mistake", rule.code],
         finding=rule.code,

@@ -88,7 +88,7 @@ async def test_the_answers_of_a_short_run_omit_nothing(client: httpx.AsyncClient
     for part in ("", "/steps/0", "/graphs/g0", "/passes/0"):
         answer = (await client.get(run + part)).json()
         assert "omitted" not in answer
-    assert sorted((await client.get(run)).json()["links"]) == ["events", "page", "self", "steps"]
+    assert sorted((await client.get(run)).json()["links"]) == ["events", "notebook", "page", "program", "self", "steps"]
 
 
 async def test_a_large_graph_and_its_pass_are_read_in_pages(serve: Serve) -> None:
