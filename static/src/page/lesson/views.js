@@ -65,10 +65,10 @@ export function views({ state, work, canvas, runOf, narrow, oninspect, onpanes }
       const at = Math.max(0, Math.min(last, wanted < 0 ? last + 1 + wanted : wanted));
       const phase = view.phase ?? (view.playhead === null ? "backward" : "forward");
       const instant = { at, phase, ran: view.ran, pass: null };
-      const other = view.with === null ? null : runOf(view.with);
-      state.set({ compare: other?.id ?? null });
       if (run.id === state.get().run?.id) work.go({ ...instant, ...(last < 0 ? {} : { apart: null }) });
       else work.show(run, instant);
+      // after the run, because a run is not compared with itself
+      state.set({ compare: view.with === null ? null : (runOf(view.with)?.id ?? null) });
       light();
     },
     /** Show the view again, because the run of its recording is another one. */
