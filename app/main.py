@@ -60,6 +60,7 @@ from .web import (
     replays,
     responses,
     runs,
+    teach,
 )
 from .web.access import AccessCheck
 from .web.bodies import BodiesInFlight
@@ -159,8 +160,8 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
     )  # fmt: skip
     for router in (*(module.router for module in api), health.api):
         app.include_router(router, dependencies=[Depends(reject_unknown_parameters)])
-    for router in (health.router, pages.router, gallery.router, qr.router, embed.router, guide.router, lessons.router):
-        app.include_router(router)
+    for module in (health, pages, gallery, qr, embed, guide, teach, lessons):
+        app.include_router(module.router)
 
     @app.get("/openapi.json", include_in_schema=False)
     async def describe(request: Request) -> Response:

@@ -58,7 +58,8 @@ of the same view on a page of its own) and ``page_links`` (whether steps are lin
 title, sentence), the types of problem+json responses, ``/docs#anchor``).
 ``findings.html``: ``groups``: the rules of :mod:`~tapedeck.explain.registry` by group title. The filters ``|documented``
 (text with code and links) and ``|highlighted`` (Python) show their documentation.
-``guide/*.html``: ``chapters`` of :mod:`.guide`, the ``heading`` and ``summary`` of this one, the ones ``before`` and ``after``.
+``guide/*.html``: ``chapters`` of :mod:`.guide`, the ``heading`` and ``summary`` of this one, the ones ``before`` and ``after``;
+for ``guide/teach.html``, what :func:`.teach.teach` adds.
 ``lessons.html``: ``lessons``; by id of a lesson, the number of its ``tasks`` and the ``places`` of the lessons it needs.
 ``lesson.html``: ``lesson``, the
 :class:`~.lesson_article.LessonArticle` ``article``, the ``runs`` by name of recording, ``place`` of ``count`` lessons, the ones

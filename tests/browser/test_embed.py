@@ -10,6 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from playwright.sync_api import Page, expect
 
+from .conftest import THEMES
+from .test_layout import outside, violations
+
 Look = Callable[[int, str], Page]
 
 
@@ -89,3 +92,26 @@ def test_a_frame_that_the_page_wrote_plays_on_another_site_also_without_storage_
     page.goto(f"/embed/{run['id']}?panes=code,deck")
     expect(page.locator(".printed")).to_contain_text("</script></script>")
     assert page.locator(".plate").evaluate("plate => plate.getBoundingClientRect().right") <= 300
+
+
+def test_the_page_for_teachers_has_the_text_that_the_dialog_writes(look: Look) -> None:
+    page = look(1440, "light")
+    page.goto("/?example=backpropagation")
+    expect(page.locator("#canvas .node").first).to_be_visible()  # the example is recorded
+    page.locator("#export > summary").click()
+    page.locator("#share").click()
+    dialog = page.locator("#sharing")
+    written = {}
+    for form in ("frame", "picture", "markdown"):
+        dialog.locator(f"[data-form={form}]").click()
+        written[form] = dialog.locator("textarea").input_value()
+        stays = form == "frame"  # its address has the name of the example
+        expect(dialog).to_contain_text(re.compile("^(?!.*is deleted)" if stays else "is deleted 30 days", re.DOTALL))
+
+    page.goto("/teach")
+    assert written == {form: page.locator(f"pre[data-form={form}]").text_content() for form in written}
+    page.set_viewport_size({"width": 390, "height": 900})
+    assert not outside(page)
+    for theme in THEMES:
+        look(1440, theme)
+        assert not violations(page)

@@ -10,8 +10,10 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
+from tapedeck.lessons import reader
 from tapedeck.main import create_app
 from tapedeck.settings import Settings, SettingsError
+from tapedeck.web.teach import LESSON
 
 from ..fake_executor import FakeExecutor, InlineFinder
 from .conftest import Serve
@@ -134,3 +136,20 @@ async def test_a_sandboxed_frame_may_load_the_scripts(client: httpx.AsyncClient)
     name = (await client.get("/static/manifest.json")).json()["embed.js"]
     answer = await client.get(f"/static/{name}", headers={"Origin": "null"})
     assert answer.headers["access-control-allow-origin"] == "*"
+
+
+async def test_the_page_for_teachers_shows_text_to_copy_and_the_settings_of_its_server(serve: Serve) -> None:
+    async with serve(embed_in="https://a.example", keep_days=1.0) as client:
+        answer = await client.get("/teach", headers=HTML)
+        text = unescape(answer.text)
+        frame, picture = re.findall(r"<(?:iframe|img) src=\"http://testserver(/[^\"]*)", unescape(text[text.index("<main") :]))
+        for address in (frame, picture):
+            assert (await client.get(address)).status_code == 200, address
+        assert "1 day after it was made" in text
+        assert "<code>https://a.example</code>" in text
+        assert "set-cookie" not in answer.headers
+    async with serve(embed_in="", keep_days=0.0) as client:
+        text = (await client.get("/teach", headers=HTML)).text
+        assert "keeps runs\nwithout a time limit" in text
+        assert "lets no page show its frames" in text
+    assert reader.read(LESSON, "slope.md").id == "slope"

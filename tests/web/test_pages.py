@@ -79,7 +79,7 @@ async def test_the_guide_has_no_dead_link(client: httpx.AsyncClient) -> None:
     anchors = re.findall(r'^  "?([\w-]+)"?: "', terms, re.MULTILINE)
     assert len(anchors) == 4
     links = {f"/guide/graph#{anchor}" for anchor in anchors}
-    for path in ("/guide", "/guide/graph", "/guide/play", "/guide/how"):
+    for path in ("/guide", "/guide/graph", "/guide/play", "/guide/how", "/teach"):
         text = (await client.get(path, headers=HTML)).text
         links |= {unescape(link) for link in re.findall(r'<a href="(/[^"]*)"', text[text.index("<main") :])}
     found: dict[str, str] = {}
