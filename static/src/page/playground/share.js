@@ -47,7 +47,7 @@ export function share(state, api, given) {
   const about = h("p", { class: "mute" });
   const text = h("textarea", { readonly: true, rows: 6, spellcheck: "false", "aria-label": "Text to copy", onfocus: () => text.select() });
   const open = h("a", { class: "to", target: "_blank", rel: "noopener" }, "Look at it");
-  const kept = given.keep_days ? `The run is deleted after ${given.keep_days} days; recordings of examples stay. ` : "";
+  const remark = h("p", { class: "mute" });
   const options = h(
     "div",
     { class: "options" },
@@ -65,7 +65,7 @@ export function share(state, api, given) {
     about,
     options,
     text,
-    h("p", { class: "mute" }, `${kept}Anyone who can open the page can view the run.`),
+    remark,
     h("form", { method: "dialog", class: "row" }, open, h("span", { class: "space" }), h("button", { type: "button", class: "btn primary", onclick: () => void copy() }, "Copy"), h("button", { class: "btn" }, "Close")),
   );
   document.body.append(dialog);
@@ -79,12 +79,15 @@ export function share(state, api, given) {
     return kept.size ? `?${String(kept).replaceAll("%2C", ",")}` : "";
   }
 
+  /** Return whether the run is the recording of the example that the page was opened with. */
+  const ofExample = () => given.example !== null && state.get().run?.id === given.run?.id;
+
   /** Return what the snippets are made of. */
   function shared() {
     const now = state.get();
     const { run, apart, direction, view, picture: drawn } = now;
     const id = run?.id ?? "";
-    const name = given.example !== null && id === given.run?.id ? given.example : id; // the recording of an example stays
+    const name = ofExample() ? given.example : id; // this address stays: a recording of an example that is deleted is made again
     const chosen = boxes.filter(({ box }) => box.checked).map((each) => each.name);
     const panes = chosen.length ? chosen : ["graph"];
     const high = (/** @type {readonly string[]} */ of) => PANES.reduce((sum, [pane, , , pixels]) => sum + (panes.includes(pane) && of.includes(pane) ? pixels : 0), 0);
@@ -104,6 +107,8 @@ export function share(state, api, given) {
   function show() {
     const made = shared();
     for (const tab of tabs) tab.setAttribute("aria-pressed", String(tab.dataset["form"] === form));
+    const stays = !given.keep_days || (form === "frame" && ofExample());
+    remark.textContent = `${stays ? "" : `The run is deleted ${given.keep_days} days after it was made, with its pictures. `}Anyone who can open the page can view the run.`;
     about.textContent = FORMS.find(([name]) => name === form)?.[2] ?? "";
     options.hidden = form !== "frame";
     text.value = form === "frame" ? frame(made) : form === "picture" ? pictured(made) : markdown(made);
