@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -43,7 +44,7 @@ async def export_animation(request: Request, id: str, step: Step = None, theme: 
     if step is not None:
         shown = (await service.read(recorded, _instants, recorded, [step]))[0]
         drawn = await draw(service, recorded, "pass", shown.pass_, "svg", Look(theme))
-        body = animation.animate_pass(drawn.body.decode(), shown.order)
+        body = await asyncio.to_thread(animation.animate_pass, drawn.body.decode(), shown.order)
     else:
         count = recorded.counts[2]
         if not count:
@@ -52,7 +53,7 @@ async def export_animation(request: Request, id: str, step: Step = None, theme: 
         for shown in await service.read(recorded, _instants, recorded, animation.chosen(count)):
             drawn = await draw(service, recorded, "pass", shown.pass_, "svg", Look(theme))
             frames.append((drawn.body.decode(), shown.caption))
-        body = animation.animate(frames, theme)
+        body = await asyncio.to_thread(animation.animate, frames, theme)
     answer = responses.cacheable(request, body.encode(), "image/svg+xml", final=recorded.ended)
     answer.headers["Content-Disposition"] = f'inline; filename="{file_name(recorded)}.svg"'
     return answer
