@@ -91,8 +91,8 @@ def _stated(reading: Reading, text: str, line: int) -> Bound | None:
     """Return a value of the lesson: ``-9.3333 <m.grad>``, a literal alone, or a binding alone."""
     if not text:
         return None
-    if (parts := markdown.SHOWN_AND_BINDING.fullmatch(text)) and _literal(parts[1]):
-        return reading.bound(parts[1].strip("[]"), parts[2], line)
+    if (parts := markdown.shown_and_binding(text)) and _literal(parts[0]):
+        return reading.bound(parts[0].strip("[]"), parts[1], line)
     if _literal(text):
         return reading.bound(text.strip("[]"), text, line)
     return reading.bound("", text, line)

@@ -6,11 +6,10 @@ The parser comes from markdown-it-py and its plugins. A lesson adds the roles ``
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from html import escape
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -24,9 +23,18 @@ from mdit_py_plugins.myst_role import myst_role_plugin
 from .document import Bound
 from .typography import SIGNED, typographic
 
-__all__ = ["SHOWN_AND_BINDING", "SIGNED", "Surroundings", "html", "inline_html", "parser", "plain", "texts", "typographic"]
+__all__ = ["SIGNED", "Surroundings", "html", "inline_html", "parser", "plain", "shown_and_binding", "texts", "typographic"]
 
-SHOWN_AND_BINDING: Final = re.compile(r"\s*(.*?)\s*<(.+)>\s*", re.DOTALL)
+
+def shown_and_binding(content: str) -> tuple[str, str] | None:
+    """Return the number and the binding in the content of a role, ``None`` if it does not have both.
+
+    >>> shown_and_binding("-9.3333 <m.grad>"), shown_and_binding("0.01")
+    (('-9.3333', 'm.grad'), None)
+    """
+    shown, found, binding = content.partition("<")
+    binding = binding.rstrip()
+    return (shown.strip(), binding[:-1]) if found and binding[1:].endswith(">") else None
 
 
 class Surroundings(Protocol):
@@ -101,8 +109,8 @@ def plain(text: str) -> str:
     parts = []
     for token in parser().parseInline(text):
         for child in token.children or []:
-            shown = SHOWN_AND_BINDING.fullmatch(child.content) if child.type == "myst_role" else None
-            parts.append(shown[1] if shown else child.content if child.type != "softbreak" else " ")
+            shown = shown_and_binding(child.content) if child.type == "myst_role" else None
+            parts.append(shown[0] if shown else child.content if child.type != "softbreak" else " ")
     return "".join(parts).strip()
 
 
@@ -117,11 +125,11 @@ def _with_lines(token: Token, line: int) -> Iterator[Token]:
 def _read_role(token: Token, around: Surroundings, numbers: list[Bound]) -> None:
     line, role = token.meta["line"], token.meta["name"]
     if role == "num":
-        parts = SHOWN_AND_BINDING.fullmatch(token.content)
-        if parts is None or not parts[1]:
+        parts = shown_and_binding(token.content)
+        if parts is None or not parts[0]:
             around.report(line, f"`{token.content}` is no number with a binding: write {{num}}`-9.3333 <m.grad>`.")
             return
-        bound = around.bound(parts[1], parts[2], line)
+        bound = around.bound(*parts, line)
         numbers.append(bound)
         token.meta["bound"] = bound
     elif role != "lit":

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,8 +52,9 @@ class Surroundings(NamedTuple):
 def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("open")
     # Make the folders above accessible to everybody: the sandbox must deny access, not the file permissions.
-    for above in (folder, folder.parent, folder.parent.parent):
-        above.chmod(0o755)
+    for above in (folder, *folder.parents):
+        if above.is_relative_to(tempfile.gettempdir()) and above != Path(tempfile.gettempdir()):
+            above.chmod(0o755)
     folder.chmod(0o777)
     secret_file = folder / "secret"
     secret_file.write_text(SECRET)

@@ -24,6 +24,9 @@ IN_VARIABLES = {
     "findings:rule.MESSAGES": [rule.failure.MESSAGES for rule in RULES.values() if rule.failure is not None],
     "backward_failed:pattern": [pattern for pattern, _ in backward_failed._SENTENCES],
     "nan_origin:pattern": [pattern for table in (nan_origin._VALUES, nan_origin._SLOPES) for pattern, _ in table],
+    "judge:f'(?<![\\\\w.]){re.escape(side)}(?!\\\\w)'": [r"(?<![\w.])m\.grad(?!\w)"],
+    "mathml:simple": [r"[\w.]+"],
+    "embed:f'{re.escape(root)}/(?:r|embed)/([\\\\w-]{{1,64}})'": [r"/root/(?:r|embed)/([\w-]{1,64})"],
 }
 """Expressions that the code passes to :mod:`re` in a variable, by its module and the text of the argument."""
 
@@ -61,14 +64,19 @@ def _in_module(module: ModuleType, source: str) -> Iterator[tuple[str, Pattern]]
     short = module.__name__.rpartition(".")[2]
     for node in ast.walk(ast.parse(source)):
         match node:
-            case ast.Call(func=ast.Attribute(value=ast.Name(id="re"), attr=method), args=[first, *_]) if method != "compile":
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="re"), attr=method), args=[first, *_]) if method not in (
+                "compile",
+                "escape",
+            ):
                 text = ast.unparse(first)
                 flags = next((_value(module, word.value) for word in node.keywords if word.arg == "flags"), 0)
                 if (key := f"{short}:{text}") in IN_VARIABLES:
                     for index, pattern in enumerate(IN_VARIABLES[key]):
                         yield f"{text} {index}", Pattern(pattern, int(flags), (method,), MESSAGE_LENGTH)
                 else:
-                    yield text, Pattern(_value(module, first), int(flags), (method,))
+                    value = _value(module, first)
+                    written = value.decode("latin-1") if isinstance(value, bytes) else value
+                    yield text, Pattern(written, int(flags), (method,))
 
 
 def _value(module: ModuleType, node: ast.expr) -> Any:

@@ -47,6 +47,7 @@ def test_every_route_is_described(description: dict[str, Any]) -> None:
         f"{base}/replays", f"{base}/replays/{{replay}}", f"{base}/replays/{{replay}}/events",
         f"{base}/replays/{{replay}}/cancel",
         "/api/v1/lessons", "/api/v1/lessons/{id}", "/api/v1/lessons/{id}/write/{name}", "/api/v1/lessons/{id}/fix/{name}",
+        "/api/v1/lessons/{id}/drag/{name}",
         f"{base}/classrooms", "/api/v1/classrooms/{room}", "/api/v1/classrooms/{room}/position",
         "/api/v1/classrooms/{room}/events", "/api/v1/examples", "/api/v1/limits", "/healthz", "/readyz", "/metrics",
     }  # fmt: skip
