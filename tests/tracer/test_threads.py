@@ -28,7 +28,7 @@ def train(seed, steps=4):
         loss.backward()
         optimizer.step()
     trained[seed] = [p.detach().clone() for p in net.parameters()]
-    print(f"trained {seed}\n", end="")
+    print(f"trained {seed}\\n", end="")
 """
 START = "import queue, threading, torch\nfrom concurrent.futures import ThreadPoolExecutor\ntrained = {}\n" + TRAIN
 

@@ -107,8 +107,8 @@ export function pulls({ given, api, state, kept, shown, show, dragged, sections,
     /** Show the gradient beside the slope that two runs of the program give. @param {Run | null} run */
     async function measure(run) {
       const parameter = run?.parameters.find(({ names }) => names.includes(name.replace(/\[.*/, "")));
-      const { step } = state.get();
-      if (!run || !parameter || !step || !/slope|difference/.test(section.dataset["moves"] ?? "")) return puller.read([]);
+      const { step, run: shownRun } = state.get(); // of another recording, if the reader has scrolled on
+      if (!run || shownRun?.id !== run.id || !parameter || !step || !/slope|difference/.test(section.dataset["moves"] ?? "")) return puller.read([]);
       const pass = step.passes.find(({ index }) => index === step.main) ?? step.passes[0];
       if (!pass) return puller.read([]);
       /** @type {Checked | null} */
