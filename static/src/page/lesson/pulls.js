@@ -107,10 +107,11 @@ export function pulls({ given, api, state, kept, shown, show, dragged, sections,
     /** Show the gradient beside the slope that two runs of the program give. @param {Run | null} run */
     async function measure(run) {
       const parameter = run?.parameters.find(({ names }) => names.includes(name.replace(/\[.*/, "")));
-      const { step, run: shownRun } = state.get(); // of another recording, if the reader has scrolled on
-      if (!run || shownRun?.id !== run.id || !parameter || !step || !/slope|difference/.test(section.dataset["moves"] ?? "")) return puller.read([]);
-      const pass = step.passes.find(({ index }) => index === step.main) ?? step.passes[0];
-      if (!pass) return puller.read([]);
+      const { at, run: shownRun } = state.get(); // of another recording, if the reader has scrolled on
+      if (!run?.steps || shownRun?.id !== run.id || !parameter || !/slope|difference/.test(section.dataset["moves"] ?? "")) return puller.read([]);
+      const step = await api.step(run.id, Math.min(at, run.steps - 1)).catch(() => null);
+      const pass = step?.passes.find(({ index }) => index === step.main);
+      if (!step || !pass || !step.parameters.some(({ id, contribution }) => id === parameter.id && contribution)) return puller.read([]);
       /** @type {Checked | null} */
       const checked = await api.replay(run.id, { what: "check", step: step.index, pass: pass.index, parameters: [parameter.id], elements: ELEMENTS }).catch(() => null);
       if (wanted !== current || dragged.get(recording)?.id !== (run.id === given.runs[recording]?.id ? undefined : run.id)) return;
