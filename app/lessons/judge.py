@@ -32,7 +32,7 @@ MOST_OUTPUT: Final = 2_000
 MOST_NODES: Final = 20_000
 """Largest graph of a reader's code that is read."""
 RIGHT: Final = "Right: every element equals the tape's."
-MENDED: Final = "Mended: the fault is gone, and what must hold does."
+FIXED: Final = "Fixed: the fault is gone, and the conditions hold."
 
 
 class Judged(Struct, frozen=True):
@@ -137,7 +137,7 @@ class Judge:
             verdict = await self._recorded.bench.verdict(attempt.observed, client)
             if verdict != "right":
                 return Judged(False, _of_verdict(verdict), **common)
-        return Judged(True, RIGHT if isinstance(task, WriteTask) else MENDED, **common)
+        return Judged(True, RIGHT if isinstance(task, WriteTask) else FIXED, **common)
 
     async def _matching(self, task: WriteTask | FixTask, code: str, attempt: _Attempt) -> int | None:
         """Return the index of the mistake that is the same code, or that comes to the same and has most lines in common."""
@@ -219,7 +219,7 @@ def _of_verdict(verdict: str | None) -> str:
 
 
 def _own_name(task: WriteTask | FixTask) -> str:
-    """Return the name of the reader's run in conditions. Only a mended program has one: other tasks are named by a variable."""
+    """Return the name of the reader's run in conditions. Only a fixed program has one: other tasks are named by a variable."""
     return task.name if isinstance(task, FixTask) else ""
 
 

@@ -53,7 +53,7 @@ class Shelf:
         return _named(tasks, name, "write")
 
     def fix_task(self, id: str, name: str) -> FixTask:
-        """Return a task of a lesson in which a program is mended. Raises :class:`NotFound`."""
+        """Return a task of a lesson in which a program is fixed. Raises :class:`NotFound`."""
         tasks = {task.name: task for task in walk(self.lesson(id).blocks) if isinstance(task, FixTask)}
         return _named(tasks, name, "break-fix")
 

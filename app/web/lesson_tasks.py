@@ -98,7 +98,7 @@ async def judge_written(request: Request, id: str, name: str) -> Response:
 
 @router.post("/{id}/fix/{name}", **_JUDGED)
 async def judge_fixed(request: Request, id: str, name: str) -> Response:
-    """Run a mended program in the sandbox, and judge whether its fault is gone and what must hold does."""
+    """Run a fixed program in the sandbox, and judge whether its fault is gone and its conditions hold."""
     return await _judge(request, id, service_of(request).lessons.fix_task(id, name))
 
 

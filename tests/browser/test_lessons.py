@@ -135,7 +135,7 @@ def test_a_fixed_program_is_shown_on_the_stage(look: Look) -> None:
     )  # the task's program is shown as soon as it has the focus
     expect(page.locator("#stage-name")).to_have_text("train")
     fix.get_by_role("button", name="Run").click()
-    expect(fix.locator(".verdict")).to_contain_text("Mended", timeout=60_000)
+    expect(fix.locator(".verdict")).to_contain_text("Fixed", timeout=60_000)
     expect(page.locator("#deck .count")).to_contain_text("of 0–2")  # its three steps, where the faulty program had two
 
 
