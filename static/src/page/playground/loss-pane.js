@@ -86,7 +86,8 @@ export function lossPane(state, api) {
   async function load() {
     const { run, at, step } = state.get();
     const keys = chosenKeys();
-    if (!run || !keys.length) return;
+    if (!run?.steps || !keys.length) return;
+    const here = Math.min(step?.index ?? at, run.steps - 1); // of the run that was shown before, until this one's step has arrived
     const mine = ++turn;
     loading = true;
     fill(words, "Running the program again, up to this step… ", halt);
@@ -95,7 +96,7 @@ export function lossPane(state, api) {
     const own = (request = new AbortController());
     await before; // the aborted request may be for the same surface: it must be cancelled before the new one is sent
     if (mine !== turn) return;
-    const answer = api.surface(run.id, { step: step?.index ?? at, parameters: keys }, own.signal);
+    const answer = api.surface(run.id, { step: here, parameters: keys }, own.signal);
     before = answer.then(() => {}, () => {});
     try {
       const surface = await answer;
