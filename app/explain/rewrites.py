@@ -133,9 +133,7 @@ def _only_for_the_view(syntax: Syntax, base: ast.expr, made: ast.stmt, statement
     """Return whether a view is made before each write and used after it, while its base is at most printed afterwards."""
     if syntax.parent(made) is not syntax.parent(statement):
         return False
-    around: ast.AST | None = statement
-    while around is not None and not isinstance(around, ast.For | ast.While | ast.FunctionDef):
-        around = syntax.parent(around)
+    around = syntax.repetition(statement)
     last = getattr(around, "end_lineno", None) or len(syntax.lines)
     text, used = syntax.text(base), False
     for node in syntax.statements(ast.expr):

@@ -184,11 +184,13 @@ class Syntax:
 
     def in_loop(self, node: ast.AST) -> bool:
         """Return whether a statement may run more than once: in a loop or in a function."""
-        while (parent := self._parents.get(node)) is not None:
-            if isinstance(parent, ast.For | ast.While | ast.FunctionDef):
-                return True
-            node = parent
-        return False
+        return self.repetition(self._parents.get(node)) is not None
+
+    def repetition(self, node: ast.AST | None) -> ast.For | ast.While | ast.FunctionDef | None:
+        """Return the innermost loop or function that is a node or is around it, ``None`` at module level."""
+        while node is not None and not isinstance(node, ast.For | ast.While | ast.FunctionDef):
+            node = self._parents.get(node)
+        return node
 
     def printed(self, node: ast.AST) -> bool:
         """Return whether a node is part of a call of ``print``."""

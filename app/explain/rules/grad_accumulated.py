@@ -247,10 +247,7 @@ def _optimizers(syntax: Syntax, update: list[int]) -> list[tuple[ast.stmt, str]]
 
 def _reads_before(syntax: Syntax, line: int) -> bool:
     """Return whether a ``.grad`` is read in the loop of a pass before the pass runs."""
-    call = syntax.statement_of(syntax.call(line, "backward"))
-    around: ast.AST | None = call
-    while around is not None and not isinstance(around, ast.For | ast.While | ast.FunctionDef):
-        around = syntax.parent(around)
+    around = syntax.repetition(syntax.statement_of(syntax.call(line, "backward")))
     if around is None:
         return False
     return any(

@@ -91,18 +91,10 @@ def _has_state(made: ast.Call) -> bool:
 
 def _is_remade(syntax: Syntax, optimizer: Optimizer) -> bool:
     """Return whether each iteration that makes the optimizer also makes its step, or each call of a repeated function."""
-    around = _repeated(syntax, optimizer.made)
-    steps = [_repeated(syntax, call) for call in optimizer.calls(syntax, "step")]
+    around = syntax.repetition(optimizer.made)
+    steps = [syntax.repetition(call) for call in optimizer.calls(syntax, "step")]
     if around is None or not steps or any(each is not around for each in steps):
         return False
     if isinstance(around, ast.FunctionDef):
         return any(called(call) == around.name and syntax.in_loop(call) for call in syntax.statements(ast.Call))
     return True
-
-
-def _repeated(syntax: Syntax, node: ast.AST) -> ast.AST | None:
-    """Return the innermost loop or function around a node, ``None`` at module level."""
-    around = syntax.parent(node)
-    while around is not None and not isinstance(around, ast.For | ast.While | ast.FunctionDef):
-        around = syntax.parent(around)
-    return around
