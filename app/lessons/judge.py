@@ -39,9 +39,9 @@ class Judged(Struct, frozen=True):
     """What was found about a reader's code. ``sentence`` says it to the reader; text in backticks is code.
 
     ``wrong`` is the first element that differs from the tape, with both numbers; ``differing`` of ``of`` elements differ.
-    ``node`` is the name of the node to light in the graph. ``mistake`` is the index of the mistake of the task that comes to
-    the same, whose reply fits. ``error`` is the exception that ended the code; its line counts from the first line of the code.
-    ``findings`` are the codes of what was found in the run, and ``printed`` is what it printed.
+    ``node`` is the name of the node to light in the graph. ``mistake`` is the index of the task's mistake with the same result,
+    whose reply fits. ``error`` is the exception that ended the code; its line counts from the first line of the code.
+    ``findings`` are the codes of the findings of the run, and ``printed`` is its output.
     """
 
     passed: bool
@@ -57,7 +57,7 @@ class Judged(Struct, frozen=True):
 
 
 class _Signature(Struct, frozen=True):
-    """What code comes to, by which a mistake is recognized: its error, its findings and the values that are judged."""
+    """The result of code, by which a mistake is recognized: its error, its findings and the values that are judged."""
 
     error: tuple[str, str] | None
     findings: list[str]
@@ -78,7 +78,7 @@ class Judge:
     def __init__(self, recorded: RecordedLesson) -> None:
         self._recorded = recorded
         self._mistakes: dict[str, list[_Signature]] = {}
-        """What the mistakes of each task come to, computed when a reader's code fails for the first time."""
+        """The results of the mistakes of each task, computed when a reader's code fails for the first time."""
 
     async def judge(self, task: WriteTask | FixTask, code: str, client: Client | None = None) -> Judged:
         """Return what is found about the code of a reader.
@@ -140,7 +140,7 @@ class Judge:
         return Judged(True, RIGHT if isinstance(task, WriteTask) else FIXED, **common)
 
     async def _matching(self, task: WriteTask | FixTask, code: str, attempt: _Attempt) -> int | None:
-        """Return the index of the mistake that is the same code, or that comes to the same and has most lines in common."""
+        """Return the index of the mistake with the same code, or of the most similar one with the same result."""
         normal = _normal(code)
         for index, mistake in enumerate(task.mistakes):
             if _normal(mistake.code) == normal:

@@ -26,7 +26,7 @@ IN_VARIABLES = {
     "nan_origin:pattern": [pattern for table in (nan_origin._VALUES, nan_origin._SLOPES) for pattern, _ in table],
     "judge:f'(?<![\\\\w.]){re.escape(side)}(?!\\\\w)'": [r"(?<![\w.])m\.grad(?!\w)"],
     "mathml:simple": [r"[\w.]+"],
-    "embed:f'{re.escape(root)}/(?:r|embed)/([\\\\w-]{{1,64}})'": [r"/root/(?:r|embed)/([\w-]{1,64})"],
+    "embed:f'{re.escape(root)}/(?:r|embed)/([\\\\w-]{{1,64}})'": [r"/prefix/(?:r|embed)/([\w-]{1,64})"],
 }
 """Expressions that the code passes to :mod:`re` in a variable, by its module and the text of the argument."""
 
