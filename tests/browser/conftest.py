@@ -25,6 +25,7 @@ WIDTHS = (390, 820, 1440)
 THEMES = ("light", "dark")
 STARTS_WITHIN = 60.0  # seconds
 EXPECT_WITHIN = 20_000  # milliseconds; long, since the machine may be busy
+RECORDED_WITHIN = 60_000  # milliseconds; the first visit of a lesson records all its programs
 QUIET = (  # switches that stop Chromium's own requests
     "--disable-background-networking",
     "--disable-component-update",
@@ -128,6 +129,14 @@ def look(page: Page) -> Callable[[int, str], Page]:
         return page
 
     return set_look
+
+
+def open_recorded(page: Page, lesson: str) -> None:
+    """Open a lesson, and wait until all its programs are recorded. The page may load itself again for that."""
+    page.goto(lesson)
+    recorded = page.locator("body:not(:has(.recording-note)) [data-task]").first
+    expect(recorded).to_be_attached(timeout=RECORDED_WITHIN)
+    page.wait_for_load_state("load")
 
 
 def _wait_until_ready(address: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -8,9 +8,8 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 from tapedeck.lessons import library
 
-from .conftest import Problems
+from .conftest import Problems, open_recorded
 
-RECORDED_WITHIN = 60_000  # milliseconds
 JUDGED_WITHIN = 60_000  # milliseconds
 
 
@@ -88,8 +87,7 @@ def drag(task: Locator, touch: bool) -> None:
 @pytest.mark.parametrize("lesson", [lesson.id for lesson in library.own()])
 def test_a_lesson_is_done_from_start_to_end(page: Page, problems: Problems, lesson: str) -> None:
     problems.expect(r"503 .*/drag/")  # a busy server refuses to run a dragged program, and the page says so
-    page.goto(f"/lessons/{lesson}")
-    expect(page.get_by_text("are being recorded")).to_have_count(0, timeout=RECORDED_WITHIN)
+    open_recorded(page, f"/lessons/{lesson}")
     tasks = page.locator("[data-task]")
     for index in range(tasks.count()):
         task, touch = tasks.nth(index), bool(index % 2)

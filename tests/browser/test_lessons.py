@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from .conftest import THEMES
+from .conftest import THEMES, open_recorded
 from .test_layout import outside, violations
 
 LESSON = "/lessons/backward"
@@ -29,9 +29,7 @@ def loaded(page: Page) -> int:
 
 
 def open_lesson(page: Page) -> None:
-    page.goto(LESSON)
-    # the first visit records the programs, and the page is loaded again until all are there
-    expect(page.get_by_text("are being recorded")).to_have_count(0, timeout=60_000)
+    open_recorded(page, LESSON)
     expect(page.locator("#canvas svg.graph")).to_be_visible()
 
 
