@@ -257,10 +257,15 @@ async def read_frames(
         str | None,
         Query(description=f"Names of fields, separated by commas. Available fields: {', '.join(pass_columns.FIELDS)}."),
     ] = None,
+    column_start: Annotated[
+        int, Query(ge=0, le=2**31 - 1, description="First column of each field: the index of a node, an output or an edge.")
+    ] = 0,
+    column_count: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Number of columns. Default: all.")] = None,
 ) -> Response:
-    """Read numbers of many passes as columns."""
+    """Read numbers of many passes as columns. Choose a range of columns to follow a part of a large graph."""
     recorded = await service_of(request).runs.find(id)
-    parts = (recorded.recording, index_of(graph, "g", "graph"), start, count, pass_columns.chosen(fields))
+    span = pass_columns.Span(column_start, column_count)
+    parts = (recorded.recording, index_of(graph, "g", "graph"), start, count, pass_columns.chosen(fields), span)
     return await _json_or_packed(request, recorded, pass_columns.frames, pass_columns.packed, *parts)
 
 

@@ -137,7 +137,7 @@ async def test_an_unknown_run_is_not_found(client: httpx.AsyncClient, id: str, r
         ("/series?points=1", 422, "points"),
         ("/frames?graph=g9", 404, "There is no graph 9"),
         ("/graphs/g0?view=foo", 422, "no parameter 'view': it has none"),
-        ("/frames?graf=g9", 422, "no parameter 'graf': use count, fields, graph, start."),
+        ("/frames?graf=g9", 422, "no parameter 'graf': use column_count, column_start, count, fields, graph, start."),
         ("/series?key=p0.hue", 422, "p1 … value, value_after, grad, grad_before, grad_used, contribution, update, state.NAME"),
         ("/frames?fields=colour", 422, "Unknown field 'colour'"),
     ],

@@ -225,6 +225,23 @@ async def test_frames_are_columns_of_the_numbers_of_many_passes(serve: Serve) ->
         assert set(rest["fields"]) == {"value.norm", "arrived.norm", "edge.norm"}
 
 
+async def test_frames_of_a_range_of_columns_have_room_for_more_passes(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serve(many(5)) as client:
+        run = await start(client)
+        fields = "edge.norm,value.values"
+        whole = (await client.get(f"{run}/frames", params={"fields": fields})).json()["fields"]
+        monkeypatch.setattr("tapedeck.web.pass_columns.CELLS", 8)
+        address = f"{run}/frames?column_start=1&column_count=2"
+        part = (await client.get(f"{address}&fields={fields}")).json()
+        assert part["passes"] == [0, 1]
+        assert part["fields"] == {name: [row[1:3] for row in rows[:2]] for name, rows in whole.items()}
+        packed = await client.get(f"{address}&fields=edge.norm", headers={"Accept": "application/msgpack"})
+        column = msgspec.msgpack.decode(packed.content)["fields"]["edge.norm"]
+        assert column["shape"] == [4, 2]
+        beyond = (await client.get(f"{run}/frames?column_start=2147483647&fields=edge.norm")).json()
+        assert beyond["fields"]["edge.norm"] == [[]] * 5
+
+
 async def test_frames_are_packed_if_msgpack_is_accepted(serve: Serve) -> None:
     async with serve(many(3)) as client:
         run = await start(client)
