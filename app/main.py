@@ -177,8 +177,9 @@ async def _prepare(service: Service) -> None:
     """Record the first example, then, unless a setting says not to, the other examples and the programs of the lessons."""
     await service.example_runs.prepare([service.first_example])
     await run_in_threadpool(service.lessons.load)
+    in_lessons = [each for lesson in service.lessons.lessons for each in lessons.prepared_runs(lesson).values()]
+    service.example_runs.know(in_lessons)
     if service.settings.record_examples:
-        in_lessons = [each for lesson in service.lessons.lessons for each in lessons.prepared_runs(lesson).values()]
         await service.example_runs.prepare([*service.examples, *in_lessons])
 
 

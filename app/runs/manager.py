@@ -122,11 +122,14 @@ class Runs:
         key: str | None = None,
         fingerprint: str | None = None,
         address: str | None = None,
+        replaced: str | None = None,
+        lasting: bool = False,
     ) -> RecordedRun:
         """Start a run, or return the run that was started with the same idempotency key.
 
         ``client`` shares the slots with the other clients; by default, it is the owner. ``address`` is a digest of its address,
-        with which the run is stored.
+        with which the run is stored. The run has the id ``replaced`` instead of a random one; a stored run with this id is
+        deleted. A ``lasting`` run never expires.
 
         Raises :class:`TooMany` if the client has too many runs in the queue, :class:`Busy` if the queue is full or the server
         is stopping, and :class:`StoreFull` if the store is full.
@@ -137,11 +140,13 @@ class Runs:
         self.check_room(client or Client(owner, ""))
         if not has_room:
             raise StoreFull('There is no room for another recording: delete old runs, or send "store": false.')
+        if replaced is not None:
+            await self._archive.delete(replaced)
         ticket = self.slots.admit(client or Client(owner, ""), len(request.program.text))
         now = time.time()
-        days = self._settings.keep_days
+        days = 0 if lasting else self._settings.keep_days
         new = NewRun(
-            id=secrets.token_hex(16),
+            id=replaced or secrets.token_hex(16),
             owner=owner,
             program=request.program,
             options=request.options,

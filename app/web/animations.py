@@ -40,7 +40,7 @@ router = APIRouter(prefix=f"{API}/runs/{{id}}", tags=["recording"])
 async def export_animation(request: Request, id: str, step: Step = None, theme: Theme = "light") -> Response:
     """Read the training as an animated picture, at most 40 steps of it, or the backward pass of one step, node by node."""
     service = service_of(request)
-    recorded = await service.runs.find(id)
+    recorded = await service.find(id)
     if step is not None:
         shown = (await service.read(recorded, _instants, recorded, [step]))[0]
         drawn = await draw(service, recorded, "pass", shown.pass_, "svg", Look(theme))

@@ -50,7 +50,7 @@ async def open_classroom(request: Request, id: str) -> Response:
     A classroom closes two hours after it was moved last, and when the server stops. Nothing about it is stored.
     """
     service, root = service_of(request), root_of(request)
-    recorded = await service.runs.find(id)
+    recorded = await service.find(id)
     room, opened = service.classrooms.open(recorded.id, sender_of(request.scope))
     links = {
         "page": with_query(run_page(root, recorded.id), {"follow": room}),

@@ -37,7 +37,7 @@ async def compare_runs(
 ) -> Response:
     """Find the first step and node whose numbers differ between two runs: values, gradients, then parameters."""
     service = service_of(request)
-    first, second = await service.runs.find(id), await service.runs.find(other)
+    first, second = await service.find(id), await service.find(other)
     async with service.comparing.entered(sender_of(request.scope)):  # not the threads in which everybody's runs are read
         found = await asyncio.to_thread(first_divergence, first.recording, second.recording, tolerance, seconds=SECONDS)
     return responses.json(found)

@@ -95,7 +95,7 @@ async def _recorded(service: Service, id: str) -> RecordedRun:
     """Return a run, or the recording of the example with this name. Examples never expire."""
     example = next((each for each in service.examples if each.slug == id), None)
     recorded = None if example is None else await service.example_runs.find(example)
-    return recorded if recorded is not None else await service.runs.find(id)
+    return recorded if recorded is not None else await service.find(id)
 
 
 def _chosen(panes: str | None) -> tuple[str, ...]:

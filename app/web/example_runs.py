@@ -1,4 +1,8 @@
-"""Record the programs that pages show, of examples and of lessons, once for all visitors."""
+"""Record the programs that pages show, of examples and of lessons, once for all visitors.
+
+The id of such a recording is derived from its program. So a link or an embed in a course page stays valid across restarts,
+updates of PyTorch or Tapedeck, and the loss of the store.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 
 from .. import model
@@ -21,20 +26,35 @@ from ..runs.archive import OURS
 from ..runs.manager import Runs
 from ..runs.run import LiveRun, RecordedRun
 
+PASSING: Final = f"{OURS}:passing"
+"""Owner of the recordings that expire and that leave a full store, unlike those of :data:`OURS`."""
 VISIT_SECONDS: Final = 3.0
 """Seconds that a page waits for the recording of its example. A later page shows it without waiting."""
 QUEUE_SECONDS: Final = 0.5
 """Seconds that a page waits while the example is in the queue. On a busy server, the page then has no recording."""
 
+RETRIED: Final[frozenset[model.Status]] = frozenset(
+    {"interrupted", "cancelled", "killed", "timed_out", "out_of_memory", "output_limit"}
+)
+"""States of a stored recording that the server caused, not the program. A new server makes such a recording again."""
+
 log = logging.getLogger(__name__)
 
 
 class SharedProgram(Struct, frozen=True):
-    """A program that is recorded once. Its ``slug`` differs from those of all others, and from those of examples."""
+    """A program that is recorded once. ``name`` is its name in the server's log. A ``lasting`` recording never expires."""
 
-    slug: str
+    name: str
     program: model.Program
     seed: int | None = 0
+    lasting: bool = True
+
+    @property
+    def id(self) -> str:
+        """The id of the recording: a digest of the program and its seed."""
+        program = self.program
+        parts = msgspec.json.encode((program.kind, program.text, program.cells, program.notes, self.seed))
+        return hashlib.blake2b(parts, digest_size=16).hexdigest()
 
 
 class ExampleRuns:
@@ -44,11 +64,18 @@ class ExampleRuns:
         self._runs = runs
         self._executor = executor
         self._torch = torch
-        self._recorded: dict[str, str] = {}
-        """Id of the run of each example."""
+        self._edition = _edition(torch)
+        self._known: dict[str, SharedProgram] = {}
+        """The programs whose recordings are made again if the store loses them, by the recording's id."""
+        self._recorded: set[str] = set()
+        """Ids of the recordings that this server has made or found."""
         self._live: dict[str, RecordedRun] = {}
-        """The runs that are in the queue or running."""
+        """The runs that are in the queue or running, by id."""
         self._recording: dict[str, asyncio.Task[RecordedRun | None]] = {}
+
+    def know(self, examples: Iterable[Example | SharedProgram]) -> None:
+        """Make the recordings of these programs again whenever they are asked for by their ids; see :meth:`again`."""
+        self._known |= {program.id: program for program in map(_shared, examples)}
 
     async def prepare(self, examples: Iterable[Example | SharedProgram]) -> None:
         """Record examples one after another, as soon as programs can be run and before anybody visits their pages.
@@ -64,21 +91,28 @@ class ExampleRuns:
 
         All callers share one recording of an example, and never wait for the recording of another example.
         """
-        if (id := self._recorded.get(example.slug)) is not None:
+        program = _shared(example)
+        id = program.id
+        if id in self._recorded:
             try:
                 return await self._runs.find(id)
             except NotFound:  # the run has expired
-                self._recorded.pop(example.slug, None)
-        if (recording := self._recording.get(example.slug)) is None:
+                self._recorded.discard(id)
+        if (recording := self._recording.get(id)) is None:
             if not self._executor.ready:
                 return None
-            recording = self._recording[example.slug] = asyncio.get_running_loop().create_task(self._record(example))
-            recording.add_done_callback(lambda done: self._recording.pop(example.slug, None))
+            recording = self._recording[id] = asyncio.get_running_loop().create_task(self._record(program))
+            recording.add_done_callback(lambda done: self._recording.pop(id, None))
         if seconds is not None and not await _done_within(min(seconds, QUEUE_SECONDS), recording):
-            live = self._live.get(example.slug)
+            live = self._live.get(id)
             seconds = 0 if live is None or live.status == "queued" else seconds - QUEUE_SECONDS
         await _done_within(seconds, recording)
         return recording.result() if recording.done() and not recording.cancelled() else None
+
+    async def again(self, id: str) -> RecordedRun | None:
+        """Return the recording with an id that the store does not have, ``None`` if it is of no example and no lesson."""
+        program = self._known.get(id)
+        return None if program is None else await self.find(program) or self._live.get(id)
 
     async def close(self) -> None:
         """Stop waiting for recordings."""
@@ -86,24 +120,37 @@ class ExampleRuns:
             recording.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _record(self, example: Example | SharedProgram) -> RecordedRun | None:
-        prepared = example if isinstance(example, SharedProgram) else _prepared(example)
-        request = Request(prepared.program, model.Options(seed=prepared.seed))
+    async def _record(self, program: SharedProgram) -> RecordedRun | None:
+        id = program.id
         try:
-            recorded = await self._runs.submit(request, OURS, key=f"{OURS}:{_edition(prepared, self._torch)}")
+            recorded = await self._current(id)
+            if recorded is None:
+                request = Request(program.program, model.Options(seed=program.seed))
+                owner = OURS if program.lasting else PASSING
+                recorded = await self._runs.submit(
+                    request, owner, fingerprint=self._edition, replaced=id, lasting=program.lasting
+                )
             if isinstance(recorded, LiveRun):
-                self._live[example.slug] = recorded
+                self._live[id] = recorded
                 await recorded.until_ended()
         except TapedeckError as error:
-            log.info("The example %s could not be recorded: %s", example.slug, error)
+            log.info("The example %s could not be recorded: %s", program.name, error)
             return None
         except Exception:
-            log.exception("The example %s could not be recorded.", example.slug)
+            log.exception("The example %s could not be recorded.", program.name)
             return None
         finally:
-            self._live.pop(example.slug, None)
-        self._recorded[example.slug] = recorded.id
+            self._live.pop(id, None)
+        self._recorded.add(id)
         return recorded
+
+    async def _current(self, id: str) -> RecordedRun | None:
+        """Return the stored recording with an id, ``None`` if there is none, or one that must be made again."""
+        try:
+            found = await self._runs.find(id)
+        except NotFound:
+            return None
+        return found if found.new.fingerprint == self._edition and found.status not in RETRIED else None
 
 
 async def _done_within(seconds: float | None, task: asyncio.Task[RecordedRun | None]) -> bool:
@@ -112,16 +159,16 @@ async def _done_within(seconds: float | None, task: asyncio.Task[RecordedRun | N
     return bool(done)
 
 
-def _prepared(example: Example) -> SharedProgram:
+def _shared(example: Example | SharedProgram) -> SharedProgram:
+    if isinstance(example, SharedProgram):
+        return example
     cells = [(1, max(1, len(model.program_lines(example.program))))]
     return SharedProgram(example.slug, model.Program(example.program, "program", cells))
 
 
-def _edition(prepared: SharedProgram, torch: str | None) -> str:
-    """Return a digest of the program, the version of torch, and the code of ``tracer`` and ``explain``."""
-    program = prepared.program
-    parts = [program.text] if program.kind == "program" else [program.text, str(program.cells), str(prepared.seed)]
-    return hashlib.blake2b("\n".join([str(torch), _code_digest(), *parts]).encode(), digest_size=16).hexdigest()
+def _edition(torch: str | None) -> str:
+    """Return a digest of the version of torch, and of the code of ``tracer`` and ``explain``."""
+    return hashlib.blake2b(f"{torch}\n{_code_digest()}".encode(), digest_size=16).hexdigest()
 
 
 @cache

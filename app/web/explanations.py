@@ -44,7 +44,7 @@ async def explain_number(
     says why.
     """
     service = service_of(request)
-    recorded = await service.runs.find(id)
+    recorded = await service.find(id)
     async with service.explaining.entered(sender_of(request.scope)):
         return await answers.encoded_answer(
             request,

@@ -43,7 +43,7 @@ async def export_file(request: Request, id: str, theme: Theme = None) -> Respons
     recording is cut after the steps that fit, and the file says so.
     """
     service = service_of(request)
-    recorded = await service.runs.find(id)
+    recorded = await service.find(id)
     if not recorded.ended:
         raise NotEnded("This run is in progress: export it when it has ended.")
     server = origin_of(request) + root_of(request)

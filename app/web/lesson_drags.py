@@ -47,7 +47,7 @@ async def pull(
     task, numbers = service.lessons.drag_task(id, name), service.lessons.numbers(id)
     pulled = numbers.pull(task, value)
     lesson = service.lessons.lesson(id)
-    program = SharedProgram(f"lesson {id} {name} {pulled.value}", programs.joined(pulled.cells), lesson.seed)
+    program = SharedProgram(f"lesson {id} {name} {pulled.value}", programs.joined(pulled.cells), lesson.seed, lasting=False)
     recorded, texts = await asyncio.gather(service.example_runs.find(program, seconds=SECONDS), numbers.pulled(task, pulled))
     if recorded is None:
         raise Busy("The program could not be run in time. Try again in a moment.")

@@ -185,7 +185,7 @@ async def read_step_parameters(request: Request, id: str, index: Index, offset: 
 
 
 async def _page(request: Request, id: str, name: str, read: Callable[[Recording], Items], offset: int, limit: int) -> Response:
-    recorded = await service_of(request).runs.find(id)
+    recorded = await service_of(request).find(id)
     address = f"{root_of(request)}{request.url.path.removeprefix(root_of(request))}"
 
     def make() -> dict[str, Any]:

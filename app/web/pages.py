@@ -149,7 +149,7 @@ async def home(
 @router.get("/r/{id}")
 async def saved(request: Request, id: str, selection: Selected) -> Response:
     """Show a saved run in the playground."""
-    recorded = await service_of(request).runs.find(id)
+    recorded = await service_of(request).find(id)
     return await _playground(request, recorded, recorded.new.program.text, selection, is_home=False)
 
 

@@ -39,7 +39,7 @@ def _file(media_type: str, kind: str, description: str) -> dict[str, Any]:
 @router.get("/program.py", **_file(PYTHON, "string", "The program."))
 async def export_program(request: Request, id: str) -> Response:
     """Read the program as a Python file, exactly as it was run."""
-    recorded = await service_of(request).runs.find(id)
+    recorded = await service_of(request).find(id)
     answer = responses.cacheable(request, recorded.new.program.text.encode(), PYTHON, final=recorded.ended)
     answer.headers["Content-Disposition"] = f'attachment; filename="{file_name(recorded)}.py"'
     return answer
@@ -52,7 +52,7 @@ async def export_notebook(request: Request, id: str) -> Response:
     Posted again, the notebook gives the same recording. Its Markdown cells are those of the notebook that was posted.
     """
     service = service_of(request)
-    recorded = await service.runs.find(id)
+    recorded = await service.find(id)
     document = await service.read(recorded, notebook, recorded.recording, recorded.new.program)
     for cell, index in (await service.read(recorded, last_passes, recorded.recording, recorded.new.program)).items():
         picture = await _picture(service, recorded, index)

@@ -47,7 +47,7 @@ class StepPage(Struct, frozen=True):
 @router.get("/steps", **reference.returns_packed(StepPage, packed_steps.PackedSteps, "Steps in order."))
 async def read_steps(request: Request, id: str, start: Start = 0, count: Annotated[int, Query(ge=1, le=1000)] = 20) -> Response:
     """Read steps in order, with all their numbers: passes, parameters, line values and the update."""
-    recorded = await service_of(request).runs.find(id)
+    recorded = await service_of(request).find(id)
     return await _json_or_packed(request, recorded, _steps, packed_steps.packed, recorded.recording, start, count)
 
 
@@ -66,7 +66,7 @@ def _steps(recording: Recording, start: int, count: int) -> Raw:
 @router.get("/steps/{index}", **reference.returns(model.Step, "The step.", 304, 404))
 async def read_step(request: Request, id: str, index: Index) -> Response:
     """Read one step, or what was recorded after the last one of a program that was stopped."""
-    recorded = await service_of(request).runs.find(id)
+    recorded = await service_of(request).find(id)
     return await answers.answer(request, recorded, recorded.step, index)
 
 
@@ -84,7 +84,7 @@ Reveal = Annotated[str | None, Query(max_length=40, description="Id of an operat
 @router.get("/graphs/{graph}", **reference.returns(model.Graph, "The structure of the graph.", 304, 404))
 async def read_graph(request: Request, id: str, graph: str) -> Response:
     """Read the structure of a graph: its nodes and edges, without numbers. Of a large graph, read the first ones."""
-    recorded = await service_of(request).runs.find(id)
+    recorded = await service_of(request).find(id)
     return await answers.answer(request, recorded, lists.graph, recorded.recording, index_of(graph, "g", "graph"))
 
 
@@ -103,7 +103,7 @@ async def read_graph_map(
 
     Without `view`, a view with about 18 boxes is chosen. It opens the groups around the first gradient that is not finite.
     """
-    recorded = await service_of(request).runs.find(id)
+    recorded = await service_of(request).find(id)
     index = index_of(graph, "g", "graph")
     return await answers.answer(request, recorded, read_map, recorded.recording, index, pass_, view, reveal)
 
@@ -118,7 +118,7 @@ async def read_map_numbers(
     count: Annotated[int, Query(ge=1, le=100, description="Largest number of passes over this graph.")] = 1,
 ) -> Response:
     """Read the numbers of a map in several passes. Its boxes and edges are the same in all of them."""
-    recorded = await service_of(request).runs.find(id)
+    recorded = await service_of(request).find(id)
     index = index_of(graph, "g", "graph")
     return await answers.answer(request, recorded, read_numbers, recorded.recording, index, view, start, count)
 
@@ -145,7 +145,7 @@ async def search_graph(
     step: Annotated[int | None, Query(ge=0, le=2**31 - 1, description="Step whose pass over this graph is used.")] = None,
 ) -> Response:
     """Search a whole graph by names, operations, modules, lines and parameters, and by conditions on gradients."""
-    recorded = await service_of(request).runs.find(id)
+    recorded = await service_of(request).find(id)
     index = index_of(graph, "g", "graph")
     return await answers.answer(request, recorded, search, recorded.recording, index, q, limit, pass_, step)
 
@@ -167,21 +167,21 @@ async def read_model_rows(
     ] = None,
 ) -> Response:
     """Read the modules of a model in order, with the norms of their gradients, parameters and updates."""
-    recorded = await service_of(request).runs.find(id)
+    recorded = await service_of(request).find(id)
     return await answers.answer(request, recorded, read_models, recorded.recording, step, pass_, opened)
 
 
 @router.get("/passes/{index}", **reference.returns(model.Pass, "The pass.", 304, 404))
 async def read_pass(request: Request, id: str, index: Index) -> Response:
     """Read one pass with its numbers. For a large graph, they are left out: read `nodes` and `edges`, or request `frames`."""
-    recorded = await service_of(request).runs.find(id)
+    recorded = await service_of(request).find(id)
     return await answers.answer(request, recorded, recorded.recording.pass_, index)
 
 
 @router.get("/passes/{index}/nodes/{node}", **reference.returns(model.NodeDetail, "The node in the pass.", 304, 404))
 async def read_node(request: Request, id: str, index: Index, node: str) -> Response:
     """Read everything about one node in one pass: value, gradients, saved tensors, and the gradients on its edges."""
-    recorded = await service_of(request).runs.find(id)
+    recorded = await service_of(request).find(id)
     return await answers.answer(request, recorded, lists.node, recorded.recording, index, node)
 
 
@@ -241,7 +241,7 @@ async def _drawn(request: Request, id: str, what: str, index: int, form: str, lo
     media_type = next((media for name, media in MEDIA.items() if name == form), None)
     if media_type is None:
         raise NotFound(f"There is no picture format .{form[:20]}: use {', '.join(f'.{name}' for name in MEDIA)}.")
-    recorded = await service.runs.find(id)
+    recorded = await service.find(id)
     drawn = await draw(service, recorded, what, index, form, look.checked())
     return responses.cacheable(request, drawn.body, media_type, final=recorded.ended and drawn.final)
 
@@ -263,7 +263,7 @@ async def read_frames(
     column_count: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Number of columns. Default: all.")] = None,
 ) -> Response:
     """Read numbers of many passes as columns. Choose a range of columns to follow a part of a large graph."""
-    recorded = await service_of(request).runs.find(id)
+    recorded = await service_of(request).find(id)
     span = pass_columns.Span(column_start, column_count)
     parts = (recorded.recording, index_of(graph, "g", "graph"), start, count, pass_columns.chosen(fields), span)
     return await _json_or_packed(request, recorded, pass_columns.frames, pass_columns.packed, *parts)
@@ -297,7 +297,7 @@ async def read_series(
     ] = None,
 ) -> Response:
     """Read numbers over the steps: losses, parameters, gradients, and the optimizer's state and options."""
-    recorded = await service_of(request).runs.find(id)
+    recorded = await service_of(request).find(id)
     parts = (recorded.recording, key or (), start, count, points)
     return await _json_or_packed(request, recorded, series.series, series.packed, *parts)
 

@@ -174,7 +174,7 @@ _FOLLOW: Final[dict[str, Any]] = {
 async def start_replay(request: Request, id: str) -> Response:
     """Run the program again up to a step, in the sandbox, to compute numbers that were not recorded."""
     service = service_of(request)
-    recorded = await service.runs.find(id)
+    recorded = await service.find(id)
     caller = service.owners.identify(request)
     client = client_of(request, caller, asked=id)
     require_json(request)
@@ -196,7 +196,7 @@ async def start_replay(request: Request, id: str) -> Response:
 async def read_replay(request: Request, id: str, replay: str) -> Response:
     """Read a replay."""
     service = service_of(request)
-    live = await service.replays.find(await service.runs.find(id), replay)
+    live = await service.replays.find(await service.find(id), replay)
     await _wait(request, live, 0.0)
     if not live.ended:
         return _in_progress(request, id, live)
@@ -216,7 +216,7 @@ async def cancel_replay(request: Request, id: str, replay: str) -> Response:
     A replay that has ended is not changed. Requesting a cancelled replay again starts it from the beginning.
     """
     service = service_of(request)
-    recorded = await service.runs.find(id)
+    recorded = await service.find(id)
     live = await service.replays.cancel(recorded, replay, service.owners.identify(request))
     return responses.json(_with_links(request, id, live))
 
@@ -225,7 +225,7 @@ async def cancel_replay(request: Request, id: str, replay: str) -> Response:
 async def follow_replay(request: Request, id: str, replay: str) -> Response:
     """Follow a replay as server-sent events."""
     service = service_of(request)
-    live = await service.replays.find(await service.runs.find(id), replay)
+    live = await service.replays.find(await service.find(id), replay)
     return service.listeners.open(id, sender_of(request.scope), _events(request, id, live))
 
 

@@ -202,7 +202,7 @@ def _cursor(after: str) -> tuple[float, int]:
 @router.get("/runs/{id}", **reference.returns(model.Run, "The run.", 304, 404))
 async def read_run(request: Request, id: str) -> Response:
     """Read a run without its steps: status, line values, printed text, error and findings."""
-    recorded = await service_of(request).runs.find(id)
+    recorded = await service_of(request).find(id)
     root = root_of(request)
     answer = await answers.answer(request, recorded, responses.run_of, recorded, root, run_links(root, id))
     if recorded.ended:
@@ -265,7 +265,7 @@ async def follow_run(
 ) -> Response:
     """Follow a run as server-sent events: everything recorded so far, new events as they arrive, and the end."""
     service = service_of(request)
-    recorded = await service.runs.find(id)
+    recorded = await service.find(id)
     text = last_event_id or ""
     after = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
     last = last_id(recorded)

@@ -13,7 +13,7 @@ from .. import model
 from ..byte_cache import ByteCache
 from ..drawing.conversion import Converter
 from ..drawing.engine import LayoutEngine
-from ..errors import OverBudget
+from ..errors import NotFound, OverBudget
 from ..examples import FIRST_VISIT, Example
 from ..executor import Executor
 from ..inputs import request as requests
@@ -93,6 +93,7 @@ class Service:
         self.torch = version_of("torch")
         self.numpy = version_of("numpy")
         self.example_runs = ExampleRuns(runs, executor, self.torch)
+        self.example_runs.know(examples)
 
     @property
     def limits(self) -> model.Limits:
@@ -110,6 +111,18 @@ class Service:
     def first_example(self) -> Example:
         """The example that the playground opens with."""
         return next(each for each in self.examples if each.slug == FIRST_VISIT)
+
+    async def find(self, id: str) -> RecordedRun:
+        """Return the run with an id. Raises :class:`NotFound` if there is none.
+
+        A recording of an example or a lesson that the store has lost is made again.
+        """
+        try:
+            return await self.runs.find(id)
+        except NotFound:
+            if (recorded := await self.example_runs.again(id)) is None:
+                raise
+            return recorded
 
     async def parse(self, body: bytes, media_type: str, query: Mapping[str, str], sender: str) -> requests.Request:
         """Return the request for a run that a body contains. A body that could take long to read is read by a worker.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from tapedeck import model
+from tapedeck.errors import NotFound
 from tapedeck.examples import gallery
 from tapedeck.runs.archive import Archive
 from tapedeck.runs.manager import Runs
@@ -17,22 +19,26 @@ from tapedeck.runs.slots import Client
 from tapedeck.settings import Settings
 from tapedeck.store import Store
 from tapedeck.web import example_runs
-from tapedeck.web.example_runs import ExampleRuns
+from tapedeck.web.example_runs import ExampleRuns, SharedProgram
 
-from ..fake_executor import FakeExecutor, InlineFinder, gate
+from ..fake_executor import FakeExecutor, InlineFinder, forever, gate
 from ..handmade_events import fit
+from ..until import until
+from .conftest import Serve
 
 pytestmark = pytest.mark.anyio
 EXAMPLE = gallery()[0]
 
 
 @asynccontextmanager
-async def examples(folder: Path, *batches: Any) -> AsyncIterator[tuple[ExampleRuns, FakeExecutor]]:
-    archive = Archive(Store(folder), model.Limits())
+async def examples(
+    folder: Path, *batches: Any, limits: model.Limits | None = None, torch: str = "2.13.0"
+) -> AsyncIterator[tuple[ExampleRuns, FakeExecutor]]:
+    archive = Archive(Store(folder), limits or model.Limits())
     executor = FakeExecutor(*batches)
     runs = Runs(Settings(), archive, executor, InlineFinder([]), 1)  # type: ignore[arg-type]
     await archive.start()
-    made = ExampleRuns(runs, executor, "2.13.0")  # type: ignore[arg-type]
+    made = ExampleRuns(runs, executor, torch)  # type: ignore[arg-type]
     try:
         yield made, executor
     finally:
@@ -108,3 +114,66 @@ async def test_a_recording_that_failed_is_made_again(tmp_path: Path) -> None:
         assert await made.find(EXAMPLE) is None
         executor.ready = True
         assert await made.find(EXAMPLE, seconds=60) is not None
+
+
+async def test_a_recording_keeps_its_id_and_never_expires(tmp_path: Path) -> None:
+    async with examples(tmp_path, fit()) as (made, executor):
+        first = await made.find(EXAMPLE, seconds=60)
+        assert first is not None
+        assert first.new.expires is None
+    async with examples(tmp_path, fit()) as (made, executor):
+        later = await made.find(EXAMPLE, seconds=60)
+        assert later is not None
+        assert (later.id, executor.jobs) == (first.id, [])
+    async with examples(tmp_path, fit(), torch="2.14.0") as (made, executor):
+        updated = await made.find(EXAMPLE, seconds=60)
+        assert updated is not None
+        assert (updated.id, len(executor.jobs)) == (first.id, 1)
+        assert await made._runs.find(first.id) is updated
+
+
+async def test_a_lost_recording_is_made_again_under_its_id(tmp_path: Path) -> None:
+    async with examples(tmp_path / "first", fit()) as (made, _):
+        first = await made.find(EXAMPLE, seconds=60)
+        assert first is not None
+    async with examples(tmp_path / "second", fit()) as (made, executor):
+        assert await made.again(first.id) is None  # nobody knows yet which program has this id
+        made.know([EXAMPLE])
+        lost = await made.again(first.id)
+        assert lost is not None
+        assert (lost.id, len(executor.jobs)) == (first.id, 1)
+        assert await made.again("0" * 32) is None
+
+
+async def test_a_recording_that_the_server_interrupted_is_made_again(tmp_path: Path) -> None:
+    async with examples(tmp_path, forever) as (made, executor):
+        assert await made.find(EXAMPLE, seconds=0) is None
+        await until(lambda: executor.running == 1)
+    async with examples(tmp_path, fit()) as (made, executor):
+        found = await made.find(EXAMPLE, seconds=60)
+        assert found is not None
+        assert (found.status, len(executor.jobs)) == ("done", 1)
+
+
+async def test_a_full_store_deletes_dragged_recordings_before_those_of_examples(tmp_path: Path) -> None:
+    async with examples(tmp_path, fit()) as (made, _):
+        example = await made.find(EXAMPLE, seconds=60)
+        dragged = await made.find(SharedProgram("dragged", model.Program("m = 2"), lasting=False), seconds=60)
+        assert example is not None
+        assert dragged is not None
+        assert dragged.new.expires is not None
+        size = made._runs._archive.bytes
+    async with examples(tmp_path, fit(), limits=model.Limits(store_bytes=size - 1)) as (made, _):
+        assert await made._runs._archive.make_room()
+        assert (await made._runs.find(example.id)).id == example.id
+        with pytest.raises(NotFound):
+            await made._runs.find(dragged.id)
+
+
+async def test_a_link_to_an_example_works_on_a_server_with_an_empty_store(serve: Serve, tmp_path: Path) -> None:
+    async with serve(folder=tmp_path / "first") as client:
+        found = await client.get(f"/embed/{EXAMPLE.slug}?panes=graph")
+        (id,) = set(re.findall(r"/r/([0-9a-f]{32})", found.text))
+    async with serve(folder=tmp_path / "second") as client:
+        for address in (f"/embed/{id}", f"/r/{id}", f"/api/v1/runs/{id}/steps"):
+            assert (await client.get(address)).status_code == 200, address
