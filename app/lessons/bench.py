@@ -126,7 +126,11 @@ class Bench:
 
     async def _replay(self, recorded: RecordedRun, body: Mapping[str, Any], client: Client | None) -> Replay:
         live = await self._replays.submit(recorded, msgspec.json.encode(body), OWNER, client)
-        await live.until_ended()
+        try:
+            await live.until_ended()
+        except asyncio.CancelledError:  # the caller has left
+            self._replays.leave(live, OWNER)
+            raise
         return live.current()
 
 

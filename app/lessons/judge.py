@@ -26,6 +26,7 @@ from .document import FixTask, Scope, WriteTask
 from .language import BindingError
 from .observed import Observed
 from .recorded_lesson import RecordedLesson
+from .shared_work import SharedWork
 
 MOST_OUTPUT: Final = 2_000
 """Largest number of characters of the printed text in an answer."""
@@ -77,7 +78,7 @@ class Judge:
 
     def __init__(self, recorded: RecordedLesson) -> None:
         self._recorded = recorded
-        self._mistakes: dict[str, list[_Signature]] = {}
+        self._mistakes = SharedWork[str, list[_Signature]]()
         """The results of the mistakes of each task, computed when a reader's code fails for the first time."""
 
     async def judge(self, task: WriteTask | FixTask, code: str, client: Client | None = None) -> Judged:
@@ -145,13 +146,15 @@ class Judge:
         for index, mistake in enumerate(task.mistakes):
             if _normal(mistake.code) == normal:
                 return index
-        if task.name not in self._mistakes:
-            attempts = await asyncio.gather(*(self._attempt(task, mistake.code, None) for mistake in task.mistakes))
-            self._mistakes[task.name] = [await asyncio.to_thread(each.signature) for each in attempts]
+        known = await self._mistakes.get(task.name, lambda: self._results_of_mistakes(task))
         own = await asyncio.to_thread(attempt.signature)
-        same = [index for index, each in enumerate(self._mistakes[task.name]) if each.matches(own)]
+        same = [index for index, each in enumerate(known) if each.matches(own)]
         lines = set(normal.split("\n"))
         return max(same, key=lambda index: len(lines & set(_normal(task.mistakes[index].code).split("\n"))), default=None)
+
+    async def _results_of_mistakes(self, task: WriteTask | FixTask) -> list[_Signature]:
+        attempts = await asyncio.gather(*(self._attempt(task, mistake.code, None) for mistake in task.mistakes))
+        return [await asyncio.to_thread(each.signature) for each in attempts]
 
 
 class _Attempt:

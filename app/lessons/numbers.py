@@ -9,12 +9,14 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
+from ..runs.turns import Client
 from . import dragged, language, shown, stated
 from .bench import Reads, reads
 from .bindings import Bindings
 from .document import Bound, DragTask, Scope
 from .language import BindingError
 from .recorded_lesson import RecordedLesson
+from .shared_work import SharedWork
 
 
 class Pull(Struct, frozen=True):
@@ -30,8 +32,8 @@ class LessonNumbers:
     def __init__(self, recorded: RecordedLesson) -> None:
         self._recorded = recorded
         self._bounds = list(stated.values(recorded.lesson))
-        self._pulled: dict[tuple[str, float], asyncio.Task[Mapping[int, str]]] = {}
-        """By task and value. A task has few values, because they are multiples of its step."""
+        self._pulled = SharedWork[tuple[str, float], Mapping[int, str]]()
+        """By task and value."""
 
     async def stated(self) -> Mapping[int, str]:
         """Return the numbers that the lesson states without a text of their own, such as answers to questions."""
@@ -44,21 +46,21 @@ class LessonNumbers:
         near = float(f"{task.low + steps * task.step:.12g}")
         return Pull(near, dragged.replaced(self._recorded.cells[task.recording], task.name, near))
 
-    async def pulled(self, task: DragTask, pull: Pull) -> Mapping[int, str]:
-        """Return the numbers that are read in the task's recording, with the changed program. All readers share an answer."""
-        key = task.name, pull.value
-        work = self._pulled.get(key)
-        if work is None or (work.done() and (work.cancelled() or work.exception() is not None)):
-            work = self._pulled[key] = asyncio.get_running_loop().create_task(self._read(task, pull.cells))
-        return await asyncio.shield(work)
+    async def pulled(self, task: DragTask, pull: Pull, client: Client | None = None) -> Mapping[int, str]:
+        """Return the numbers that are read in the task's recording, with the changed program. All readers share an answer.
 
-    async def _read(self, task: DragTask, cells: list[str]) -> Mapping[int, str]:
+        The program runs in turn with the others of ``client``, the first reader who asks. Raises the errors of
+        :meth:`.bench.Bench.observe`.
+        """
+        return await self._pulled.get((task.name, pull.value), lambda: self._read(task, pull.cells, client))
+
+    async def _read(self, task: DragTask, cells: list[str], client: Client | None) -> Mapping[int, str]:
         recorded = self._recorded
         bounds = [each for each in self._bounds if each.scope is not None and each.scope.recording == task.recording]
         counts = {name: len(each) for name, each in recorded.cells.items()}
         wanted = reads(_parsed(bounds), counts).get(task.recording, Reads())
         observed, others = await asyncio.gather(
-            recorded.bench.observe(cells, wanted, seed=recorded.lesson.seed), recorded.recordings()
+            recorded.bench.observe(cells, wanted, seed=recorded.lesson.seed, client=client), recorded.recordings()
         )
         return await asyncio.to_thread(_texts, Bindings({**others, task.recording: observed}), bounds)
 

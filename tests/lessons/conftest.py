@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from tapedeck.lessons.bench import Bench
@@ -20,9 +21,15 @@ from ..in_process import InProcess
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
     """A bench without a sandbox and without a store on disk."""
+    async with bench_on(InProcess()) as made:
+        yield made
+
+
+@asynccontextmanager
+async def bench_on(executor: InProcess) -> AsyncIterator[Bench]:
+    """Yield a bench on which an executor runs the programs."""
     limits = Limits()
     archive = Archive(Store(None), limits, 64 << 20)
-    executor = InProcess()
     runs = Runs(Settings(data=":memory:"), archive, executor, InlineFinder(), 1)
     replays = Replays(limits, archive, executor, runs.slots)
     await archive.start()

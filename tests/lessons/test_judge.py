@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
+from tapedeck import model, wire
 from tapedeck.lessons import reader
 from tapedeck.lessons.bench import Bench
 from tapedeck.lessons.document import FixTask, WriteTask
@@ -14,7 +17,9 @@ from tapedeck.lessons.programs import walk
 from tapedeck.lessons.recorded_lesson import RecordedLesson
 
 from ..in_process import InProcess
+from ..until import until
 from ..web.conftest import Serve, serve  # noqa: F401 (a fixture)
+from .conftest import bench_on
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:The .grad attribute")]
 
@@ -150,6 +155,42 @@ async def test_a_mistake_of_the_lesson_is_recognized_by_what_it_computes(tasks: 
     assert (await judge.judge(task, "y = x + x\ndx = 1 * y")).mistake == 1, (
         "of two with one result, the one with the same lines"
     )
+
+
+async def test_readers_who_fail_at_the_same_moment_share_the_runs_of_the_mistakes() -> None:
+    async with bench_on(executor := InProcess()) as bench:
+        tasks = Tasks(bench)
+        judge, task = tasks.of("dx")
+        await asyncio.gather(*(judge.judge(task, f"dx = x * {number}") for number in range(3, 9)))
+        for mistake in task.mistakes:
+            assert sum(mistake.code.strip() in job.program for job in executor.jobs) == 1
+
+
+class StuckInReplays(InProcess):
+    """Runs programs, but a replay takes until it is cancelled."""
+
+    stuck = stopped = 0
+
+    async def run(
+        self, job: wire.Job, *, limits: model.Limits, cancelled: asyncio.Event, client: str = ""
+    ) -> AsyncIterator[list[wire.AnyEvent]]:
+        if job.replay is None:
+            async for batch in super().run(job, limits=limits, cancelled=cancelled, client=client):
+                yield batch
+            return
+        self.stuck += 1
+        await cancelled.wait()
+        self.stopped += 1
+        yield [wire.EndEvent("cancelled", wire.ProgramFailure("cancelled", "Stopped.", None, -1, ""), 3.0)]
+
+
+async def test_a_reader_who_leaves_stops_the_gradient_check_too() -> None:
+    async with bench_on(executor := StuckInReplays()) as bench:
+        judge, task = Tasks(bench).of("cube")
+        judging = asyncio.ensure_future(judge.judge(task, task.solution))
+        await until(lambda: executor.stuck == 1)
+        judging.cancel()
+        await until(lambda: executor.stopped == 1)
 
 
 async def test_every_condition_is_judged_and_so_is_a_gradient_check(tasks: Tasks) -> None:
