@@ -37,39 +37,21 @@ from .runs.archive import Archive
 from .runs.manager import Finder, Runs
 from .settings import Settings, SettingsError
 from .store import Store, locked
-from .web import (
-    animations,
-    classroom,
-    divergence,
-    embed,
-    explanations,
-    export,
-    gallery,
-    guide,
-    health,
-    lesson_drags,
-    lesson_tasks,
-    lessons,
-    lists,
-    pages,
-    problems,
-    program_files,
-    qr,
-    recordings,
-    reference,
-    replays,
-    responses,
-    runs,
-    teach,
-)
-from .web.access import AccessCheck
-from .web.bodies import BodiesInFlight
-from .web.owner import Owners, secret_in
+from .web import responses
+from .web.api import classroom, divergence, explanations, health, lists, problems, qr, recordings, reference, replays, runs
+from .web.lessons import drags as lesson_drags
+from .web.lessons import pages as lesson_pages
+from .web.lessons import tasks as lesson_tasks
+from .web.pages import gallery, guide, pages, teach
+from .web.pages.warming import warm
+from .web.protection.access import AccessCheck
+from .web.protection.bodies import BodiesInFlight
+from .web.protection.owner import Owners, secret_in
+from .web.protection.security import CrossOriginApi, SecurityHeaders
 from .web.request_parts import reject_unknown_parameters
-from .web.security import CrossOriginApi, SecurityHeaders
 from .web.service import Service, root_of
+from .web.sharing import animations, embed, export, program_files
 from .web.stopping import AnswersWhenStopped
-from .web.warming import warm
 from .workers import Workers
 
 ONE_PROCESS: Final = (
@@ -160,7 +142,7 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
     )  # fmt: skip
     for router in (*(module.router for module in api), health.api):
         app.include_router(router, dependencies=[Depends(reject_unknown_parameters)])
-    for module in (health, pages, gallery, qr, embed, guide, teach, lessons):
+    for module in (health, pages, gallery, qr, embed, guide, teach, lesson_pages):
         app.include_router(module.router)
 
     @app.get("/openapi.json", include_in_schema=False)
@@ -177,7 +159,7 @@ async def _prepare(service: Service) -> None:
     """Record the first example, then, unless a setting says not to, the other examples and the programs of the lessons."""
     await service.example_runs.prepare([service.first_example])
     await run_in_threadpool(service.lessons.load)
-    in_lessons = [each for lesson in service.lessons.lessons for each in lessons.prepared_runs(lesson).values()]
+    in_lessons = [each for lesson in service.lessons.lessons for each in lesson_pages.prepared_runs(lesson).values()]
     service.example_runs.know(in_lessons)
     if service.settings.record_examples:
         await service.example_runs.prepare([*service.examples, *in_lessons])

@@ -11,6 +11,8 @@ from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 APP = ROOT / "app"
 SOURCES = ROOT / "static" / "src"
@@ -56,6 +58,28 @@ MAY_IMPORT: dict[str, set[str]] = {
 }  # fmt: skip
 """The packages and modules that each package or module of the app imports, from the bottom up."""
 
+WEB_MAY_IMPORT: dict[str, set[str]] = {
+    "__init__": set(),
+    "columns": set(),
+    "example_runs": set(),
+    "links": set(),
+    "pictures": set(),
+    "protection": set(),
+    "readiness": set(),
+    "request_parts": set(),
+    "stopping": set(),
+    "responses": {"links"},
+    "streams": {"responses"},
+    "service": {"example_runs", "protection", "readiness", "responses", "streams"},
+    "api": {
+        "columns", "links", "pictures", "protection", "readiness", "request_parts", "responses", "service", "streams",
+    },
+    "pages": {"api", "links", "pictures", "protection", "request_parts", "responses", "service"},
+    "lessons": {"api", "example_runs", "links", "pages", "protection", "request_parts", "responses", "service"},
+    "sharing": {"api", "columns", "links", "pages", "pictures", "protection", "responses", "service"},
+}  # fmt: skip
+"""The packages and modules of ``web`` that each package or module of ``web`` imports, from the bottom up."""
+
 PYTHON = sorted(path for path in APP.rglob("*.py") if path.parent.name != "programs")  # not the gallery
 SCRIPTS = sorted(SOURCES.rglob("*.js"))
 
@@ -70,8 +94,8 @@ def nodes(path: Path) -> list[ast.AST]:
     return list(ast.walk(ast.parse(path.read_text())))
 
 
-def layer_of(path: Path) -> str:
-    return path.relative_to(APP).parts[0].removesuffix(".py")
+def layer_of(path: Path, folder: Path = APP) -> str:
+    return path.relative_to(folder).parts[0].removesuffix(".py")
 
 
 def imports(path: Path) -> Iterator[tuple[str, str]]:
@@ -86,17 +110,25 @@ def imports(path: Path) -> Iterator[tuple[str, str]]:
             yield from ((f"{name_of(path)}:{node.lineno}", ".".join([*base, alias.name])) for alias in node.names)
 
 
-def test_every_module_is_in_a_layer() -> None:
-    assert {layer_of(path) for path in PYTHON} == set(MAY_IMPORT), "update MAY_IMPORT"
+LISTS = [(APP, MAY_IMPORT), (APP / "web", WEB_MAY_IMPORT)]
+each_list = pytest.mark.parametrize(("folder", "may_import"), LISTS, ids=["app", "web"])
 
 
-def test_a_module_imports_only_what_its_layer_may() -> None:
+@each_list
+def test_every_module_is_in_a_layer(folder: Path, may_import: dict[str, set[str]]) -> None:
+    assert {layer_of(path, folder) for path in PYTHON if path.is_relative_to(folder)} == set(may_import), "update the list"
+
+
+@each_list
+def test_a_module_imports_only_what_its_layer_may(folder: Path, may_import: dict[str, set[str]]) -> None:
+    prefix = ".".join(["tapedeck", *folder.relative_to(APP).parts, ""])
     wrong = [
         f"{place} imports {other}"
         for path in PYTHON
+        if path.is_relative_to(folder)
         for place, name in imports(path)
-        if name.startswith("tapedeck.") and (other := name.split(".")[1]) in MAY_IMPORT
-        if other not in MAY_IMPORT[layer_of(path)] | {layer_of(path)}
+        if name.startswith(prefix) and (other := name.removeprefix(prefix).split(".")[0]) in may_import
+        if other not in may_import[layer_of(path, folder)] | {layer_of(path, folder)}
     ]
     assert not wrong
 
@@ -113,8 +145,9 @@ def test_a_module_names_its_own_package_only_relatively() -> None:
     assert not absolute
 
 
-def test_the_packages_of_the_app_import_each_other_without_a_cycle() -> None:
-    assert len(list(TopologicalSorter(MAY_IMPORT).static_order())) == len(MAY_IMPORT)  # raises CycleError for a cycle
+@each_list
+def test_packages_import_each_other_without_a_cycle(folder: Path, may_import: dict[str, set[str]]) -> None:
+    assert len(list(TopologicalSorter(may_import).static_order())) == len(may_import)  # raises CycleError for a cycle
 
 
 def test_no_two_classes_of_the_app_share_a_name() -> None:
@@ -157,8 +190,10 @@ def test_a_package_of_the_tracer_imports_only_from_packages_below_it() -> None:
     assert not wrong
 
 
-def test_the_modules_of_the_tracer_import_each_other_without_a_cycle() -> None:
-    modules = {".".join(["tapedeck", *path.relative_to(APP).with_suffix("").parts]): path for path in TRACER}
+@pytest.mark.parametrize("folder", ["tracer", "web"])
+def test_the_modules_of_a_package_import_each_other_without_a_cycle(folder: str) -> None:
+    paths = [path for path in PYTHON if path.is_relative_to(APP / folder)]
+    modules = {".".join(["tapedeck", *path.relative_to(APP).with_suffix("").parts]): path for path in paths}
     graph = {
         module: {name if name in modules else name.rpartition(".")[0] for _, name in imports(path)} & modules.keys() - {module}
         for module, path in modules.items()

@@ -14,8 +14,8 @@ from ..drawing.conversion import Converter, ThreadConverter
 from ..drawing.picture import shared_engine
 from ..errors import BadRequest
 from ..runs.run import RecordedRun
-from ..web.pages import rendered
-from ..web.single_file import STYLE, bundle_text, file_policy, write_file
+from ..web.pages.pages import rendered
+from ..web.sharing.single_file import STYLE, bundle_text, file_policy, write_file
 from . import record
 
 P = ParamSpec("P")

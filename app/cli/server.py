@@ -15,7 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from ..settings import ConnectionLimits, Settings
-from ..web.connections import ConnectionTable, protocol_class
+from ..web.protection.connections import ConnectionTable, protocol_class
 
 DESCRIPTORS: Final = 512
 """File descriptors that a server needs beside its connections: for children, the store and libraries."""

@@ -24,13 +24,13 @@ from ..runs.manager import Finder, Runs
 from ..runs.run import LiveRun, RecordedRun
 from ..settings import Settings
 from ..workers import Budget, FairGate, Workers
-from .classrooms import Classrooms
-from .event_stream import Listeners
 from .example_runs import ExampleRuns
-from .feed import Feeds
-from .owner import Owners
+from .protection.owner import Owners
 from .readiness import ReadinessChecks
 from .responses import CachedAnswer
+from .streams.classrooms import Classrooms
+from .streams.event_stream import Listeners
+from .streams.feed import Feeds
 
 P = ParamSpec("P")
 T = TypeVar("T")

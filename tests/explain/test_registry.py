@@ -13,7 +13,7 @@ from tapedeck.explain.findings import find
 from tapedeck.explain.registry import GROUPS, RULES
 from tapedeck.inputs import notebook
 from tapedeck.tracer.tensors import table
-from tapedeck.web.gallery import all_examples
+from tapedeck.web.pages.gallery import all_examples
 
 from ..tracer.run_twice import record
 

@@ -17,7 +17,7 @@ from tapedeck.runs.manager import Runs
 from tapedeck.runs.run import LiveRun, RecordedRun
 from tapedeck.settings import Settings
 from tapedeck.store import Store
-from tapedeck.web.feed import Feeds
+from tapedeck.web.streams.feed import Feeds
 
 from ..fake_executor import FakeExecutor, InlineFinder, forever
 from ..tracer.run_twice import record

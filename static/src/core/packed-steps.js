@@ -1,4 +1,4 @@
-// Unpack steps from spans. The server packs steps that differ only in their numbers into one span (`app/web/packed_steps.py`).
+// Unpack steps from spans. The server packs steps that differ only in their numbers into one span (`app/web/columns/packed_steps.py`).
 
 /** @import {EarlierValue, FileLine, Gradient, NodeNumbers, PackedSteps, Pass, Scalar, Span, SpanPass, Step, SpanTable, Tensor, Values} from "../leaves/types.js" */
 

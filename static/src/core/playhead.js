@@ -1,4 +1,4 @@
-// Compute what had run at the playhead. The server follows the same rules (`app/web/playhead.py`).
+// Compute what had run at the playhead. The server follows the same rules (`app/web/pages/playhead.py`).
 
 import { PHASES } from "../leaves/types.js";
 

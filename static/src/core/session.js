@@ -394,7 +394,7 @@ function displayed({ lines, program }, graph, { id, name, file, line }) {
   return lines.find((each) => each.file === null && each.line === line)?.tensor ?? null;
 }
 
-const SMALL = 12; // as in `app/web/playground.py`
+const SMALL = 12; // as in `app/web/pages/playground.py`
 
 /**
  * Return the node that is selected first: a leaf, or the root of a large graph.

@@ -1,4 +1,4 @@
-// A client that answers from the data in a file instead of asking a server (`app/web/file_data.py`). It has what a viewer asks for.
+// A client that answers from the data in a file instead of asking a server (`app/web/sharing/file_data.py`). It has what a viewer asks for.
 
 import { Problem } from "../leaves/api.js";
 

@@ -68,7 +68,7 @@ def last_main(events: list[wire.AnyEvent]) -> wire.StepEvent | None:
     return steps[-1] if steps else None
 
 
-@pytest.mark.parametrize("program", OTHERS)  # the examples are replayed in tests/web/test_replays.py
+@pytest.mark.parametrize("program", OTHERS)  # the examples are replayed in tests/web/api/test_replays.py
 def test_a_replay_emits_the_same_numbers_as_the_recording_up_to_its_step(program: str) -> None:
     events, recording = record(program)
     steps = of_kind(events, wire.StepEvent)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from tapedeck import model, wire
-from tapedeck.web.series import series
+from tapedeck.web.columns.series import series
 from torch import Tensor
 
 from ..run_twice import record, unrecorded

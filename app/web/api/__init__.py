@@ -1,0 +1,1 @@
+"""Define the routes of the REST API, its errors and its reference."""

@@ -1,0 +1,1 @@
+"""Serve lessons: their pages, the programs in them, and what judges a reader's answers."""

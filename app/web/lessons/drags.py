@@ -1,0 +1,56 @@
+"""Define the route that runs a program of a lesson with the value to which a number was dragged."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query, Request
+from msgspec import Struct
+from starlette.responses import Response
+
+from ... import model
+from ...errors import Busy
+from ...lessons import programs
+from .. import responses
+from ..api import reference
+from ..example_runs import SharedProgram
+from ..links import API, run_links
+from ..responses import run_of
+from ..service import root_of, service_of
+
+SECONDS: Final = 10.0
+"""Seconds that a request waits for the run."""
+
+router = APIRouter(prefix=f"{API}/lessons", tags=["lessons"])
+
+
+class Pulled(Struct, frozen=True):
+    """A lesson's program after a number was dragged to ``value``, and the numbers of its text that are read there, by id.
+
+    ``value`` is the multiple of the task's step that is closest to the requested value. All readers share the run.
+    """
+
+    value: float
+    run: model.Run
+    numbers: dict[str, str]
+
+
+@router.get("/{id}/drag/{name}", **reference.returns(Pulled, "The run, and the numbers.", 404, 422, 503))
+async def pull(
+    request: Request,
+    id: str,
+    name: str,
+    value: Annotated[float, Query(ge=-1e9, le=1e9, allow_inf_nan=False, description="The value of the number.")],
+) -> Response:
+    """Run a program of a lesson with another value of a number that can be dragged, and read the lesson's numbers in it."""
+    service, root = service_of(request), root_of(request)
+    task, numbers = service.lessons.drag_task(id, name), service.lessons.numbers(id)
+    pulled = numbers.pull(task, value)
+    lesson = service.lessons.lesson(id)
+    program = SharedProgram(f"lesson {id} {name} {pulled.value}", programs.joined(pulled.cells), lesson.seed, lasting=False)
+    recorded, texts = await asyncio.gather(service.example_runs.find(program, seconds=SECONDS), numbers.pulled(task, pulled))
+    if recorded is None:
+        raise Busy("The program could not be run in time. Try again in a moment.")
+    run = run_of(recorded, root, run_links(root, recorded.id))
+    return responses.json(Pulled(pulled.value, run, {str(id): text for id, text in texts.items()}))

@@ -1,0 +1,308 @@
+"""Gather the parts of a run that the playground shows: a step, its picture, and the program line by line."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from markupsafe import Markup
+from msgspec import Struct, structs
+
+from ... import model
+from ...drawing.numerals import brief, typeset, typeset_literals
+from ...drawing.plan import BOXES
+from ...errors import DrawingError, NotFound
+from ...recording import Recording, lists, title
+from ...runs.run import RecordedRun
+from ..links import picture_url, run_links, step_url, with_query
+from ..pictures import Look, RunReader, draw, why_no_picture
+from ..request_parts import index_of
+from ..responses import run_of
+from .playhead import Playhead, last_index
+
+LINKED_NODES: Final = 40
+"""Largest number of nodes in the list of a page without JavaScript."""
+LISTED_LINES: Final = 2_000
+"""Largest number of lines of the program on a page without JavaScript."""
+FEW: Final = 12
+"""Largest number of nodes in a graph whose first leaf is selected by default. The page's script does the same in ``first``."""
+NONE: Final = "·"
+FORMS: Final = ("svg", "png", "pdf", "dot", "txt")
+log = logging.getLogger(__name__)
+
+
+class ProgramLine(Struct, frozen=True):
+    """A line of the program, as a page without JavaScript shows it."""
+
+    number: int
+    text: str
+    value: str | None
+    """The line's value at the playhead, shortened; a middle dot if the line had not run yet."""
+    description: str | None
+    """The whole value, or a remark about it."""
+    tone: str
+    """``before`` for a value of an earlier step, ``off`` for a line that had not run yet, else empty."""
+    phases: list[model.Phase]
+    """The phases of the step in which the line ran."""
+    cell: int
+    """Index of the line's cell."""
+    cell_ends: bool
+    """True for the last line of a cell: the cell's output is shown below it."""
+    printed: list[model.Printed]
+    """For the last line of a cell, the pieces of text that the cell printed, in order; empty for other lines."""
+    cell_over: bool
+    """True if the line's cell had finished at the playhead."""
+    active: bool
+    """True if the line belongs to the phase at the playhead."""
+    error: model.ProgramError | None
+    findings: list[model.Finding]
+    markdown: list[str] = []
+    """The texts of the notebook's Markdown cells above the line."""
+
+
+class Selection(Struct, frozen=True):
+    """The step, phase, node, graph and pass that an address selects, and how to show them."""
+
+    step: int | None = None
+    node: str | None = None
+    graph: str | None = None
+    pass_: int | None = None
+    theme: str | None = None
+    direction: str = "TB"
+    phase: model.Phase = "backward"
+
+
+class RunView(Struct, frozen=True):
+    """The view of a run in the playground. :mod:`pages` documents the fields for templates."""
+
+    run: model.Run
+    lines: list[ProgramLine]
+    step: model.Step | None
+    shown_pass: model.Pass | None
+    graph: model.Graph | None
+    svg: Markup | None
+    no_graph: str | None
+    detail: model.NodeDetail | None
+    node: str | None
+    links: dict[str, str]
+    nodes: list[tuple[str, str, str]]
+    graphs: list[tuple[str, int, str, str]]
+    stopped: str | None
+    """URL of the playhead position at which an error ended the program, if it is not the selected one."""
+    unlisted: int = 0
+    """Number of lines of the program after the listed ones."""
+
+
+async def view_run(service: RunReader, recorded: RecordedRun, selection: Selection, page: str, root: str) -> RunView:
+    """Gather the view of a run. ``page`` is the page's own path.
+
+    Raises :class:`NotFound` for a step, pass, graph or node that the run does not have.
+    """
+    shown = await service.read(recorded, _select, recorded, selection, root)
+    svg: Markup | None = None
+    no_graph = None if shown.picture else why_no_picture(recorded)
+    if shown.picture:
+        try:
+            look = Look("inline", selection.direction, shown.node)
+            svg = Markup((await draw(service, recorded, *shown.picture, "svg", look)).body.decode())
+        except DrawingError as error:
+            log.error("run %s could not be drawn: %s", recorded.id, error)
+            no_graph = str(error)
+    return await service.read(recorded, _view, shown, selection, svg, no_graph, page, root)
+
+
+def _view(shown: _Selected, selection: Selection, svg: Markup | None, no_graph: str | None, page: str, root: str) -> RunView:
+    playhead = Playhead(shown.run, shown.step, selection.phase)
+    step = None if shown.step is None else shown.step.index
+    return RunView(
+        run=shown.run,
+        lines=listing(playhead),
+        unlisted=max(0, shown.run.program.rstrip("\n").count("\n") + 1 - LISTED_LINES),
+        step=shown.step,
+        shown_pass=shown.shown_pass,
+        graph=shown.graph,
+        svg=svg,
+        no_graph=no_graph,
+        detail=shown.detail,
+        node=shown.node,
+        links=_links(shown, selection, page, root),
+        nodes=[
+            (node.id, title(node), _page_url(page, selection, step=step, node=node.id))
+            for node in (shown.graph.nodes[:LINKED_NODES] if shown.graph is not None else [])
+        ],
+        graphs=[
+            (line.graph, line.line, line.text, picture_url(root, shown.run.id, "graph", _graph_index(line.graph), "svg"))
+            for line in shown.run.lines
+            if line.graph is not None and line.file is None
+        ],
+        stopped=None if shown.run.error is None or playhead.at_end else _end_url(page, selection, last_index(shown.run)),
+    )
+
+
+class _Selected(Struct, frozen=True):
+    """The parts of a recording that are selected. ``picture`` is ``pass`` or ``graph``, and the index of what to draw."""
+
+    run: model.Run
+    step: model.Step | None
+    shown_pass: model.Pass | None
+    graph: model.Graph | None
+    picture: tuple[str, int] | None
+    detail: model.NodeDetail | None
+    node: str | None
+
+
+def _select(recorded: RecordedRun, selection: Selection, root: str) -> _Selected:
+    recording = recorded.recording
+    graphs, passes, steps = recorded.counts
+    run = run_of(recorded, root, run_links(root, recorded.id))
+    step: model.Step | None = None
+    shown: model.Pass | None = None
+    if selection.graph is not None:
+        index = _graph_index(selection.graph)
+        graph, node = _graph_and_node(recording, index, selection.node)
+        return _Selected(run, None, None, graph, ("graph", index), None, node)
+    if selection.step is not None or steps or run.unfinished:
+        step = recorded.step(selection.step or 0)
+        own_passes = {each.index: each for each in step.passes}
+        shown = own_passes.get(step.main) or next(iter(step.passes), None)
+        if selection.pass_ is not None:
+            if selection.pass_ not in own_passes:
+                raise NotFound(
+                    f"Step {step.index} has no pass {selection.pass_}: its passes are {', '.join(map(str, own_passes))}."
+                )
+            shown = own_passes[selection.pass_]
+    elif passes:
+        shown = recording.pass_(selection.pass_ or 0)
+    if shown is not None and shown.graph:
+        graph, node = _graph_and_node(recording, _graph_index(shown.graph), selection.node)
+        detail = lists.node(recording, shown.index, node) if node is not None else None
+        return _Selected(run, step, shown, graph, ("pass", shown.index), detail, node)
+    if step is None and graphs:  # graphs of displayed tensors on which backward() was not called
+        graph, node = _graph_and_node(recording, graphs - 1, selection.node)
+        return _Selected(run, None, None, graph, ("graph", graphs - 1), None, node)
+    return _Selected(run, step, shown, None, None, None, None)
+
+
+def _graph_index(id: str) -> int:
+    return index_of(id, "g", "graph")
+
+
+def _graph_and_node(recording: Recording, index: int, node: str | None) -> tuple[model.Graph, str | None]:
+    """Return a graph and its selected node. For a graph whose nodes are not drawn, return only what the inspector shows."""
+    sizes = recording.log.graph_sizes()
+    if index < len(sizes) and sizes[index][0] > BOXES:
+        graph = lists.excerpt(recording, index, node)
+        return graph, node or next(iter(graph.roots), None)
+    graph = recording.graph(index)
+    return graph, _selected_node(graph, node)
+
+
+def _selected_node(graph: model.Graph, node: str | None) -> str | None:
+    """Return the node that an address names, or the default: the first leaf of a small graph, the root of a large one."""
+    if node is None:
+        leaf = next((each.id for each in graph.nodes if each.kind == "leaf"), None)
+        return leaf if len(graph.nodes) <= FEW else next(iter(graph.roots), leaf)
+    if all(each.id != node for each in graph.nodes):
+        raise NotFound(f"Graph {graph.id} has no node {node[:40]!r}: its nodes are n0 to n{len(graph.nodes) - 1}.")
+    return node
+
+
+def listing(playhead: Playhead) -> list[ProgramLine]:
+    """Return the first lines of the program, at most :data:`LISTED_LINES`, with their values at the playhead."""
+    run, step = playhead.run, playhead.step
+    last = {line.line: line for line in run.lines if line.file is None}
+    over = playhead.cells_over()
+    cells = run.cells or [model.Cell(0, 1, 1 << 31, None)]
+    printed: dict[int, list[model.Printed]] = {}
+    for stretch in run.output:
+        printed.setdefault(stretch.cell, []).append(stretch)
+    lines: list[ProgramLine] = []
+    cell = 0
+    for number, text in enumerate(run.program.rstrip("\n").split("\n")[:LISTED_LINES], 1):
+        while cell + 1 < len(cells) and number >= cells[cell + 1].start_line:
+            cell += 1
+        phases: list[model.Phase] = [
+            phase for phase in model.PHASES if step is not None and number in step.lines.get(phase, ())
+        ]
+        value, description, tone = _value_at(playhead, number, last.get(number))
+        error = run.error if run.error is not None and run.error.file is None and run.error.line == number else None
+        lines.append(
+            ProgramLine(
+                number=number,
+                text=text,
+                value=value,
+                description=description,
+                tone=tone,
+                phases=phases,
+                cell=cell,
+                cell_ends=number == cells[cell].end_line,
+                printed=printed.get(cell, []) if number == cells[cell].end_line else [],
+                cell_over=not over or over[cell],
+                active=phases[:1] == [playhead.phase],
+                error=error if playhead.at_end else None,
+                findings=[finding for finding in run.findings if finding.file is None and finding.line == number],
+                markdown=cells[cell].markdown if number == cells[cell].start_line else [],
+            )
+        )
+    return lines
+
+
+def _value_at(playhead: Playhead, line: int, last: model.Line | None) -> tuple[str | None, str | None, str]:
+    """Return a line's value at the playhead, its description, and its tone."""
+    value, ran = playhead.value(line, last)
+    if value is None:
+        return None, None, ""
+    if not ran:
+        return NONE, "not run yet", "off"
+    text = written(value.tensor, value.text)
+    if isinstance(value, model.EarlierValue) and not playhead.is_constant(line, value, last):
+        return text, f"from step {value.step}: {value.text}", "before"
+    return text, value.text, ""
+
+
+def written(tensor: model.TensorSummary | None, otherwise: str = "") -> str:
+    """Return a tensor as pictures write it, in at most 40 characters, or ``otherwise`` if there is no tensor."""
+    return typeset_literals(otherwise) if tensor is None else typeset(brief(tensor, 40))
+
+
+def _links(shown: _Selected, selection: Selection, page: str, root: str) -> dict[str, str]:
+    run, step = run_links(root, shown.run.id), shown.step
+    links = {
+        "self": _page_url(page, selection, step=None if step is None else step.index, node=selection.node),
+        "json": run["self"],
+        "program": run["program"],
+        "notebook": run["notebook"],
+        "events": run["events"],
+    }
+    if step is not None:
+        index, last = step.index, last_index(shown.run)
+        links["step_json"] = step_url(root, shown.run.id, index)
+        for name, target, exists in (
+            ("previous", index - 1, index > 0),
+            ("next", index + 1, index < last),
+            ("first", 0, index > 0),
+            ("last", last, index < last),
+        ):
+            if exists:
+                links[name] = _page_url(page, selection, step=target, node=selection.node)
+    if shown.picture is not None:
+        options = {"theme": selection.theme or None, "direction": selection.direction if selection.direction != "TB" else None}
+        links |= {form: picture_url(root, shown.run.id, *shown.picture, form, options) for form in FORMS}
+    return links
+
+
+def _page_url(page: str, selection: Selection, *, step: int | None, node: str | None) -> str:
+    parameters: dict[str, Any] = {
+        "step": step or None,
+        "node": node,
+        "graph": selection.graph,
+        "theme": selection.theme,
+        "direction": selection.direction if selection.direction != "TB" else None,
+        "phase": selection.phase if selection.phase != "backward" else None,
+    }
+    return with_query(page, parameters)
+
+
+def _end_url(page: str, selection: Selection, step: int) -> str:
+    """Return the URL of the last phase of ``step``, at which the recording ends."""
+    return _page_url(page, structs.replace(selection, phase="update", graph=None, pass_=None), step=step, node=None)

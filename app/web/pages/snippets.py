@@ -1,0 +1,56 @@
+"""Write the text that puts a run on a page of somebody's own: a frame, a picture that links to the run, or Markdown.
+
+The dialog of the playground writes the same with ``static/src/core/snippets.js``, and offers choices.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from markupsafe import escape
+from msgspec import Struct
+
+from ...recording.default_graph import GraphChoice
+from ..links import embed_page, picture_url, run_page, with_query
+
+HEIGHT: Final = 588
+"""Height of a frame with a graph and a player, in pixels."""
+
+
+class Snippets(Struct, frozen=True):
+    """The three forms in which a run is put on a page."""
+
+    frame: str
+    picture: str
+    markdown: str
+
+
+def snippets(origin: str, root: str, name: str, run: str, title: str, shown: GraphChoice) -> Snippets:
+    """Return the text that shows the example ``name``, whose recording is ``run``, as the dialog writes it at first.
+
+    ``origin`` is the scheme and the host of the server. The picture is that of the graph ``shown``.
+    """
+    page = f"{origin}{run_page(root, run)}"
+    picture = origin + picture_url(root, run, shown.kind, shown.index, "png", {"direction": "TB", "theme": "light"})
+    about = f"The backward graph of “{title}”"
+    return Snippets(
+        f'<iframe src="{escape(origin + frame_address(root, name))}" title="{escape(title)}: a run of Tapedeck" width="100%" '
+        f'height="{HEIGHT}" style="border:0" loading="lazy"></iframe>',
+        f'<a href="{escape(page)}"><img src="{escape(picture)}" alt="{escape(about)}, with the gradient on every edge"></a>',
+        f"[![{_label(about)}]({picture})]({page})",
+    )
+
+
+def frame_address(root: str, name: str) -> str:
+    """Return the path of a frame with a graph and a player.
+
+    >>> frame_address("/tapedeck", "intro")
+    '/tapedeck/embed/intro?panes=graph,deck'
+    """
+    return with_query(embed_page(root, name), {"panes": "graph,deck"}).replace("%2C", ",")
+
+
+def _label(text: str) -> str:
+    """Escape text for the label of a link in Markdown."""
+    return re.sub(r"([\\\[\]`*_<>&!])", r"\\\1", text)

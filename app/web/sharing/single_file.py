@@ -1,0 +1,141 @@
+"""Write a run into one HTML file that needs neither a server nor a network.
+
+The file has the panes of the page, drawn by the same scripts, and the data that these would ask a server for. Its own content
+policy allows these scripts and this style, and nothing else: no request, no further script. The data is compressed and in
+base64, so nothing that a program wrote is markup there; everywhere else, the templates escape it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import html
+import re
+from typing import Any, Final
+
+import msgspec
+from markupsafe import Markup
+
+from ... import __version__, assets, model
+from ...drawing.style import legend
+from ...runs.run import RecordedRun
+from ..links import finding_url, run_page
+from ..pages.pages import bundled, context_of, rendered, shown_state
+from ..pages.playground import RunView, Selection, view_run
+from ..pictures import Look, RunReader, draw
+from .file_data import Contents, archive, contents, map_numbers
+
+PANES: Final = ("graph", "code", "deck", "inspector", "findings", "curve")
+SCRIPTS: Final = ("first-paint.js", "file.js")
+STYLE: Final = "file.css"
+
+
+async def write_file(reader: RunReader, recorded: RecordedRun, *, theme: str | None = None, server: str = "") -> bytes:
+    """Return a run as an HTML file. ``server`` is the address of the server that keeps the run, for links; empty without one.
+
+    Raises :class:`NotFound` if the recording was deleted meanwhile, and :class:`DrawingError` if a picture fails.
+    """
+    view = await view_run(reader, recorded, Selection(theme=theme), "", server)
+    shown = None if view.shown_pass is None else view.shown_pass.index
+    found = await asyncio.to_thread(contents, recorded, shown)
+    pictures = {name: await _picture(reader, recorded, name) for name in dict.fromkeys(found.drawn.values())}
+    return await asyncio.to_thread(_written, recorded, view, found, pictures, theme, server)
+
+
+async def _picture(reader: RunReader, recorded: RecordedRun, name: str) -> str:
+    """Return the picture of ``passes/0`` or ``graphs/g1``, as the page has it."""
+    kind, _, index = name.partition("/")
+    what = "pass" if kind == "passes" else "graph"
+    return (await draw(reader, recorded, what, int(index.removeprefix("g")), "svg", Look("inline"))).body.decode()
+
+
+def _written(
+    recorded: RecordedRun, view: RunView, found: Contents, pictures: dict[str, str], theme: str | None, server: str
+) -> bytes:
+    run = _as_filed(view.run, found, server)
+    context = context_of(view) | {"run": run, "links": {}}
+    maps = {
+        graph: map_numbers(recorded.recording, graph, address, passes)
+        for graph, passes in found.passes.items()
+        if (address := _map_address(pictures[found.drawn[f"passes/{passes[0][0]}"]])) is not None
+    }
+    data = archive(
+        {
+            "given": msgspec.json.encode(
+                shown_state(context, run.program)
+                | {
+                    "root": "",
+                    "api": "",
+                    "home": False,
+                    "example": None,
+                    "limits": recorded.limits,
+                    "keep_days": 0,
+                    "mode": "full",
+                }
+            ),
+            "steps": found.steps,
+            "unfinished": found.unfinished,
+            "series": found.series,
+            "graphs": found.graphs,
+            "passes": found.passes,
+            "details": found.details,
+            "pictures": pictures,
+            "drawn": found.drawn,
+            "maps": maps,
+        }
+    )
+    style, scripts = bundle_text(STYLE), [bundle_text(name) for name in SCRIPTS]
+    return rendered(
+        "file",
+        policy=file_policy(style, scripts),
+        style=Markup(style),
+        scripts=[Markup(script) for script in scripts],
+        data=base64.b64encode(data).decode(),
+        theme=theme,
+        panes=PANES,
+        title=recorded.title,
+        full=f"{server}{run_page('', recorded.id)}" if server else "",
+        left_out=recorded.counts[2] - found.count,
+        version=__version__,
+        url=lambda path: f"{server}{path}" if server else "",
+        legend=legend(),
+        **context,
+    ).encode()
+
+
+def _as_filed(run: model.Run, found: Contents, server: str) -> model.Run:
+    """Return a run as its file has it: with the steps that fit, and with links only if there is a server."""
+    findings = [msgspec.structs.replace(each, help=finding_url(server, each.code) if server else "") for each in run.findings]
+    whole = found.count == run.steps
+    return msgspec.structs.replace(run, steps=found.count, unfinished=run.unfinished and whole, findings=findings, links={})
+
+
+def _map_address(svg: str) -> str | None:
+    """Return the address of the view that a picture shows as a map, or ``None`` if it is not a map."""
+    address = re.match(r'<svg[^>]* data-view="([^"]*)"', svg)
+    return None if address is None else html.unescape(address[1])
+
+
+def bundle_text(name: str) -> str:
+    """Return a file of the bundle as text that may stand in its element: it cannot end the element."""
+    text: str = (assets.static_path() / bundled("manifest.json")[name]).read_text()
+    assert not re.search(r"</(script|style)|<!--", text, re.IGNORECASE), f"{name} would end its element"
+    return text.strip()
+
+
+def file_policy(style: str, scripts: list[str]) -> str:
+    """Return the content policy of a file: its own style and scripts, by their hashes, and no request at all."""
+    allowed = " ".join(_hash(script) for script in scripts)
+    parts = ("default-src 'none'", f"script-src {allowed}", f"style-src {_hash(style)}", "img-src data:")
+    return "; ".join((*parts, "base-uri 'none'", "form-action 'none'"))
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def answer_policy(body: bytes) -> str:
+    """Return the content policy of a file that a server sends: the file's own, and without the rights of the server's pages."""
+    own: Any = re.search(rb'http-equiv="Content-Security-Policy" content="([^"]*)"', body)
+    return f"{html.unescape(own[1].decode())}; frame-ancestors 'none'; sandbox allow-scripts allow-popups"

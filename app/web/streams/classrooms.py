@@ -1,0 +1,110 @@
+"""Share the position of a teacher's playhead with a class: opt-in, in memory, and read-only for everybody else."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncGenerator, Callable
+from typing import Final
+
+from ...errors import NotAllowed, NotFound, TooMany
+
+ROOMS: Final = 500
+"""Largest number of open rooms."""
+ROOMS_OF_ADDRESS: Final = 20
+"""Largest number of rooms that one address opened."""
+IDLE_SECONDS: Final = 2 * 3600.0
+"""Seconds without a new position after which a room closes."""
+LONGEST: Final = 500
+"""Largest number of characters of a position: the query of the page's address."""
+HEARTBEAT: Final = 15.0
+"""Seconds of silence after which a listener gets a comment, which keeps its connection open."""
+
+
+class Classroom:
+    """One room. ``position`` is the query of the address that the teacher's page shows."""
+
+    def __init__(self, run: str, address: str, now: float) -> None:
+        self.run = run
+        self.address = address
+        self.key = secrets.token_urlsafe(16)
+        self.position = ""
+        self.moved_at = now
+        self.closed = False
+        self.changed = asyncio.Event()
+
+    def notify(self) -> None:
+        """Wake all listeners."""
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+
+class Classrooms:
+    """The rooms of a server. They are forgotten when it stops. ``clock`` returns seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._rooms: dict[str, Classroom] = {}
+
+    def open(self, run: str, address: str) -> tuple[str, Classroom]:
+        """Open a room for a run, and return its id with it. Raises :class:`TooMany` at a ceiling."""
+        self._forget()
+        own = sum(room.address == address for room in self._rooms.values())
+        if len(self._rooms) >= ROOMS or own >= ROOMS_OF_ADDRESS:
+            raise TooMany("Too many classrooms are open: close one, or try again later.", retry_after=60.0)
+        id = secrets.token_urlsafe(9)
+        self._rooms[id] = Classroom(run, address, self._clock())
+        return id, self._rooms[id]
+
+    def find(self, id: str) -> Classroom:
+        """Return a room. Raises :class:`NotFound` if it is closed."""
+        self._forget()
+        if (room := self._rooms.get(id)) is None:
+            raise NotFound("This classroom is closed. Ask for a new link.")
+        return room
+
+    def move(self, id: str, key: str, position: str) -> None:
+        """Set the position of a room. Raises :class:`NotAllowed` without its key."""
+        room = self._owned(id, key)
+        room.position, room.moved_at = position, self._clock()
+        room.notify()
+
+    def close(self, id: str, key: str) -> None:
+        """Close a room. Raises :class:`NotAllowed` without its key."""
+        self._owned(id, key)
+        self._close(id)
+
+    async def follow(self, room: Classroom) -> AsyncGenerator[str | None, None]:
+        """Yield the position of a room and each new one, ``None`` after a silence, until the room closes.
+
+        A listener that is slow skips positions: it gets the newest one.
+        """
+        seen: str | None = None
+        while not room.closed:
+            changed = room.changed
+            if room.position != seen:
+                seen = room.position
+                yield seen
+                continue
+            try:
+                await asyncio.wait_for(changed.wait(), HEARTBEAT)
+            except TimeoutError:
+                self._forget()
+                yield None
+
+    def _owned(self, id: str, key: str) -> Classroom:
+        room = self.find(id)
+        if not secrets.compare_digest(room.key.encode(), key.encode()):
+            raise NotAllowed("Only the page that opened this classroom can move it.")
+        return room
+
+    def _forget(self) -> None:
+        oldest = self._clock() - IDLE_SECONDS
+        for id in [id for id, room in self._rooms.items() if room.moved_at < oldest]:
+            self._close(id)
+
+    def _close(self, id: str) -> None:
+        room = self._rooms.pop(id)
+        room.closed = True
+        room.notify()

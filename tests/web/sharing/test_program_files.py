@@ -1,0 +1,88 @@
+"""A run that is exported and posted again gives the same notebook and the same picture, byte for byte."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from ..api.test_replays import FIT, InProcess
+from ..conftest import Serve
+
+pytestmark = pytest.mark.anyio
+TITLE = "# Fit a line\n\nThe slope is *m*."
+NOTEBOOK: dict[str, Any] = {
+    "nbformat": 4,
+    "cells": [
+        {"cell_type": "markdown", "source": [TITLE]},
+        {"cell_type": "code", "source": "%matplotlib inline\nimport torch\nprint('hello')", "execution_count": 3},
+        {"cell_type": "markdown", "source": 7},
+        {"cell_type": "raw", "source": "left out"},
+        {"cell_type": "code", "source": FIT + "m", "metadata": {"name": "training"}, "execution_count": 12},
+        {"cell_type": "markdown", "source": "The end."},
+    ],
+}
+
+
+async def post(client: httpx.AsyncClient, **body: Any) -> str:
+    answer = await client.post("/api/v1/runs", **body)
+    assert answer.status_code == 201, answer.text
+    return f"/api/v1/runs/{answer.json()['id']}"
+
+
+async def test_a_notebook_makes_the_round_trip(serve: Serve) -> None:
+    async with serve(executor=InProcess()) as client:
+        first = await post(client, json={"notebook": NOTEBOOK, "title": "my fit.ipynb"})
+        exported = await client.get(f"{first}/notebook.ipynb")
+        assert exported.headers["content-disposition"] == 'attachment; filename="my-fit.ipynb"'
+        document = exported.json()
+        kinds = [cell["cell_type"] for cell in document["cells"]]
+        assert kinds == ["markdown", "code", "code", "markdown"]
+        title, hello, training, end = document["cells"]
+        assert (title["source"], end["source"]) == (TITLE, "The end.")
+        assert (hello["execution_count"], hello["source"].split("\n")[0]) == (3, "# %matplotlib inline")
+        assert hello["outputs"] == [{"output_type": "stream", "name": "stdout", "text": "hello\n"}]
+        assert (training["execution_count"], training["metadata"]) == (12, {"name": "training"})
+        value, picture = training["outputs"]
+        assert value["data"]["text/plain"].startswith("tensor(")
+        svg = (await client.get(f"{first}/passes/3/graph.svg")).text
+        assert picture["data"]["image/svg+xml"] == svg
+        assert picture["data"]["image/png"].startswith("iVBOR")
+
+        second = await post(
+            client,
+            content=exported.content,
+            headers={"Content-Type": "application/x-ipynb+json"},
+            params={"title": "my fit.ipynb"},
+        )
+        assert (await client.get(f"{second}/notebook.ipynb")).content == exported.content
+        assert (await client.get(f"{second}/passes/3/graph.svg")).text == svg
+        cells = (await client.get(second)).json()["cells"]
+        assert [(cell["markdown"], cell["markdown_below"], cell["name"], cell["number"]) for cell in cells] == [
+            ([TITLE], [], "", 3),
+            ([], ["The end."], "training", 12),
+        ]
+
+
+async def test_a_program_makes_the_round_trip(serve: Serve) -> None:
+    async with serve(executor=InProcess()) as client:
+        first = await post(client, json={"program": FIT})
+        exported = await client.get(f"{first}/program.py")
+        assert (exported.text, exported.headers["content-type"]) == (FIT, "text/x-python; charset=utf-8")
+        second = await post(client, content=exported.content, headers={"Content-Type": "text/x-python"})
+        svg, again = [(await client.get(f"{run}/passes/3/graph.svg")).content for run in (first, second)]
+        assert svg == again
+        assert (await client.get(f"{second}/notebook.ipynb")).json()["cells"][0]["source"] == FIT.rstrip("\n")
+
+
+async def test_the_training_and_the_pass_of_a_step_are_played(serve: Serve) -> None:
+    async with serve(executor=InProcess()) as client:
+        run = await post(client, json={"program": FIT})
+        training = await client.get(f"{run}/animation.svg")
+        assert training.headers["content-type"] == "image/svg+xml"
+        assert [f"step {step} · loss" in training.text for step in range(5)] == [True, True, True, True, False]
+        one = await client.get(f"{run}/animation.svg", params={"step": 2, "theme": "dark"})
+        nodes = (await client.get(f"{run}/passes/2")).json()["order"]
+        assert one.text.count("<animate") >= len(nodes)
+        assert (await client.get(f"{run}/animation.svg", params={"step": 9})).status_code == 404
