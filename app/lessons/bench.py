@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from .. import model
+from ..errors import StoreFull
 from ..inputs.request import Request
 from ..replays import Replay, Replays
 from ..runs.manager import Runs
@@ -29,7 +30,7 @@ ELEMENTS: Final = 256
 CHECKED_STEPS: Final = 4
 """Number of steps at the end of a run whose gradients are checked."""
 OWNER: Final = "lessons"
-"""Owner of the runs of lessons, which are not stored."""
+"""Owner of the runs of lessons. Few of them are stored; no caller can list them."""
 
 
 class Reads(msgspec.Struct):
@@ -61,14 +62,28 @@ class Bench:
         self._replays = replays
         self._limits = limits
 
-    async def observe(self, cells: Sequence[str], wanted: Reads, *, seed: int = 0, client: Client | None = None) -> Observed:
+    async def observe(
+        self,
+        cells: Sequence[str],
+        wanted: Reads,
+        *,
+        seed: int = 0,
+        client: Client | None = None,
+        stored: bool = False,
+        address: str | None = None,
+    ) -> Observed:
         """Run cells with probes, and return what was observed.
 
-        Raises :class:`Busy`, :class:`TooMany` or :class:`SandboxError` if the program cannot be run now.
+        A ``stored`` run can be shown until it expires, and is in nobody's list; a full store does not keep it. ``address`` is
+        a digest of the address that it was started from. Raises :class:`Busy`, :class:`TooMany` or :class:`SandboxError` if the program cannot be run now.
         """
         program = probed(cells, wanted.paths)
         options = model.Options(seed=seed, values=min(VALUES, self._limits.kept_values))
-        recorded = await self._runs.submit(Request(program.program, options, store=False), OWNER, client=client)
+        request = Request(program.program, options, store=stored)
+        try:
+            recorded = await self._runs.submit(request, OWNER, client=client, address=address)
+        except StoreFull:
+            recorded = await self._runs.submit(msgspec.structs.replace(request, store=False), OWNER, client=client)
         assert isinstance(recorded, LiveRun)  # it has no idempotency key
         try:
             await recorded.until_ended()

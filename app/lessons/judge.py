@@ -1,7 +1,7 @@
 """Judge what a reader wrote: run it after the cells of the lesson, and compare what it computed with the tape.
 
 A reader's code is a stranger's program. It runs like every run of the server: confined, within the same limits, in turn with
-others. Nothing of it is kept.
+others. Only the run of a program with a fault is stored, so that the graph can be shown. It is in nobody's list of runs.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class Judged(Struct, frozen=True):
     ``wrong`` is the first element that differs from the tape, with both numbers; ``differing`` of ``of`` elements differ.
     ``node`` is the name of the node to light in the graph. ``mistake`` is the index of the task's mistake with the same result,
     whose reply fits. ``error`` is the exception that ended the code; its line counts from the first line of the code.
-    ``findings`` are the codes of the findings of the run, and ``printed`` is its output.
+    ``findings`` are the codes of the findings of the run, and ``printed`` is its output. ``run`` is the id of the run of a
+    program that was to be fixed; ``None`` for other tasks, and if the store is full.
     """
 
     passed: bool
@@ -55,6 +56,7 @@ class Judged(Struct, frozen=True):
     error: model.ProgramError | None = None
     findings: list[str] = []
     printed: str = ""
+    run: str | None = None
 
 
 class _Signature(Struct, frozen=True):
@@ -81,16 +83,21 @@ class Judge:
         self._mistakes = SharedWork[str, list[_Signature]]()
         """The results of the mistakes of each task, computed when a reader's code fails for the first time."""
 
-    async def judge(self, task: WriteTask | FixTask, code: str, client: Client | None = None) -> Judged:
-        """Return what is found about the code of a reader.
+    async def judge(
+        self, task: WriteTask | FixTask, code: str, client: Client | None = None, address: str | None = None
+    ) -> Judged:
+        """Return what is found about the code of a reader. ``address`` is a digest of the reader's address.
 
         Raises :class:`Busy`, :class:`TooMany` or :class:`SandboxError` if it cannot be run now, and :class:`BindingError` if
         the task itself has a fault, which ``tapedeck lesson check`` reports.
         """
         if isinstance(task, WriteTask) and (copied := _copied(task, code)) is not None:
             return Judged(False, f"`{copied}` is the answer itself: compute it from the other names.")
-        attempt = await self._attempt(task, code, client)
+        shown = isinstance(task, FixTask)
+        attempt = await self._attempt(task, code, client, stored=shown, address=address)
         judged = await self._judged(task, attempt, client)
+        if shown and attempt.observed.recorded.kept:
+            judged = msgspec.structs.replace(judged, run=attempt.observed.recorded.id)
         if judged.passed or not task.mistakes:
             return judged
         return _with_mistake(judged, await self._matching(task, code, attempt))
@@ -106,7 +113,14 @@ class Judge:
         return await self._judged(task, attempt, None), attempt.bindings, attempt.own
 
     async def _attempt(
-        self, task: WriteTask | FixTask, code: str, client: Client | None, texts: Sequence[ast.expr] = ()
+        self,
+        task: WriteTask | FixTask,
+        code: str,
+        client: Client | None,
+        texts: Sequence[ast.expr] = (),
+        *,
+        stored: bool = False,
+        address: str | None = None,
     ) -> _Attempt:
         cells = self._recorded.cells.get(task.starts, [])[: task.cells]
         after = [task.then] if isinstance(task, WriteTask) and task.then else []
@@ -114,7 +128,14 @@ class Judge:
         counts = {name: len(each) for name, each in self._recorded.cells.items()} | {own.recording: own.cell + 1}
         wanted = reads([(side, own) for side in (*_own_sides(task), *texts)], counts)[own.recording]
         observed, others = await asyncio.gather(
-            self._recorded.bench.observe([*cells, code, *after], wanted, seed=self._recorded.lesson.seed, client=client),
+            self._recorded.bench.observe(
+                [*cells, code, *after],
+                wanted,
+                seed=self._recorded.lesson.seed,
+                client=client,
+                stored=stored,
+                address=address,
+            ),
             self._recorded.recordings(_named(task, self._recorded) - {own.recording}),
         )
         return _Attempt(task, observed, Bindings({**others, own.recording: observed}), own, len(cells))

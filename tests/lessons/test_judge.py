@@ -234,7 +234,11 @@ async def test_the_api_lists_lessons_and_judges_within_bounds(serve: Serve, tmp_
         assert (judged["passed"], judged["mistake"], judged["node"]) == (False, 0, "m")
         assert judged["wrong"] == {"index": [], "yours": -4.0, "tape": pytest.approx(-9.333334)}
         fix = next(block for block in lesson["blocks"] if block["type"] == "break-fix")
-        assert (await post("fix/train", {"code": fix["solution"]})).json()["passed"]
+        assert judged["run"] is None
+        fixed = (await post("fix/train", {"code": fix["solution"]})).json()
+        assert fixed["passed"]
+        shown = (await client.get(f"/api/v1/runs/{fixed['run']}")).json()
+        assert (shown["status"], shown["steps"]) == ("done", 3)
         answer = await client.post("/api/v1/lessons/wrong/write/dm", json={"code": "dm = 1"})
         assert (answer.status_code, "`mm` has no value" in answer.json()["detail"]) == (422, True)
         runs = len(executor.jobs)
@@ -251,4 +255,4 @@ async def test_the_api_lists_lessons_and_judges_within_bounds(serve: Serve, tmp_
         assert (await client.get("/api/v1/lessons/nothing")).status_code == 404
         assert len(executor.jobs) == runs, "what is refused is not run"
         stored = (await client.get("/api/v1/runs")).json()
-        assert not stored["runs"], "nothing of a reader is kept"
+        assert not stored["runs"], "no list has the run of a fixed program"

@@ -109,11 +109,12 @@ async def _judge(request: Request, id: str, task: WriteTask | FixTask) -> Respon
     code = _code(await read_body(request, min(BODY_BYTES, service.limits.body_bytes)))
     client = client_of(request, service.owners.identify(request), asked=f"{id}/{task.name}")
     service.runs.check_room(client)
+    address = service.owners.digest(client.address)
     answer: list[Judged] = []
 
     async def judge() -> None:
         try:
-            answer.append(await service.lessons.judge(id).judge(task, code, client))
+            answer.append(await service.lessons.judge(id).judge(task, code, client, address))
         except BindingError as error:
             raise InvalidInput(f"This task has a fault, which `tapedeck lesson check` reports: {error}") from error
 

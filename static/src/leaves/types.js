@@ -370,6 +370,7 @@
  * @property {ProgramError | null} error          its line counts from the first line of the code
  * @property {string[]} findings                  codes
  * @property {string} printed
+ * @property {string | null} run                  id of the run of a program that was to be fixed
  */
 
 /** @type {readonly Phase[]} */

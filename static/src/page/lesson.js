@@ -161,7 +161,7 @@ for (const number of /** @type {NodeListOf<HTMLElement>} */ (document.querySelec
 const kept = progress(given.lesson, (done) => {
   for (const entry of entries) entry.closest("li")?.classList.toggle("done", Boolean(done[decodeURIComponent(entry.hash.slice(1))]?.done));
 });
-void complete(given).then(() => tasks({ given, api, state, work, kept, shown, show: reader.ask, dragged }));
+void complete(given).then(() => tasks({ given, api, state, kept, shown, show: reader.ask, dragged }));
 
 // -- keys: J and K go from passage to passage; the keys of the deck act while the stage has the focus
 

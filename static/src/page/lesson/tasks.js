@@ -26,13 +26,12 @@ import { verdict } from "./verdicts.js";
  * @param {Given} options.given
  * @param {Client} options.api
  * @param {Store<State>} options.state
- * @param {ReturnType<typeof import("../../core/session.js").session>} options.work
  * @param {ReturnType<typeof import("./progress.js").progress>} options.kept
  * @param {Views} options.shown
  * @param {(section: HTMLElement) => void} options.show      show the view of a task
  * @param {Map<string, Run>} options.dragged                 the runs that are shown instead of those of the lesson
  */
-export function tasks({ given, api, state, work, kept, shown, show, dragged }) {
+export function tasks({ given, api, state, kept, shown, show, dragged }) {
   const nonce = document.querySelector('meta[name="csp-nonce"]')?.getAttribute("content") ?? "";
   const keys = /Mac|iP/.test(navigator.platform) ? "⌘ ↵" : "Ctrl ↵";
   /** @param {string} kind */
@@ -67,7 +66,7 @@ export function tasks({ given, api, state, work, kept, shown, show, dragged }) {
         },
         async judge(code, signal) {
           const judged = await api.judge(given.lesson, kind === "write" ? "write" : "fix", section.dataset["name"] ?? "", code, signal);
-          if (kind === "break-fix" && !signal.aborted) await exhibit(section.dataset["name"] ?? "", code);
+          if (judged.run && !signal.aborted) await exhibit(section.dataset["name"] ?? "", judged.run);
           shown.glance(judged.node ? [judged.node] : null);
           return { passed: judged.passed, content: verdict(judged, mistakes) };
         },
@@ -77,17 +76,10 @@ export function tasks({ given, api, state, work, kept, shown, show, dragged }) {
 
   pulls({ given, api, state, kept, shown, show, dragged, sections: sections("drag"), questions });
 
-  /** Run the program of a task with the reader's code in place of its last cell, and show it on the stage. @param {string} name @param {string} code */
-  async function exhibit(name, code) {
-    const run = given.runs[name];
-    if (!run) return;
-    const lines = run.program.split("\n");
-    const before = run.cells.slice(0, -1).map(({ start_line, end_line }) => lines.slice(start_line - 1, end_line).join("\n"));
-    const cells = [...before, code].map((source) => ({ cell_type: "code", metadata: {}, outputs: [], execution_count: null, source }));
-    await work.run(JSON.stringify({ notebook: { nbformat: 4, nbformat_minor: 5, metadata: {}, cells }, title: `Lesson: fix ${name}` }), "application/json");
-    const { run: own } = state.get();
-    if (!own || own.id === run.id) return;
-    dragged.set(name, own);
+  /** Show the run of a reader's code on the stage, instead of that of the task. @param {string} name @param {string} id */
+  async function exhibit(name, id) {
+    if (!given.runs[name]) return;
+    dragged.set(name, await api.run(id));
     shown.refresh();
   }
 
