@@ -75,7 +75,9 @@ class Bench:
         """Run cells with probes, and return what was observed.
 
         A ``stored`` run can be shown until it expires, and is in nobody's list; a full store does not keep it. ``address`` is
-        a digest of the address that it was started from. Raises :class:`Busy`, :class:`TooMany` or :class:`SandboxError` if the program cannot be run now.
+        a digest of the address that it was started from.
+
+        Raises :class:`Busy`, :class:`TooMany` or :class:`SandboxError` if the program cannot be run now.
         """
         program = probed(cells, wanted.paths)
         options = model.Options(seed=seed, values=min(VALUES, self._limits.kept_values))

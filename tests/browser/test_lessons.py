@@ -91,6 +91,13 @@ def test_the_tasks_of_a_lesson_are_done_by_keyboard(look: Look) -> None:
     expect(question).to_have_attribute("data-answer", "−9.3333", timeout=60_000)
     blanks = page.locator("article .blank")
     hidden = blanks.count()
+    # …and in the graph and its tooltips, wherever its node appears
+    leaf = page.locator("#canvas .node.leaf").first
+    last = page.locator("[data-view]").last
+    last.evaluate("each => each.scrollIntoView({block: 'start'})")
+    expect(leaf.locator("[data-field=grad]")).to_have_text("?")
+    expect(leaf.locator("title")).not_to_contain_text("−9.3333")
+    expect(leaf.locator("[data-field=value]")).to_have_text("1.0000")
     question.locator("input").fill("-4")
     page.keyboard.press("Enter")
     expect(question.locator(".reply")).to_contain_text("each part is first multiplied by its own x")
@@ -98,6 +105,8 @@ def test_the_tasks_of_a_lesson_are_done_by_keyboard(look: Look) -> None:
     page.keyboard.press("Enter")
     expect(question.locator(".products")).to_contain_text("−6.0000")  # the worked product
     assert blanks.count() < hidden
+    last.evaluate("each => each.scrollIntoView({block: 'start'})")
+    expect(leaf.locator("[data-field=grad]")).to_have_text("−9.3333")
     # a number to drag: graph, text and slope follow
     drag = page.locator("[data-task=drag]").first
     drag.locator("input[type=range]").focus()

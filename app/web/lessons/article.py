@@ -206,6 +206,10 @@ class LessonArticle:
         url = picture_url(self._root, recorded.id, what, index, "svg", {"theme": "auto"})
         return Still(url, _words(recorded, graph) + when)
 
+    def nodes(self, binding: str) -> str:
+        """Return the names of the nodes that a binding reads, as JSON."""
+        return json.dumps(_nodes_in(binding))
+
     def _code(self, text: str) -> str:
         kind = "grad" if text.endswith(".grad") or text.startswith("backward") or ".backward(" in text else ""
         kind = "param" if text in self._parameters else kind
@@ -215,7 +219,7 @@ class LessonArticle:
         plain = Markup(binding).unescape()
         kind = " of-grad" if plain.endswith(".grad") or plain.startswith("edge(") else ""
         kind = " of-param" if plain in self._parameters else kind
-        nodes = Markup.escape(json.dumps(_nodes_in(plain)))
+        nodes = Markup.escape(self.nodes(plain))
         return f'<data class="num{kind}" data-number="{id}" data-nodes="{nodes}" value="{binding}">'
 
 

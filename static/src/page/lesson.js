@@ -152,7 +152,7 @@ document.addEventListener("focusin", ({ target }) => {
   const task = target instanceof Element ? target.closest(".task[data-view]") : null;
   if (task instanceof HTMLElement) reader.ask(task);
 });
-for (const number of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-nodes]"))) {
+for (const number of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(".num[data-nodes]"))) {
   const names = JSON.parse(number.dataset["nodes"] ?? "[]");
   number.addEventListener("pointerenter", () => shown.glance(names));
   number.addEventListener("pointerleave", () => shown.glance(null));

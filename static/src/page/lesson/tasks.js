@@ -1,7 +1,7 @@
 // Connect the tasks of a lesson to the stage and to the server.
 
 import { productsOf } from "../../core/products.js";
-import { fill } from "../../leaves/dom.js";
+import { fill, find } from "../../leaves/dom.js";
 import * as format from "../../leaves/format.js";
 import { laterStyle } from "../../leaves/later-style.js";
 import { product, row, table } from "../../widgets/inspector/tables.js";
@@ -9,6 +9,7 @@ import { attempt } from "../../widgets/lesson/attempt.js";
 import { predict } from "../../widgets/lesson/predict.js";
 import { blank } from "./blanks.js";
 import { pulls } from "./pulls.js";
+import { numbersOf, veil } from "./veil.js";
 import { verdict } from "./verdicts.js";
 
 /** @import {Client} from "../../leaves/api.js" */
@@ -39,17 +40,24 @@ export function tasks({ given, api, state, kept, shown, show, dragged }) {
 
   /** @type {Map<HTMLElement, ReturnType<typeof predict>>} */
   const questions = new Map();
+  /** @type {Set<HTMLElement>} */
+  const unanswered = new Set();
+  /** @param {DOMStringMap} question  whose nodes show the answer: a gradient, because the reader knows the values of the program */
+  const nodesOf = ({ binding = "", nodes = "[]" }) => new Set(/\.grad|^edge/.test(binding) ? shown.nodes(JSON.parse(nodes)) : []);
+  const asked = () => [...unanswered].map(({ dataset }) => ({ nodes: nodesOf(dataset), answer: numbersOf(dataset["answer"] ?? "") }));
   for (const section of sections("predict")) {
     if (!section.dataset["answer"]) continue; // its recording is not made yet: the answer is in the text
     const before = kept.of(section.id);
-    const unveil = before?.done ? () => {} : blank(section, () => section.scrollIntoView({ block: "center" }));
+    if (!before?.done) unanswered.add(section);
+    const unblank = before?.done ? () => {} : blank(section, () => section.scrollIntoView({ block: "center" }));
     const question = predict(section, {
       kept: before?.done ? before.answer : null,
       onguess: (answer, done) => kept.keep(section.id, { done, answer }),
-      onopen: () => (unveil(), void open(section)),
+      onopen: () => (unanswered.delete(section), hide(), unblank(), void open(section)),
     });
     questions.set(section, question);
   }
+  const hide = veil(find("#stage"), asked, () => state.get().node);
 
   for (const kind of /** @type {const} */ (["write", "break-fix"])) {
     for (const section of sections(kind)) {

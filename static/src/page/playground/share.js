@@ -87,7 +87,7 @@ export function share(state, api, given) {
     const now = state.get();
     const { run, apart, direction, view, picture: drawn } = now;
     const id = run?.id ?? "";
-    const name = ofExample() ? given.example : id; // this address stays: a recording of an example that is deleted is made again
+    const name = ofExample() ? given.example : id; // a name is easier to read, and follows the example when that is changed
     const chosen = boxes.filter(({ box }) => box.checked).map((each) => each.name);
     const panes = chosen.length ? chosen : ["graph"];
     const high = (/** @type {readonly string[]} */ of) => PANES.reduce((sum, [pane, , , pixels]) => sum + (panes.includes(pane) && of.includes(pane) ? pixels : 0), 0);
@@ -107,7 +107,7 @@ export function share(state, api, given) {
   function show() {
     const made = shared();
     for (const tab of tabs) tab.setAttribute("aria-pressed", String(tab.dataset["form"] === form));
-    const stays = !given.keep_days || (form === "frame" && ofExample());
+    const stays = !state.get().run?.expires;
     remark.textContent = `${stays ? "" : `The run is deleted ${given.keep_days} days after it was made, with its pictures. `}Anyone who can open the page can view the run.`;
     about.textContent = FORMS.find(([name]) => name === form)?.[2] ?? "";
     options.hidden = form !== "frame";
