@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "native": set(),
     "settings": {"model"},
     "wire": {"errors", "model"},
-    "recording": {"byte_cache", "errors", "model", "wire"},
+    "recording": {"byte_cache", "errors", "formulas", "model", "wire"},
     "tracer": {"errors", "model", "native", "wire"},
     "testing": {"tracer"},
     "sandbox": {"errors", "model", "wire"},

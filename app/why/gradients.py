@@ -13,6 +13,7 @@ from msgspec import Struct
 from .. import model
 from ..formulas.latex import latex, named, number
 from ..formulas.published import published
+from ..formulas.typeset import FRACTIONS
 from .address import NumberAddress
 from .answer import Why, WhyLink, WhyTerm
 from .mathml import formula, plain
@@ -259,9 +260,6 @@ def _latex_number(value: Any) -> str:
     return number(float(value)) if isinstance(value, int | float) else str(value)
 
 
-_FRACTIONS: Final = {3: "⅓", 6: "⅙", 7: "⅐", 9: "⅑"}
-
-
 def _fraction(value: float) -> str:
     """Return a derivative as text: the inverse of a whole number as a fraction.
 
@@ -271,7 +269,7 @@ def _fraction(value: float) -> str:
     inverse = 1 / value if value else 0.0
     whole = round(inverse)
     if whole > 2 and abs(inverse - whole) < 1e-9 * whole and len(f"{value:.12g}") > 6:
-        return _FRACTIONS.get(whole) or f"1/{whole}"
+        return FRACTIONS.get(whole) or f"1/{whole}"
     return shown(value)
 
 
