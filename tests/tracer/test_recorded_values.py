@@ -13,6 +13,22 @@ from tapedeck.tracer import emitter
 from .run_twice import record, recorded, unrecorded
 
 PRINTS = {
+    "memory that is freed, as sharded training does": """\
+import torch
+for size in (3, 500, 5000):
+    w = torch.ones(size, requires_grad=True)
+    y = w * 2
+    z = y[1:] * 3
+    kept = w.detach()
+    for tensor in (w, y, z):
+        tensor.data.untyped_storage().resize_(0)
+    z.backward(torch.ones(size - 1))
+    print(w.grad.sum())
+    w.data.untyped_storage().resize_(4 * size)
+    w.data.fill_(2)
+    (w * 5).sum().backward()
+    print(w.grad.sum(), kept.sum())
+""",
     "a leaf that gets another size": """\
 import torch
 w = torch.tensor([3., 4.], requires_grad=True)

@@ -12,6 +12,7 @@ from torch.nn.parameter import is_lazy
 
 PLAIN_TYPES = frozenset({Tensor, torch.nn.Parameter})
 _DEFAULT: Any = Tensor.__torch_dispatch__
+_storage, _is_zero = Tensor.untyped_storage, Tensor._is_zerotensor
 
 
 def is_opaque(tensor: Tensor) -> bool:
@@ -27,6 +28,21 @@ def is_fake(value: Any) -> bool:
     if isinstance(value, FakeTensor | FunctionalTensor):
         return True
     return is_opaque(value) and bool(getattr(value, "_has_symbolic_sizes_strides", False))
+
+
+def is_freed(tensor: Tensor) -> bool:
+    """Return whether the storage of a plain tensor is too short for its elements, because somebody resized it.
+
+    Sharded training frees the memory of parameters in this way. Reading such a tensor would crash the process.
+    """
+    if tensor.layout is not torch.strided:
+        return False
+    available = _storage(tensor).nbytes()
+    if available >= tensor.nbytes:
+        return False
+    # an expanded tensor has more elements than its storage, and so has a tensor of zeros without memory
+    last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    return available < (tensor.storage_offset() + last + 1) * tensor.itemsize and 0 not in tensor.shape and not _is_zero(tensor)
 
 
 def is_uninitialized(tensor: Tensor) -> bool:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ... import wire
 from . import statistics, views
-from .kinds import PLAIN_TYPES, is_opaque, is_uninitialized
+from .kinds import PLAIN_TYPES, is_freed, is_opaque, is_uninitialized
 from .statistics import is_dense
 from .transforms import is_transform_wrapper, is_unobserved, outside_transforms, unwrapped
 from .views import is_outdated
@@ -36,8 +36,8 @@ class TensorTraits:
     """Everything a table row contains except the elements; tensors of one kind share it.
 
     ``code`` is the index of the dtype in :data:`~tapedeck.wire.DTYPES`, and ``grad_fn`` a node's name. ``readable`` is true if
-    the elements can be read: there is storage, and the tensor is not a wrapper of a transform. ``width`` is the number of bytes
-    that the elements take on the wire.
+    the elements can be read: there is storage for all of them, and the tensor is not a wrapper of a transform. ``width`` is the
+    number of bytes that the elements take on the wire.
     """
 
     __slots__ = ("code", "count", "dtype", "flags", "grad_fn", "readable", "shape", "sparse", "width")
@@ -69,6 +69,8 @@ def traits_of(tensor: Tensor) -> TensorTraits:
     """Return the traits of a tensor: the same object for all tensors that share them."""
     if type(tensor) not in PLAIN_TYPES or _wrapped(tensor) or _batched(tensor) or tensor.is_nested:
         return TensorTraits(tensor, _grad_fn_name(tensor), readable=is_readable(tensor))
+    if tensor.is_cpu and is_freed(tensor):
+        return TensorTraits(tensor, _grad_fn_name(tensor), readable=False)
     if id(tensor) in views.known and is_outdated(tensor):
         return TensorTraits(tensor, REMADE, readable=is_readable(tensor))
     try:
@@ -147,7 +149,7 @@ def small_copy(tensor: Tensor) -> Tensor | None:
     """
     if type(tensor) is not Tensor or tensor.requires_grad or tensor.numel() > SMALL or not is_unobserved():
         return None
-    if tensor.layout is not torch.strided or not tensor.is_cpu or tensor.is_nested or tensor.is_quantized:
+    if tensor.layout is not torch.strided or not tensor.is_cpu or tensor.is_nested or tensor.is_quantized or is_freed(tensor):
         return None
     return tensor.clone()
 

@@ -30,6 +30,10 @@ _library = native.load()
 _COMPILED = {getattr(torch, name): index for index, name in enumerate(native.DTYPES)}
 """The dtypes that it reads."""
 
+_data_ptr, _untyped_storage, _storage_offset, _is_neg = (
+    Tensor.data_ptr, Tensor.untyped_storage, Tensor.storage_offset, Tensor.is_neg,
+)  # fmt: skip
+
 _FLOATS = frozenset({torch.float32, torch.float64})
 _HALVES = frozenset({torch.float16, torch.bfloat16})
 _FAINT = 1e-15
@@ -120,7 +124,8 @@ def _compiled(tensors: Sequence[Tensor], count: int) -> list[Statistics] | None:
     """Return what the code in C computes from tensors of one dtype with ``count`` elements each; ``None`` if it cannot.
 
     It reads only memory that certainly belongs to the tensor: that of a plain, dense tensor on the CPU, whose storage was not
-    shortened, and whose elements are not negated when they are read.
+    shortened, and whose elements are not negated when they are read. PyTorch's own methods answer, because a program may
+    replace those of its tensors.
     """
     dtype = _COMPILED.get(tensors[0].dtype)
     if _library is None or dtype is None or count <= _ROWS:
@@ -129,9 +134,9 @@ def _compiled(tensors: Sequence[Tensor], count: int) -> list[Statistics] | None:
     for tensor in tensors:
         if type(tensor) not in PLAIN_TYPES or not tensor.is_cpu or tensor.layout is not torch.strided or not is_dense(tensor):
             return None
-        address = tensor.data_ptr()  # 0 for a tensor without memory, such as an efficient zero tensor
-        storage = tensor.untyped_storage().nbytes()
-        if not address or tensor.is_neg() or storage < (tensor.storage_offset() + count) * tensor.itemsize:
+        address = _data_ptr(tensor)  # 0 for a tensor without memory, such as an efficient zero tensor
+        storage = _untyped_storage(tensor).nbytes()
+        if not address or _is_neg(tensor) or storage < (_storage_offset(tensor) + count) * tensor.itemsize:
             return None
         addresses.append(address)
     return _library.summarize(addresses, [count] * len(addresses), dtype)
