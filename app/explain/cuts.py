@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-from .. import model
 from .syntax import Syntax
 
 MODULES = frozenset({"torch", "F", "functional", "np", "numpy"})
@@ -40,12 +39,15 @@ MOST_ASSIGNMENTS = 20
 
 @dataclass(frozen=True)
 class Cut:
-    """Code of the program that ends a graph: its line and text, the reason, and a fix if one is certain."""
+    """Code of the program that ends a graph: its line and text, and the reason.
+
+    ``removed`` is the cut expression with the expression that can replace it, ``None`` if it cannot be removed.
+    """
 
     line: int
     text: str
     why: str
-    fix: model.Fix | None = None
+    removed: tuple[CutExpression, ast.expr] | None = None
 
 
 @dataclass(frozen=True)
@@ -155,18 +157,16 @@ class Cuts:
         return value is not None and value.lineno in self._requires_grad
 
     def _cut(self, found: CutExpression, *, only: bool) -> Cut:
-        """Return a cut, with a fix that removes it if it is the only cut and is removable."""
+        """Return a cut, and how to remove it if it is the only cut and is removable."""
         if found.no_grad_line is not None:
             return Cut(found.no_grad_line, self._line(found.no_grad_line), found.why)
-        text, fix = self._syntax.text(found.node), None
+        removed = None
         if found.removable and only and not self._of_state(found):
             kept = found.operand
             while (inner := self.at(kept)) is not None and inner.removable:
                 kept = inner.operand
-            left = self._syntax.operand(kept)
-            edit = model.Edit(*self._syntax.span(found.node), left)
-            fix = model.Fix(f"Keep the graph: use `{left}`" if len(left) <= 40 else "Keep the graph", [edit])
-        return Cut(found.node.lineno, text, found.why, fix)
+            removed = (found, kept)
+        return Cut(found.node.lineno, self._syntax.text(found.node), found.why, removed)
 
     def _of_state(self, found: CutExpression) -> bool:
         """Return whether a cut detaches a value carried over from an earlier iteration, as in a recurrent network."""

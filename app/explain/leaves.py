@@ -15,8 +15,20 @@ _MODULES: Final = frozenset({"torch", "nn", "np", "numpy", "math", "random", "F"
 
 
 def meant_as_leaf(syntax: Syntax, name: str, statement: ast.stmt | None) -> bool:
-    """Return whether a name of a computed tensor was meant to be a leaf: it is trained, or computed from a new leaf."""
-    return made_from_leaf(statement) is not None or is_trained(syntax, name)
+    """Return whether a computed tensor was meant to be a leaf: it is trained, or computed from a new leaf.
+
+    ``name`` may also be an attribute such as ``net.w``, or an item such as ``weights[0]``.
+    """
+    if made_from_leaf(statement) is not None or is_trained(syntax, name):
+        return True
+    attribute, _, index = name.rpartition(".")[2].partition("[")
+    if index:
+        return is_trained(syntax, attribute)
+    return any(
+        isinstance(target, ast.Attribute) and target.attr == attribute and made_from_leaf(each) is not None
+        for each in syntax.statements(ast.Assign)
+        for target in each.targets
+    )
 
 
 def made_from_leaf(statement: ast.stmt | None) -> ast.Call | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from .. import model
-from .syntax import Syntax, is_gradient
+from .syntax import Syntax, called, is_gradient
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,13 @@ def reset(syntax: Syntax, what: str, value: ast.AST) -> str | None:
         return None if syntax.calls("zero_grad") else f"{what}.grad = None"
     # the program may call zero_() on the same gradient under another name, which fails if the gradient is None
     return f"{what}.grad.zero_()" if others else f"{what}.grad = None"
+
+
+def pass_follows(syntax: Syntax, statement: ast.stmt) -> bool:
+    """Return whether a pass may run after a statement: in the next turn of a loop, or by a later ``backward()``."""
+    return syntax.in_loop(statement) or any(
+        called(call) == "backward" and call.lineno > statement.lineno for call in syntax.statements(ast.Call)
+    )
 
 
 def last_reads(syntax: Syntax) -> dict[ast.FunctionDef | None, int]:

@@ -50,7 +50,7 @@ from typing import Final
 
 from ... import model
 from ...recording import Recording, StepSeries
-from ..syntax import Syntax
+from ..syntax import Syntax, called
 from ..updates import by_gradient, last_reads, of_loop, updates
 from ..wording import listed, short
 
@@ -193,6 +193,10 @@ def _fix(syntax: Syntax, line: int, update: list[int], names: list[str], *, seve
     last_read = last_reads(syntax)
     if optimizers := _optimizers(syntax, update):
         stepping, name = optimizers[0]
+        if backward is not None and _in_closure(syntax, backward, stepping):
+            if _passes(syntax.function_of(backward)) > 1 or syntax.parent(backward) is not syntax.function_of(backward):
+                return None
+            several = False  # a step calls the closure as often as it needs, and each call begins with zero_grad()
         if backward is not None and not several:
             text = f"\n{syntax.indent(backward)}".join(dict.fromkeys(f"{each}.zero_grad()" for _, each in optimizers))
             return model.Fix("Clear the gradients before each `backward()`", [syntax.before(backward, text)])
@@ -222,6 +226,17 @@ def _fix(syntax: Syntax, line: int, update: list[int], names: list[str], *, seve
         text = f"\n{syntax.indent(backward)}".join(f"{name}.grad = None" for name in names)
         return model.Fix(f"Clear {its} before each `backward()`", [syntax.before(backward, text)])
     return None
+
+
+def _in_closure(syntax: Syntax, backward: ast.stmt, stepping: ast.stmt) -> bool:
+    """Return whether a pass is in the function that a step calls, as in ``optimizer.step(closure)``."""
+    closure = syntax.function_of(backward)
+    call = stepping.value if isinstance(stepping, ast.Expr) else None
+    return closure is not None and isinstance(call, ast.Call) and closure.name in map(syntax.text, call.args)
+
+
+def _passes(function: ast.FunctionDef | None) -> int:
+    return sum(isinstance(each, ast.Call) and called(each) == "backward" for each in ast.walk(function or ast.Pass()))
 
 
 def _alone(syntax: Syntax, call: ast.Call | None) -> ast.stmt | None:

@@ -48,7 +48,7 @@ from ... import model
 from ..failure import Failure
 from ..rewrites import out_of_place
 from ..syntax import Syntax
-from ..updates import Update, by_gradient, last_reads, of_loop, reset, updates, without_gradients
+from ..updates import Update, by_gradient, last_reads, of_loop, pass_follows, reset, updates, without_gradients
 from ..wording import first_line, listed
 
 CODE: Final = "inplace-on-leaf"
@@ -122,7 +122,10 @@ def _edit(syntax: Syntax, group: list[Update], torch: str, read: Mapping[ast.Fun
     edit = without_gradients(syntax, [each.statement for each in group], torch)
     cleared = []
     for each in group:
-        if syntax.in_loop(each.statement) and (line := reset(syntax, syntax.text(each.target), each.statement)) is not None:
+        if (
+            pass_follows(syntax, each.statement)
+            and (line := reset(syntax, syntax.text(each.target), each.statement)) is not None
+        ):
             if read.get(syntax.function_of(each.statement), 0) > each.statement.lineno:
                 return None
             if of_loop(syntax, each.target) is None and not isinstance(each.target, ast.Name | ast.Attribute):

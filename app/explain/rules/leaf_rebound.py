@@ -56,7 +56,7 @@ from ..exceptions import MESSAGE_LIMIT
 from ..rewrites import MOST_SHARED, shared
 from ..signals import distinct
 from ..syntax import Syntax
-from ..updates import reset
+from ..updates import pass_follows, reset
 from ..wording import listed
 
 CODE: Final = "leaf-rebound"
@@ -217,7 +217,7 @@ def _in_place(syntax: Syntax, what: str, statement: ast.Assign) -> tuple[model.E
     start, end = syntax.span(statement)
     indent = " " * start[1]
     text = update if syntax.in_no_grad(statement) else f"with {torch}.no_grad():\n{indent}    {update}"
-    clearing = reset(syntax, what, value) if syntax.in_loop(statement) else None
+    clearing = reset(syntax, what, value) if pass_follows(syntax, statement) else None
     if clearing is not None:  # the leaf keeps its .grad, and the next backward() would add to it
         text += f"\n{indent}{clearing}"
     return model.Edit(start, end, text), clearing is not None

@@ -43,7 +43,8 @@ from ..cuts import Cuts
 from ..failure import Failure
 from ..kept_results import kept_result
 from ..rewrites import base_of
-from ..syntax import root_of_pass
+from ..syntax import Syntax, root_of_pass
+from ..uncut import keep_graph
 from ..wording import first_line
 
 CODE: Final = "no-grad-path"
@@ -80,7 +81,13 @@ def _no_graph(failure: Failure) -> model.Finding:
         message = f"{what} has no `grad_fn`: `{first_line(cut.text)}` on line {cut.line} cuts the graph."
         if f"`{cut.text}`" == what:
             message = nothing
-        return failure.finding(CODE, message, cut.why, line=cut.line, fix=cut.fix)
+        fix = keep_graph(syntax, *cut.removed) if cut.removed is not None else None
+        why = cut.why
+        if cut.removed is not None and fix is None:
+            why += (
+                f" Compute the result from `{first_line(syntax.text(cut.removed[1]))}`, and cut the graph only for other uses."
+            )
+        return failure.finding(CODE, message, why, line=cut.line, fix=fix)
     kept = kept_result(syntax, failure.recording, root, line) if root is not None and line is not None else None
     if kept is not None:
         message = f"{what} has no `grad_fn`: `{kept.function}` keeps a result in `{kept.text}`, which has no graph."
@@ -90,11 +97,18 @@ def _no_graph(failure: Failure) -> model.Finding:
             "`ctx.saved_tensors` in `backward`."
         )
         return failure.finding(CODE, message, why, line=kept.line)
-    if any(requires_grad.values()) or failure.recording.parameters():
+    if _requires_some(syntax) or any(requires_grad.values()) or failure.recording.parameters():
         why = "It was not computed from a tensor that requires a gradient, or the graph was cut on the way."
     else:
         why = "Nothing in this program requires a gradient. Create the tensor that should learn with `requires_grad=True`."
     return failure.finding(CODE, nothing, why, line=line)
+
+
+def _requires_some(syntax: Syntax) -> bool:
+    """Return whether the program's text makes a tensor that may require a gradient: a leaf, a parameter or a module."""
+    names = {each.attr for each in syntax.statements(ast.Attribute)} | {each.id for each in syntax.statements(ast.Name)}
+    given = {each.arg for each in syntax.statements(ast.keyword)}
+    return bool({"requires_grad", "requires_grad_", "Parameter", "nn"} & (names | given))
 
 
 def _no_path_to_input(failure: Failure) -> model.Finding:

@@ -65,8 +65,8 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
         created = syntax.assignment(what, line) if line is not None else None
         fix = None
         remedy = "Call `retain_grad()` before `backward()` to keep it."
-        if what.isidentifier() and meant_as_leaf(syntax, what, created):
-            fix = as_leaf(recording, syntax, what, created)
+        if what and meant_as_leaf(syntax, what, created):
+            fix = as_leaf(recording, syntax, what, created) if what.isidentifier() else None
             remedy = f"To train `{what}`, make it a leaf: compute first, then call `requires_grad_()` on the result."
         elif created is not None and syntax.alone(created) and _again(syntax, created, recording.log.pass_(last or 0).line):
             start, end = syntax.span(created)

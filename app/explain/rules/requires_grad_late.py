@@ -198,7 +198,7 @@ def _earlier(syntax: Syntax, late: ast.stmt, uses: _Uses) -> model.Fix | None:
             pass
         case _:
             return None
-    if _written_between(syntax, uses.name, made, late):
+    if _written_between(syntax, uses, made, late):
         return None  # between the statements, a leaf could not be written to or read as an array
     _, (end, _) = syntax.span(late)
     lines = syntax.lines
@@ -208,15 +208,16 @@ def _earlier(syntax: Syntax, late: ast.stmt, uses: _Uses) -> model.Fix | None:
     )
 
 
-def _written_between(syntax: Syntax, name: str, made: ast.stmt, late: ast.stmt) -> bool:
-    """Return whether a statement between two others writes to a name, makes a view of it, or takes its numbers."""
+def _written_between(syntax: Syntax, uses: _Uses, made: ast.stmt, late: ast.stmt) -> bool:
+    """Return whether a statement between two others writes to the tensor or a result of it in place, or takes its numbers."""
     for node in syntax.statements(ast.expr):
         if not made.lineno < node.lineno < late.lineno:
             continue
         parent = syntax.parent(node)
-        if not isinstance(node, ast.Name) or node.id != name:
+        if not isinstance(node, ast.Name) or node.id not in uses.names:
             continue
-        if isinstance(parent, ast.AugAssign) or isinstance(getattr(parent, "ctx", None), ast.Store):
+        augmented = isinstance(parent, ast.AugAssign) and parent.target is node
+        if augmented or isinstance(getattr(parent, "ctx", None), ast.Store):
             return True
         if isinstance(parent, ast.Attribute) and (parent.attr.endswith("_") or parent.attr in _PLAIN):
             return True
