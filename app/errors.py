@@ -19,6 +19,7 @@
     ├── StoreUnusable                  the store is damaged, read-only or of a newer version: the server does not start
     ├── SandboxError                   programs cannot be confined, or the sandbox failed: 503
     ├── ProtocolError                  a child sent an invalid frame: the child is killed
+    ├── BundleUnusable                 the bundled front end is missing or older than the templates: 500
     └── DrawingError                   Graphviz or a converter failed or timed out
 """
 
@@ -113,3 +114,10 @@ class ProtocolError(TapedeckError):
 
 class DrawingError(TapedeckError):
     """Graphviz or a converter failed or timed out."""
+
+
+class BundleUnusable(TapedeckError):
+    """The bundled front end has no file ``name``, because it is missing or older than the templates."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"The bundled front end is missing or out of date: it has no {name}. Run `python static/bundle.py`.")

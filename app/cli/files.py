@@ -14,7 +14,7 @@ from ..drawing.conversion import Converter, ThreadConverter
 from ..drawing.picture import shared_engine
 from ..errors import BadRequest
 from ..runs.run import RecordedRun
-from ..web.pages.pages import rendered
+from ..web.pages.templates import rendered
 from ..web.sharing.single_file import STYLE, bundle_text, file_policy, write_file
 from . import record
 

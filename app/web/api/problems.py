@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from msgspec import UNSET, Struct, UnsetType
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from ... import errors
 from ..links import problem_type
@@ -102,7 +102,8 @@ Render = Callable[[Request, ProblemKind, str], Awaitable[Response]]
 def install(app: FastAPI, render: Render) -> None:
     """Register the error handlers.
 
-    A browser that requested a page receives the page that ``render`` returns. All other clients receive problem+json.
+    A browser that requested a page receives the page that ``render`` returns, or a sentence if the bundle is unusable. All
+    other clients receive problem+json.
     """
 
     async def answer(
@@ -118,7 +119,10 @@ def install(app: FastAPI, render: Render) -> None:
         if retry_after is not None:
             headers["Retry-After"] = str(math.ceil(retry_after))
         if _wants_page(request):
-            response = await render(request, kind, detail)
+            try:
+                response = await render(request, kind, detail)
+            except errors.BundleUnusable as error:
+                response = PlainTextResponse(str(error), 500)  # no page can be rendered, this one included
             response.headers.update(headers)
             return response
         problem = Problem(

@@ -17,7 +17,7 @@ from ...lessons.document import Lesson
 from ...runs.run import RecordedRun
 from ..example_runs import VISIT_SECONDS, SharedProgram
 from ..links import API, run_links
-from ..pages.pages import page, script_json
+from ..pages.templates import page, script_json
 from ..responses import run_of
 from ..service import Service, root_of, service_of
 from .article import LessonArticle, task_kind

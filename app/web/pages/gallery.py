@@ -23,7 +23,7 @@ from ...recording import default_graph
 from ...runs.run import RecordedRun
 from .. import responses
 from ..service import Service, service_of
-from .pages import page, theme_of
+from .templates import page, theme_of
 
 UNTYPICAL: Final = ("About the recording",)
 """Groups of findings about limits of the recording. Their programs are large or call what a server lacks."""

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from ...errors import NotFound
-from .pages import page
+from .templates import page
 
 TEACH: Final = "/teach"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from . import pages
+from .templates import compile_templates
 
 
 def warm(app: FastAPI) -> None:
@@ -12,4 +12,4 @@ def warm(app: FastAPI) -> None:
     scope = {"type": "http", "method": "GET", "path": "", "root_path": "", "headers": []}
     for route in app.routes:
         route.matches(scope)  # matches nothing, so every route is looked at
-    pages.compile_templates()
+    compile_templates()

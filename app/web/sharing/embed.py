@@ -21,8 +21,9 @@ from ...recording import default_graph
 from ...runs.run import RecordedRun
 from ...settings import SettingsError
 from ..links import embed_page, picture_url, preview_links, run_page, with_query
-from ..pages.pages import Selected, context_of, origin_of, page, page_state, script_json
+from ..pages.pages import Selected, context_of, origin_of, page_state
 from ..pages.playground import view_run
+from ..pages.templates import page, script_json
 from ..pictures import Look, last_picture
 from ..protection.security import NONCE, page_policy
 from ..responses import json

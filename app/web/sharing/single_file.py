@@ -17,12 +17,14 @@ from typing import Any, Final
 import msgspec
 from markupsafe import Markup
 
-from ... import __version__, assets, model
+from ... import __version__, model
 from ...drawing.style import legend
 from ...runs.run import RecordedRun
 from ..links import finding_url, run_page
-from ..pages.pages import bundled, context_of, rendered, shown_state
+from ..pages.bundle import text_of
+from ..pages.pages import context_of, shown_state
 from ..pages.playground import RunView, Selection, view_run
+from ..pages.templates import rendered
 from ..pictures import Look, RunReader, draw
 from .file_data import Contents, archive, contents, map_numbers
 
@@ -119,7 +121,7 @@ def _map_address(svg: str) -> str | None:
 
 def bundle_text(name: str) -> str:
     """Return a file of the bundle as text that may stand in its element: it cannot end the element."""
-    text: str = (assets.static_path() / bundled("manifest.json")[name]).read_text()
+    text = text_of(name)
     assert not re.search(r"</(script|style)|<!--", text, re.IGNORECASE), f"{name} would end its element"
     return text.strip()
 

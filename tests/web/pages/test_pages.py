@@ -17,7 +17,7 @@ from tapedeck import model, wire
 from tapedeck.assets import static_path
 from tapedeck.examples import FIRST_VISIT, gallery
 from tapedeck.explain.registry import RULES
-from tapedeck.web.pages import pages, playground
+from tapedeck.web.pages import pages, playground, templates
 from tapedeck.web.pages.gallery import all_examples
 from tapedeck.web.pages.playground import listing
 from tapedeck.web.pages.playhead import Playhead
@@ -243,7 +243,7 @@ def test_a_fix_is_shown_without_scripts(edit: model.Edit) -> None:
         "leaf-rebound", "error", None, 3, None, None, "It is rebound.", "Why.", model.Fix("Use `-=`", [edit])
     )
     run = SimpleNamespace(findings=[finding], findings_omitted=[], omitted=None, program=program)
-    shown = pages._environment().get_template("_findings.html").render(run=run, url=str)
+    shown = templates._environment().get_template("_findings.html").render(run=run, url=str)
     assert ("<del>−  m = m - m.grad\n</del><ins>+  m -= m.grad\n</ins>" in shown) is bool(edit.text)
     assert '<span class="fix-title">Use <code>-=</code></span>' in shown
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fastapi.routing
 import jinja2
 import pytest
-from tapedeck.web.pages import pages
+from tapedeck.web.pages import templates
 from tapedeck.web.pages.warming import warm
 
 from ..conftest import Serve
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_warm_server_builds_no_route_and_compiles_no_template(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    pages._environment.cache_clear()
+    templates._environment.cache_clear()
     built: list[str] = []
 
     def count(owner: object, name: str) -> None:
