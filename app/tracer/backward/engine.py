@@ -329,7 +329,7 @@ class PassRecorder:
         last = next_sequence_nr()
         if last != first:
             code, offset = next(program_frames(sys._getframe(2), self._source.filename), (None, 0))
-            self._calls.add(Call(first, last, self._calls.site(code, offset, ""), torch.autograd.grad, result, ()))
+            self._calls.add(Call(first, last, self._calls.site(code, offset, ""), torch.autograd.grad, result, (), last - 1))
 
     def _add_formula_calls(self, begun: OpenPass, first: int, result: Any) -> None:
         """Add a call for each node of the pass whose formula made nodes (with ``create_graph``)."""
@@ -338,7 +338,7 @@ class PassRecorder:
         code, offset = next(program_frames(sys._getframe(2), self._source.filename), (None, 0))
         site = self._calls.site(code, offset, "")
         for start, end, node, results in begun.made_nodes(first, result):
-            call = Call(start, end, site, torch.autograd.grad, results, ())
+            call = Call(start, end, site, torch.autograd.grad, results, (), end - 1)
             call.backward_of = (begun.template.index, node)
             self._calls.add(call)
 

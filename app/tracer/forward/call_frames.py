@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Final
 
 import numpy as np
+from msgspec import Struct, field
 
 from ... import wire
 from ..source.statements import LineRange
@@ -30,24 +31,25 @@ _FEW: Final = 100
 """Number of nodes up to which each is searched by itself."""
 
 
-class CallFrame:
+class CallFrame(Struct, eq=False, gc=False):
     """A call of a module, a loop, or one turn of a loop. ``line`` is the line of the loop, ``turn`` the index of the turn."""
 
-    __slots__ = ("depth", "kind", "line", "loop", "name", "owner", "parent", "start", "turn")
+    parent: CallFrame | None
+    kind: int
+    depth: int
+    name: str = ""
+    line: int = -1
+    turn: int = -1
+    loop: int = -1
+    """The index of the loop in the program, if this is one."""
+    owner: int = 0
+    """The id of the Python frame that runs the loop. It is compared with those of living frames only."""
+    start: int = field(default_factory=next_sequence_nr)
+    """The number of the first node that the frame can make."""
 
-    def __init__(self, parent: CallFrame | None, kind: int, name: str = "", line: int = -1, turn: int = -1) -> None:
-        self.parent = parent
-        self.kind = kind
-        self.name = name
-        self.line = line
-        self.turn = turn
-        self.depth: int = 1 if parent is None else parent.depth + 1
-        self.start = next_sequence_nr()
-        """The number of the first node that the frame can make."""
-        self.loop = -1
-        """The index of the loop in the program, if this is one."""
-        self.owner = 0
-        """The id of the Python frame that runs the loop. It is compared with those of living frames only."""
+
+def _depth(around: CallFrame | None) -> int:
+    return 1 if around is None else around.depth + 1
 
 
 class CallFrames:
@@ -81,7 +83,7 @@ class CallFrames:
         """Begin the call of a module. Return the frame around it, for :meth:`leave_module`."""
         around = self._current
         if path and (around is None or around.depth < MAX_DEPTH):
-            self._change(CallFrame(around, wire.MODULE, path))
+            self._change(CallFrame(around, wire.MODULE, _depth(around), path))
         return around
 
     def leave_module(self, around: CallFrame | None) -> None:
@@ -95,10 +97,7 @@ class CallFrames:
         while around is not None and around.owner == id(owner) and ranges[loop].head not in ranges[around.loop]:
             around = _around_loop(around)
         if around is None or around.depth < MAX_DEPTH - 1:
-            entered = CallFrame(around, wire.LOOP, line=line)
-            entered.loop = loop
-            entered.owner = id(owner)
-            self._change(entered)
+            self._change(CallFrame(around, wire.LOOP, _depth(around), line=line, loop=loop, owner=id(owner)))
 
     def next_turn(self, loop: int, owner: FrameType) -> None:
         """Begin the next turn of a loop that ``owner`` runs."""
@@ -112,10 +111,7 @@ class CallFrames:
         if current is not None and current.parent is found and current.start == next_sequence_nr():
             current.turn = found.turn  # the turn before made no node, so nothing refers to its frame
             return
-        turn = CallFrame(found, wire.TURN, line=found.line, turn=found.turn)
-        turn.loop = found.loop
-        turn.owner = found.owner
-        self._change(turn)
+        self._change(CallFrame(found, wire.TURN, found.depth + 1, "", found.line, found.turn, loop, found.owner))
 
     def leave_loop(self, loop: int, owner: FrameType) -> None:
         """End a loop that ``owner`` ran."""

@@ -8,6 +8,7 @@ from types import CodeType
 from typing import Any
 
 import torch
+from msgspec import Struct
 from torch import Tensor
 
 from ..source.tracebacks import Location
@@ -54,7 +55,7 @@ class CallSite:
         self.inner = inner
 
 
-class Call:
+class Call(Struct, eq=False, gc=False):
     """One call that made the nodes with sequence numbers ``first`` to ``last`` (exclusive).
 
     ``out`` is the result, and ``arguments`` are the arguments, keyword arguments last. A tensor that was overwritten since
@@ -64,27 +65,21 @@ class Call:
     ``backward_of`` is the graph and index of that node.
     """
 
-    __slots__ = ("arguments", "backward_of", "direct", "first", "function", "graph", "last", "name", "out", "result", "site")
-
-    def __init__(
-        self, first: int, last: int, site: CallSite, function: Any, out: Any, arguments: Sequence[Any], direct: bool = False
-    ) -> None:
-        self.first = first
-        self.last = last
-        self.site = site
-        self.function = function
-        self.out = out
-        self.arguments = arguments
-        self.direct = direct
-        self.name: str | None = None
-        self.result = last - 1
-        self.graph = -1
-        self.backward_of: tuple[int, int] | None = None
+    first: int
+    last: int
+    site: CallSite
+    function: Any
+    out: Any
+    arguments: Sequence[Any]
+    result: int
+    direct: bool = False
+    name: str | None = None
+    graph: int = -1
+    backward_of: tuple[int, int] | None = None
 
     def without_tensors(self) -> Call:
         """Return a copy without the result and the arguments."""
-        copied = Call(self.first, self.last, self.site, self.function, None, (), self.direct)
-        copied.result = self.result
+        copied = Call(self.first, self.last, self.site, self.function, None, (), self.result, self.direct)
         copied.name = self.name
         return copied
 

@@ -161,7 +161,7 @@ class ForwardMode(TorchFunctionMode):
         site = calls.site(None, 0, module, inner) if frame is None else calls.site(frame.f_code, frame.f_lasti, module, inner)
         if last != first:
             arguments = (*args, *kwargs.values()) if kwargs else args
-            self.add(Call(first, last, site, func, out, arguments, frame is direct))
+            self.add(Call(first, last, site, func, out, arguments, last - 1, frame is direct))
             if func == _BROADCAST:
                 self._observer.broadcast(args[0], out)
         if self._trail.followed:

@@ -51,7 +51,7 @@ class _CustomCalls:
                 code, offset = next(program_frames(sys._getframe(1), source.filename), (None, 0))
                 inner = source.own.location(sys._getframe(1), source.filename)
                 site = self._calls.site(code, offset, mode.modules[-1] if mode.modules else "", inner)
-                mode.add(Call(first, last, site, function, out, arguments))
+                mode.add(Call(first, last, site, function, out, arguments, last - 1))
         return out
 
 

@@ -22,7 +22,7 @@ _SWEEP = 1_000
 """Number of names that triggers removing the names of dead tensors."""
 
 
-class _Binding(Struct, frozen=True):
+class _Binding(Struct, frozen=True, gc=False):
     """The name that an assignment bound to a tensor, and the line of the assignment."""
 
     tensor: WeakTensor
