@@ -12,6 +12,7 @@ import base64
 import hashlib
 import html
 import re
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -27,6 +28,7 @@ from ..pages.playground import RunView, Selection, view_run
 from ..pages.templates import rendered
 from ..pictures import Look, RunReader, draw
 from .file_data import Contents, archive, contents, map_numbers
+from .map_views import MOST_VIEWS, MapViews, views_of_map
 
 PANES: Final = ("graph", "code", "deck", "inspector", "findings", "curve")
 SCRIPTS: Final = ("first-paint.js", "file.js")
@@ -42,25 +44,40 @@ async def write_file(reader: RunReader, recorded: RecordedRun, *, theme: str | N
     shown = None if view.shown_pass is None else view.shown_pass.index
     found = await asyncio.to_thread(contents, recorded, shown)
     pictures = {name: await _picture(reader, recorded, name) for name in dict.fromkeys(found.drawn.values())}
-    return await asyncio.to_thread(_written, recorded, view, found, pictures, theme, server)
+    views: dict[str, MapViews] = {}
+    for name, svg in pictures.items():
+        left = MOST_VIEWS - sum(len(each.pictures) for each in views.values())
+        views[name] = await views_of_map(svg, partial(_picture, reader, recorded, name), left)
+        pictures[name] = views[name].linked(svg)
+    return await asyncio.to_thread(_written, recorded, view, found, pictures, views, theme, server)
 
 
-async def _picture(reader: RunReader, recorded: RecordedRun, name: str) -> str:
-    """Return the picture of ``passes/0`` or ``graphs/g1``, as the page has it."""
+async def _picture(reader: RunReader, recorded: RecordedRun, name: str, view: str | None = None, layout: str = "auto") -> str:
+    """Return the picture of ``passes/0`` or ``graphs/g1``, as the page has it, or a view of its map."""
     kind, _, index = name.partition("/")
     what = "pass" if kind == "passes" else "graph"
-    return (await draw(reader, recorded, what, int(index.removeprefix("g")), "svg", Look("inline"))).body.decode()
+    look = Look("inline", view=view, layout=layout)
+    return (await draw(reader, recorded, what, int(index.removeprefix("g")), "svg", look)).body.decode()
 
 
 def _written(
-    recorded: RecordedRun, view: RunView, found: Contents, pictures: dict[str, str], theme: str | None, server: str
+    recorded: RecordedRun,
+    view: RunView,
+    found: Contents,
+    pictures: dict[str, str],
+    views: dict[str, MapViews],
+    theme: str | None,
+    server: str,
 ) -> bytes:
     run = _as_filed(view.run, found, server)
+    owner = "" if view.shown_pass is None else found.drawn.get(f"passes/{view.shown_pass.index}", "")
+    if view.svg is not None and owner in views:
+        view = msgspec.structs.replace(view, svg=Markup(views[owner].linked(view.svg)))
     context = context_of(view) | {"run": run, "links": {}}
     maps = {
-        graph: map_numbers(recorded.recording, graph, address, passes)
+        graph: {address: map_numbers(recorded.recording, graph, address, passes) for address in views[drawn].pictures}
         for graph, passes in found.passes.items()
-        if (address := _map_address(pictures[found.drawn[f"passes/{passes[0][0]}"]])) is not None
+        if views[drawn := found.drawn[f"passes/{passes[0][0]}"]].pictures
     }
     data = archive(
         {
@@ -83,6 +100,7 @@ def _written(
             "passes": found.passes,
             "details": found.details,
             "pictures": pictures,
+            "views": {name: each.pictures for name, each in views.items() if each.pictures},
             "drawn": found.drawn,
             "maps": maps,
         }
@@ -99,6 +117,7 @@ def _written(
         title=recorded.title,
         full=f"{server}{run_page('', recorded.id)}" if server else "",
         left_out=recorded.counts[2] - found.count,
+        closed=any(each.closed for each in views.values()),
         version=__version__,
         url=lambda path: f"{server}{path}" if server else "",
         legend=legend(),
@@ -111,12 +130,6 @@ def _as_filed(run: model.Run, found: Contents, server: str) -> model.Run:
     findings = [msgspec.structs.replace(each, help=finding_url(server, each.code) if server else "") for each in run.findings]
     whole = found.count == run.steps
     return msgspec.structs.replace(run, steps=found.count, unfinished=run.unfinished and whole, findings=findings, links={})
-
-
-def _map_address(svg: str) -> str | None:
-    """Return the address of the view that a picture shows as a map, or ``None`` if it is not a map."""
-    address = re.match(r'<svg[^>]* data-view="([^"]*)"', svg)
-    return None if address is None else html.unescape(address[1])
 
 
 def bundle_text(name: str) -> str:

@@ -18,7 +18,8 @@ import { Problem } from "../leaves/api.js";
  * @property {Record<string, Record<string, Uint8Array>>} details       by pass and node
  * @property {Record<string, string>} pictures    by the name of a pass or graph, such as `passes/0`
  * @property {Record<string, string>} drawn       the name whose picture another one shares
- * @property {Record<string, Uint8Array>} maps    numbers of the maps, by graph
+ * @property {Record<string, Record<string, string>>} views    pictures of the views of a map, by the name of its pass or graph, and by address
+ * @property {Record<string, Record<string, Uint8Array>>} maps   numbers of the maps, by graph and by address of the view
  */
 
 const TEXT = new TextDecoder();
@@ -60,11 +61,12 @@ export function storedClient(data, run, starts) {
       const [pass, step] = data.passes[graph]?.[0] ?? [];
       return { passes: pass === undefined ? [] : [pass], steps: step === undefined ? [] : [step], fields: {}, next: null };
     },
-    mapNumbers: async (_, graph) => /** @type {MapNumbers} */ (json(data.maps[graph])),
-    /** Return the picture of a pass or graph. A map has one view in a file. @param {string} path */
+    mapNumbers: async (_, graph, view) => /** @type {MapNumbers} */ (json(data.maps[graph]?.[view])),
+    /** Return the picture of a pass or graph. Of a map, return its first view if it has not the one that is asked for. @param {string} path */
     picture: async (path) => {
-      const name = /\/(passes\/\d+|graphs\/g\d+)\//.exec(path)?.[1] ?? "";
-      const found = data.pictures[data.drawn[name] ?? ""];
+      const name = data.drawn[/\/(passes\/\d+|graphs\/g\d+)\//.exec(path)?.[1] ?? ""] ?? "";
+      const view = new URLSearchParams(path.split("?")[1]).get("view");
+      const found = data.views[name]?.[view ?? ""] ?? data.pictures[name];
       if (found === undefined) throw new Problem(404, "Not in this file", "The picture of this graph is not in this file.");
       return found;
     },

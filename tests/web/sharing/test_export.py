@@ -15,10 +15,11 @@ import httpx
 import msgspec
 import pytest
 from tapedeck import wire
-from tapedeck.web.sharing import export, file_data, single_file
+from tapedeck.web.sharing import export, file_data, map_views, single_file
 
 from ...fake_executor import forever
 from ...handmade_events import FIT, fit
+from ...in_process import InProcess
 from ..conftest import Serve
 from ..pages.test_pages import start
 
@@ -141,6 +142,49 @@ async def test_a_long_recording_is_cut_and_the_file_says_so(serve: Serve, monkey
     monkeypatch.setattr(file_data, "DETAILED_NODES", 1)
     async with serve(fit(7)) as client:
         assert data_of((await exported(client, await start(client))).text)["details"] == {}
+
+
+LARGE = """
+import torch
+from torch import nn
+torch.manual_seed(0)
+block = lambda: nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.Tanh(), nn.Linear(2, 2)), nn.ReLU())
+model = nn.Sequential(*[nn.Sequential(block(), block()) for _ in range(8)])
+for _ in range(2):
+    model(torch.ones(1, 2)).sum().backward()
+"""
+
+
+def buttons(svg: str) -> set[str]:
+    """Return the addresses of the views to which a picture leads."""
+    return {unescape(address) for address in re.findall(r'aria-expanded="(?:true|false)"[^>]* data-view="([^"]*)"', svg)}
+
+
+async def test_the_groups_of_a_large_graph_open_in_a_file(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serve(executor=InProcess()) as client:
+        id = (await client.post("/api/v1/runs", json={"program": LARGE})).json()["id"]
+        page = (await exported(client, id)).text
+        data = data_of(page)
+        (views,) = data["views"].values()
+        assert set().union(*map(buttons, views.values())) <= views.keys(), "every button leads to a view of the file"
+        assert set(data["maps"]["g0"]) == set(views), "and each view has its numbers"
+        assert "do not open in this file" not in page
+        reached, waiting = set[str](), [map_views.address_of(data["pictures"]["passes/1"]) or ""]
+        while waiting:
+            if (address := waiting.pop()) not in reached:
+                reached.add(address)
+                waiting.extend(buttons(views[address]))
+        shown = set().union(*(address.split(",") for address in reached))
+        assert {f"m:model.{at}.{inner}.1" for at in range(8) for inner in range(2)} <= shown
+
+    monkeypatch.setattr(single_file, "MOST_VIEWS", 3)
+    async with serve(executor=InProcess()) as client:
+        id = (await client.post("/api/v1/runs", json={"program": LARGE})).json()["id"]
+        page = (await exported(client, id)).text
+        (views,) = data_of(page)["views"].values()
+        assert len(views) == 3
+        assert "some groups of the graph do not open in this file" in page
+        assert set().union(*map(buttons, [*views.values(), page])) <= views.keys()
 
 
 async def test_a_run_in_progress_cannot_be_exported_yet(serve: Serve) -> None:
