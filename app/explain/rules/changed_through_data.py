@@ -36,12 +36,14 @@ Writes that leave the saved numbers unchanged, and writes to tensors that no der
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 from math import isclose
 from typing import Final
 
 from ... import model
 from ...recording import Recording
+from ..losses import bindings
 from ..passes import GraphOfPass, different_graphs
 from ..syntax import Syntax
 from ..updates import Update, updates
@@ -93,7 +95,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
                 pass_=graph.pass_,
             )
             return
-        if (written := _of_leaf(graph, syntax, writes)) is not None:
+        if (written := _before_pass(graph, syntax, writes)) is not None:
             target, node = written
             name = syntax.text(target.target)
             yield model.Finding(
@@ -112,10 +114,11 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             return
 
 
-def _of_leaf(graph: GraphOfPass, syntax: Syntax, writes: list[Update]) -> tuple[Update, model.Node] | None:
-    """Return a write to a leaf between a line that saves it and the pass, and the node that saved it.
+def _before_pass(graph: GraphOfPass, syntax: Syntax, writes: list[Update]) -> tuple[Update, model.Node] | None:
+    """Return a write to a leaf or constant between a line that saves it and the pass, and the node that saved it.
 
-    All three must be statements of one block, so that they run in the order of their lines.
+    All three must be statements of one block, so that they run in the order of their lines. The name of the tensor must not
+    be assigned between the first two.
     """
     pass_line = graph.recording.log.pass_(graph.pass_).line
     end = syntax.statement(pass_line)
@@ -132,9 +135,15 @@ def _of_leaf(graph: GraphOfPass, syntax: Syntax, writes: list[Update]) -> tuple[
                 inputs = graph.inputs(index)
                 if position is not None and position < len(inputs):
                     source = graph.nodes[graph.below_views(inputs[position])]
-                    if source.kind == "leaf" and source.name == name:
+                    if source.kind != "op" and source.name == name and not _rebound(syntax, name, user, write.statement):
                         return write, node
     return None
+
+
+def _rebound(syntax: Syntax, name: str, after: ast.stmt, before: ast.stmt) -> bool:
+    """Return whether a statement between two others assigns to a name."""
+    assigned = (target for target, _ in bindings(syntax) if syntax.text(target) == name)
+    return any(after.lineno <= target.lineno < before.lineno for target in assigned)
 
 
 def _changed(graph: GraphOfPass, index: int) -> int | None:

@@ -40,6 +40,7 @@ for i in range(12):
 
 ## What it does not report
 
+- A pass whose gradients the program reads before it clears them, for example to compare two losses.
 - Steps without an update that occur irregularly, for example because a loss was not finite.
 - Several optimizers that update different parameters in turn.
 """
@@ -79,11 +80,14 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             count = 0
         elif following is not None:
             return
-    if len(lost) < UPDATES or len(set(lost)) != 1 or not lost[0] or len({recording.log.pass_(s.main).line for s in steps}) != 1:
+    if len(lost) < UPDATES or len(set(lost)) != 1 or not lost[0]:
         return
     backward = recording.log.pass_(steps[0].main).line
     clearing = _clearing(syntax, backward)
     if clearing is None:
+        return
+    if len({recording.log.pass_(each.main).line for each in steps}) != 1:
+        yield from _of_other_pass(recording, syntax, steps, clearing)
         return
     many = f"{lost[0]} of every {lost[0] + 1} micro-batches"
     yield model.Finding(
@@ -96,6 +100,34 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
         message=f"Line {clearing.lineno} clears the gradients in every iteration, so the gradients of {many} are lost.",
         why=f"Each `backward()` on line {backward} adds to `.grad`, and the update uses what was added since the last "
         "`zero_grad()`. Clear the gradients only after an update.",
+    )
+
+
+def _of_other_pass(
+    recording: Recording, syntax: Syntax, steps: list[wire.StepEvent], clearing: ast.Call
+) -> Iterator[model.Finding]:
+    """Yield the finding for the gradients of one loss that are cleared before the pass of another one."""
+    lost = {recording.log.pass_(step.main).line for step in steps if step.optimizer is None}
+    used = {recording.log.pass_(step.main).line for step in steps if step.optimizer is not None}
+    if len(lost) != 1 or len(used) != 1 or not max(lost) < clearing.lineno <= min(used):
+        return
+    (first,), (second,) = lost, used
+    between = range(first, clearing.lineno)
+    reads = (node for node in syntax.statements(ast.Attribute) if node.attr == "grad" and node.lineno in between)
+    if any(reads) or any("norm" in (called(call) or "") and call.lineno in between for call in syntax.statements(ast.Call)):
+        return  # the pass was made to look at its gradients
+    example = next(step for step in steps if step.optimizer is None)
+    yield model.Finding(
+        code=CODE,
+        severity="warning",
+        file=None,
+        line=clearing.lineno,
+        step=example.index,
+        node=None,
+        message=f"Line {clearing.lineno} clears the gradients of the pass on line {first} before any update uses them.",
+        why=f"The update uses only the gradients of line {second}. Clear the gradients before line {first}, so that both add "
+        "up, or add the losses and call `backward()` once.",
+        pass_=example.main,
     )
 
 

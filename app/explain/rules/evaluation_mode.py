@@ -71,6 +71,7 @@ SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
 UPDATES: Final = 2
 """Smallest number of updates in evaluation mode."""
 _DROPOUT: Final = frozenset({"Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout"})
+_LAYERS: Final = ("BatchNorm", "SyncBatchNorm", "InstanceNorm", "Dropout", "AlphaDropout", "FeatureAlphaDropout")
 STEPS: Final = 50
 """Largest number of steps that are examined."""
 
@@ -117,8 +118,14 @@ def _switches(syntax: Syntax) -> Iterator[ast.Call]:
             and value.id in {each.id for each in ast.walk(loop.target) if isinstance(each, ast.Name)}
             for loop in syntax.statements(ast.For)
         )
-        if not of_loop and "tokenizer" not in syntax.text(value):
+        if not of_loop and "tokenizer" not in syntax.text(value) and not _is_layer(syntax, value):
             yield call
+
+
+def _is_layer(syntax: Syntax, value: ast.expr) -> bool:
+    """Return whether an expression makes a single layer of normalization or dropout, or is a name of one."""
+    made = [value, *syntax.assigned(syntax.text(value))]
+    return any(isinstance(each, ast.Call) and (called(each) or "").startswith(_LAYERS) for each in made)
 
 
 class _Modes:

@@ -70,12 +70,40 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
     unused = set.intersection(*filled) - used
     if not unused:
         return
-    if used:
+    if not used and (found := _stepped_before(recording, syntax, steps[-1])):
+        yield found
+    elif used:
         yield from _of_one_optimizer(recording, syntax, steps, unused)
     elif all(step.optimizer is not None for step in steps):
         yield from _cleared(recording, syntax, steps[0])
     elif all(step.optimizer is None and not step.update for step in steps):
         yield from _never_stepped(recording, syntax, steps, [*optimizers(syntax), *_passed(syntax)])
+
+
+def _stepped_before(recording: Recording, syntax: Syntax, step: wire.StepEvent) -> model.Finding | None:
+    """Return the finding for a loop that clears the gradients, calls ``step()`` and computes the gradients last."""
+    backward = recording.log.pass_(step.main).line if step.main >= 0 else -1
+    made = syntax.call(backward, "backward")
+    loop = syntax.repetition(made) if made is not None else None
+    for optimizer in optimizers(syntax) if loop is not None else ():
+        inside = set(ast.walk(loop)) if loop is not None else set()
+        stepping = [call.lineno for call in optimizer.calls(syntax, "step") if call in inside]
+        clearing = [call.lineno for call in syntax.statements(ast.Call) if called(call) == "zero_grad" and call in inside]
+        if stepping and clearing and max(clearing) <= min(stepping) and max(stepping) < backward:
+            return model.Finding(
+                code=CODE,
+                severity="warning",
+                file=None,
+                line=stepping[0],
+                step=step.index,
+                node=None,
+                message=f"`{optimizer.name}.step()` runs between `zero_grad()` and `backward()`, so it finds no "
+                "gradients and no parameter changes.",
+                why=f"The `backward()` on line {backward} computes gradients that line {clearing[0]} clears before they are "
+                f"used. Call `{optimizer.name}.step()` after `backward()`.",
+                pass_=step.main,
+            )
+    return None
 
 
 def _passed(syntax: Syntax) -> Iterator[Optimizer]:

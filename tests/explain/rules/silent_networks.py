@@ -183,6 +183,27 @@ REPORTED = {
             *STEP, *EVALUATE, "net.train()", begin=BEGIN + F + FORWARD.format(call="F.dropout(x, p=0.1)  # here\n        ")
         ),
     },
+    "clamped-scores": {
+        "a clamp": steps(
+            "p = net(x).clamp(1e-6, 1 - 1e-6)  # here",
+            "loss = F.binary_cross_entropy(p, y.gt(0).float())",
+            *STEP,
+            begin=BEGIN + F,
+        ),
+        "in two steps": steps(
+            "p = net(x).clamp(min=0)  # here",
+            "p = p.clamp(max=1)",
+            "loss = nn.BCELoss()(p, y.gt(0).float())",
+            *STEP,
+            begin=BEGIN + F,
+        ),
+        "a clamp and a view": steps(
+            "p = torch.clamp(net(x), 0, 1)  # here",
+            "loss = F.binary_cross_entropy(p.squeeze(1), y[:, 0].gt(0).float())",
+            *STEP,
+            begin=BEGIN + F,
+        ),
+    },
     "bounded-logits": {
         "a ReLU": steps("loss = F.cross_entropy(F.relu(net(x)), labels)  # here", *STEP, begin=CLASSES),
         "a tanh before log_softmax": steps(
@@ -349,6 +370,12 @@ CORRECT = {
             begin=DROP.format(layer="BatchNorm1d(8)")
             + "for layer in net:\n    if isinstance(layer, nn.BatchNorm1d): layer.eval()\n",
         ),
+        "a layer made with frozen statistics": loop(
+            "loss = ((net(norm(x)) - y) ** 2).mean()", *STEP, begin=f"{BEGIN}norm = nn.BatchNorm1d(4).eval()\n"
+        ),
+        "a layer with frozen statistics": loop(
+            "loss = ((net(norm(x)) - y) ** 2).mean()", *STEP, begin=f"{BEGIN}norm = nn.BatchNorm1d(4)\nnorm.eval()\n"
+        ),
         "evaluated at the end": loop(*STEP, begin=DROP.format(layer="BatchNorm1d(8)")) + "net.eval()\nnet(x)\n",
     },
     "dropout-always": {
@@ -359,6 +386,21 @@ CORRECT = {
             *STEP, *EVALUATE, "net.train()", begin=BEGIN + F + FORWARD.format(call="F.dropout(x, 0.5, self.training)")
         ),
         "never evaluated": loop(*STEP, begin=BEGIN + F + FORWARD.format(call="F.dropout(x, 0.5)")),
+    },
+    "clamped-scores": {
+        "a clamped sigmoid": steps(
+            "p = net(x).sigmoid().clamp(1e-6, 1 - 1e-6)",
+            "loss = F.binary_cross_entropy(p, y.gt(0).float())",
+            *STEP,
+            begin=BEGIN + F,
+        ),
+        "a mixture of probabilities": steps(
+            "p = (net(x).sigmoid() * torch.full((1, 1), 0.5) + 0.25).clamp(0, 1)",
+            "loss = F.binary_cross_entropy(p, y.gt(0).float())",
+            *STEP,
+            begin=BEGIN + F,
+        ),
+        "another loss": steps("p = net(x).clamp(0, 1)", "loss = ((p - y.gt(0).float()) ** 2).mean()", *STEP, begin=BEGIN + F),
     },
     "bounded-logits": {
         "a scale": steps("loss = F.cross_entropy(10 * torch.tanh(net(x)), labels)", *STEP, begin=CLASSES),

@@ -30,6 +30,12 @@ COS = "torch.optim.lr_scheduler.CosineAnnealingLR(opt, 10)"
 
 REPORTED = {
     "gradient-unused": {
+        "a step before the pass": steps("opt.zero_grad()", LOSS, "opt.step()  # here", "loss.backward()"),
+        "a step first": steps("net.zero_grad()", "opt.step()  # here", LOSS, "loss.backward()"),
+        "a step before the pass of a function": BEGIN
+        + "def train():\n    for i in range(3):\n"
+        + "".join(f"        {line}\n" for line in ("opt.zero_grad()", LOSS, "opt.step()  # here", "loss.backward()"))
+        + "train()\n",
         "one of two is cleared": steps(
             "rest.zero_grad()", BOTH, "loss.backward()", "opt.zero_grad()  # here", "opt.step()", "rest.step()", begin=TWO
         ),
@@ -48,6 +54,28 @@ REPORTED = {
         "set to None": loop("loss.backward()", "for p in net.parameters():", "    p.grad = None  # here", "opt.step()"),
     },
     "cleared-too-early": {
+        "an auxiliary loss": steps(
+            "out = net(x)",
+            "(out ** 2).mean().backward(retain_graph=True)",
+            "opt.zero_grad()  # here",
+            "loss = ((out - y) ** 2).mean()",
+            "loss.backward()",
+            "opt.step()",
+            count=4,
+        ),
+        "a penalty through the network": steps(
+            "sum(p.abs().sum() for p in net.parameters()).backward()",
+            "net.zero_grad()  # here",
+            LOSS,
+            "loss.backward()",
+            "opt.step()",
+        ),
+        "two halves of a batch": steps(
+            "((net(x[:8]) - y[:8]) ** 2).mean().backward()",
+            "opt.zero_grad()  # here",
+            "((net(x[8:]) - y[8:]) ** 2).mean().backward()",
+            "opt.step()",
+        ),
         "at the begin": micro_batches("opt.zero_grad()  # here", "loss.backward()", "if step % 2 == 1: opt.step()"),
         "at the end": micro_batches("loss.backward()", "if step % 2 == 1: opt.step()", "opt.zero_grad()  # here"),
         "through the network": micro_batches("net.zero_grad()  # here", "loss.backward()", "if step % 4 == 3: opt.step()"),
@@ -84,6 +112,11 @@ REPORTED = {
         "an activation": f"{BEGIN}h = torch.tanh(net(x))\nh.data *= 0.5  # here\nh.sum().backward()\n",
         "a factor": f"{BEGIN}h, k = net(x), net(x)\nloss = (h * k).sum()\nk.data.zero_()  # here\nloss.backward()\n",
         "a leaf": f"{LEAVES}loss = ((w * v) ** 2).sum()\nw.data.clamp_(-0.1, 0.1)  # here\nloss.backward()\n",
+        "a constant": f"{LEAVES}k = torch.ones(3)\nh = w * k\nk.data.mul_(2)  # here\nh.sum().backward()\n",
+        "an element of a constant": f"{LEAVES}k = torch.ones(3)\nh = (w / k).sum()\nk.data[0] = 9.  # here\nh.backward()\n",
+        "a constant in a loop": steps(
+            "loss = ((net(x) * k) ** 2).mean()", "k.data.copy_(k * 0.9)  # here", *STEP, begin=f"{BEGIN}k = torch.ones(1)\n"
+        ),
         "a leaf in a loop": steps(
             "loss = (w * v).sum()", "v.data[0] = 5.  # here", "loss.backward()", "w.grad = v.grad = None", begin=LEAVES
         ),
@@ -201,6 +234,11 @@ REPORTED = {
 
 CORRECT = {
     "gradient-unused": {
+        "a step before the pass, cleared after the step": steps("opt.step()", "opt.zero_grad()", LOSS, "loss.backward()"),
+        "a step before the pass that uses the gradients of the turn before": steps(
+            "if step: opt.step()", "net.zero_grad()", LOSS, "loss.backward()", count=4
+        ),
+        "cleared first, stepped last": steps("opt.zero_grad()", LOSS, "loss.backward()", "opt.step()"),
         "two optimizers": steps(
             "opt.zero_grad()", "rest.zero_grad()", BOTH, "loss.backward()", "opt.step()", "rest.step()", begin=TWO
         ),
@@ -220,6 +258,35 @@ CORRECT = {
         "cleared after the step": loop("loss.backward()", "opt.step()", "for p in net.parameters():", "    p.grad = None"),
     },
     "cleared-too-early": {
+        "an auxiliary loss that is added": steps(
+            "out = net(x)",
+            "opt.zero_grad()",
+            "(out ** 2).mean().backward(retain_graph=True)",
+            "loss = ((out - y) ** 2).mean()",
+            "loss.backward()",
+            "opt.step()",
+            count=4,
+        ),
+        "gradients that are read": steps(
+            "out = net(x)",
+            "(out ** 2).mean().backward(retain_graph=True)",
+            "size = net[0].weight.grad.norm()",
+            "opt.zero_grad()",
+            "loss = ((out - y) ** 2).mean()",
+            "loss.backward()",
+            "opt.step()",
+            count=4,
+        ),
+        "gradients whose norm is read": steps(
+            "out = net(x)",
+            "(out ** 2).mean().backward(retain_graph=True)",
+            "size = nn.utils.clip_grad_norm_(net.parameters(), 1e9)",
+            "opt.zero_grad()",
+            "loss = ((out - y) ** 2).mean()",
+            "loss.backward()",
+            "opt.step()",
+            count=4,
+        ),
         "after the update": micro_batches("loss.backward()", "if step % 2 == 1:", "    opt.step()", "    opt.zero_grad()"),
         "skipped once": loop("opt.zero_grad()", "loss.backward()", "if step != 2: opt.step()", steps=6),
         "two optimizers in turn": steps(
@@ -253,6 +320,9 @@ CORRECT = {
         ),
     },
     "changed-through-data": {
+        "a constant that no derivative needs": f"{LEAVES}k = torch.ones(3)\nh = w + k\nk.data.mul_(2)\nh.sum().backward()\n",
+        "a constant of another name": f"{LEAVES}k = torch.ones(3)\nh = w * k\nk = k + 1\nk.data.mul_(2)\nh.sum().backward()\n",
+        "a constant after the pass": f"{LEAVES}k = torch.ones(3)\n(w * k).sum().backward()\nk.data.mul_(2)\n",
         "a copy": f"{BEGIN}h = net(x)\nloss = (h ** 2).sum()\nh.data.clone().clamp_(max=0.01)\nloss.backward()\n",
         "before it is used": f"{BEGIN}h = net(x)\nh.data.clamp_(max=9.)\n(h ** 2).sum().backward()\n",
         "what no derivative needs": f"{BEGIN}h = net(x)\nloss = h.sum()\nh.data.zero_()\nloss.backward()\n",
