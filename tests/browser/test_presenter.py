@@ -19,7 +19,7 @@ for step in range(3):
         m -= 0.1 * m.grad
     m.grad = None
 """
-SMALLEST = """() => Math.min(...[...document.querySelectorAll("#canvas text, .stage .running, .stage .spoken, #deck .phase")]
+SMALLEST = """() => Math.min(...[...document.querySelectorAll("#canvas text, .stage .running, #deck .phase")]
     .filter(each => each.getClientRects().length)
     .map(each => parseFloat(getComputedStyle(each).fontSize) * 1.85))"""
 
@@ -30,13 +30,20 @@ def test_a_run_is_presented_and_followed(page: Page) -> None:
     expect(page).to_have_url(re.compile("present=1"))
     for hidden in (".top", "#program", "#inspector", "#graph .pane-head"):
         expect(page.locator(hidden).first).to_be_hidden()
-    page.keyboard.press("n")
+    with page.expect_popup() as opened:
+        page.keyboard.press("n")
+    notes = opened.value
     page.keyboard.press("Home")
     page.keyboard.press("PageUp")
     expect(page.locator(".stage .running")).to_contain_text("loss = (m - 3)")
     page.keyboard.press("PageDown")
     expect(page.locator(".stage .running")).to_contain_text("loss.backward()")
-    expect(page.locator(".stage .spoken")).to_have_text("Point at the edge.")
+    expect(notes.locator(".now")).to_have_text("Point at the edge.")
+    expect(notes.locator("li")).to_have_text(["Ask which way m will move.", "Point at the edge."])
+    expect(page.locator("body")).not_to_contain_text("Point at the edge.", use_inner_text=True)  # the projected screen
+    notes.keyboard.press("PageUp")  # a clicker, while the notes have the focus
+    expect(notes.locator(".now")).to_have_text("Ask which way m will move.")
+    notes.keyboard.press("PageDown")
     assert page.evaluate(SMALLEST) >= 20
     page.keyboard.press("b")
     expect(page.locator(".black")).to_be_visible()

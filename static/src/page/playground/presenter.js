@@ -1,39 +1,16 @@
-// Present a recording: the graph in large type, the lines that run, the speaker's notes, and a QR code of the link.
+// Present a recording: the graph in large type, the lines that run, and a QR code of the link.
 
 import { fill, find, h } from "../../leaves/dom.js";
+import { notesWindow } from "./notes-window.js";
 
 /** @import {State} from "../../core/state.js" */
 /** @import {Store} from "../../core/store.js" */
 
-const NOTE = /(^\s*)?#\s*note:\s*(.+)$/i;
 const LINES = 3; // most lines of the program that are shown
 const root = document.documentElement;
 
 /** Return whether the page is presented. */
 export const isPresented = () => "present" in root.dataset;
-
-/**
- * Return the notes of a program by the line that they are about: their own line, or the next one below a comment of its own.
- *
- * @param {string} program
- * @returns {Map<number, string>}  lines are 1-based
- */
-export function notesOf(program) {
-  /** @type {Map<number, string>} */
-  const notes = new Map();
-  /** @type {string[]} */
-  let waiting = [];
-  program.split("\n").forEach((line, i) => {
-    const found = NOTE.exec(line);
-    if (found && found[1] !== undefined) waiting.push(found[2] ?? "");
-    else if (line.trim() !== "") {
-      const texts = [...waiting, ...(found ? [found[2] ?? ""] : [])];
-      if (texts.length) notes.set(i + 1, texts.join(" "));
-      waiting = [];
-    }
-  });
-  return notes;
-}
 
 /**
  * Set up the presenter's view.
@@ -45,23 +22,22 @@ export function notesOf(program) {
  */
 export function presenter(state, server, canvas, teach) {
   const shown = h("pre", { class: "running", "aria-label": "Lines that run" });
-  const spoken = h("aside", { class: "spoken", role: "note", "aria-label": "Note", hidden: true });
+  const notes = notesWindow();
   const code = h("img", { alt: "QR code of this page’s address", width: 300, height: 300 });
   const text = h("p", null);
   const share = h("button", { type: "button", class: "btn" }, "Let others follow me");
   const link = h("div", { class: "qr", hidden: true }, code, text, share);
   const black = h("div", { class: "black", hidden: true });
-  find(".floor").before(h("div", { class: "stage" }, shown, spoken));
+  find(".floor").before(h("div", { class: "stage" }, shown));
   document.body.append(link, black);
 
   /** @param {State} now */
-  function show({ run, step, phase }) {
+  function show(now) {
+    const { run, step, phase } = now;
     const program = run?.program.split("\n") ?? [];
     const lines = step?.lines[phase] ?? [];
     shown.textContent = lines.slice(-LINES).map((line) => `${String(line).padStart(3)}  ${program[line - 1]?.replace(/\s*#\s*note:.*$/i, "") ?? ""}`).join("\n");
-    const notes = notesOf(run?.program ?? "");
-    spoken.textContent = lines.map((line) => notes.get(line)).filter(Boolean).join(" ");
-    spoken.classList.toggle("empty", !spoken.textContent);
+    notes.show(now);
   }
   state.watch(["run", "step", "phase"], show);
 
@@ -90,7 +66,8 @@ export function presenter(state, server, canvas, teach) {
       if (isPresented()) {
         delete root.dataset["present"];
         address.searchParams.delete("present");
-        link.hidden = black.hidden = spoken.hidden = true;
+        link.hidden = black.hidden = true;
+        notes.close();
       } else {
         root.dataset["present"] = "";
         address.searchParams.set("present", "1");
@@ -99,9 +76,9 @@ export function presenter(state, server, canvas, teach) {
       dispatchEvent(new Event("resize"));
       size();
     },
-    /** Show or hide the notes. */
+    /** Open or close the window with the notes. */
     notes() {
-      if (isPresented()) spoken.hidden = !spoken.hidden;
+      if (isPresented()) notes.toggle();
     },
     /** Show or hide the QR code of the address, without the presentation. */
     link() {
