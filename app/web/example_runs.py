@@ -25,6 +25,7 @@ from ..inputs.request import Request
 from ..runs.archive import OURS
 from ..runs.manager import Runs
 from ..runs.run import LiveRun, RecordedRun
+from ..runs.turns import Client
 
 PASSING: Final = f"{OURS}:passing"
 """Owner of the recordings that expire and that leave a full store, unlike those of :data:`OURS`."""
@@ -86,10 +87,13 @@ class ExampleRuns:
         for example in examples:
             await self.find(example, seconds=None)
 
-    async def find(self, example: Example | SharedProgram, *, seconds: float | None = VISIT_SECONDS) -> RecordedRun | None:
+    async def find(
+        self, example: Example | SharedProgram, *, seconds: float | None = VISIT_SECONDS, client: Client | None = None
+    ) -> RecordedRun | None:
         """Return the recording of an example; ``None`` if programs cannot be run, or if recording takes over ``seconds``.
 
-        All callers share one recording of an example, and never wait for the recording of another example.
+        All callers share one recording of an example, and never wait for the recording of another example. If it is made now,
+        it runs in turn with the programs of ``client``; by default, with the other examples.
         """
         program = _shared(example)
         id = program.id
@@ -101,7 +105,7 @@ class ExampleRuns:
         if (recording := self._recording.get(id)) is None:
             if not self._executor.ready:
                 return None
-            recording = self._recording[id] = asyncio.get_running_loop().create_task(self._record(program))
+            recording = self._recording[id] = asyncio.get_running_loop().create_task(self._record(program, client))
             recording.add_done_callback(lambda done: self._recording.pop(id, None))
         if seconds is not None and not await _done_within(min(seconds, QUEUE_SECONDS), recording):
             live = self._live.get(id)
@@ -120,7 +124,7 @@ class ExampleRuns:
             recording.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _record(self, program: SharedProgram) -> RecordedRun | None:
+    async def _record(self, program: SharedProgram, client: Client | None) -> RecordedRun | None:
         id = program.id
         try:
             recorded = await self._current(id)
@@ -128,7 +132,7 @@ class ExampleRuns:
                 request = Request(program.program, model.Options(seed=program.seed))
                 owner = OURS if program.lasting else PASSING
                 recorded = await self._runs.submit(
-                    request, owner, fingerprint=self._edition, replaced=id, lasting=program.lasting
+                    request, owner, client=client, fingerprint=self._edition, replaced=id, lasting=program.lasting
                 )
             if isinstance(recorded, LiveRun):
                 self._live[id] = recorded

@@ -76,6 +76,8 @@ class Service:
         """Lets one comparison of two runs in at a time."""
         self.explaining = FairGate(2)
         """Lets two explanations of numbers in at a time."""
+        self.making = FairGate(2, queue=8)
+        """Lets two animations, notebooks or QR codes be made at a time."""
         self.exporting = FairGate(1, queue=8)
         """Lets one run at a time be written into a file of its own."""
         self.finder = finder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import hashlib
 from collections.abc import Callable
@@ -52,13 +53,14 @@ async def encoded_answer(
     """Return a part of a run that ``encode`` reads and encodes, in a thread unless the run is small.
 
     The answer about an ended run is cached in the server, and may be cached by the client. ``vary`` names the request header
-    on which the answer depends, besides ``Accept-Encoding``. With ``apart``, the work is done in a thread for every run.
+    on which the answer depends, besides ``Accept-Encoding``. With ``apart``, the work is done in a thread for every run, not in
+    those in which everybody's runs are read: the caller must limit how many such requests there are at once.
     """
     service = service_of(request)
 
     async def read(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         if apart:
-            return await service.archive.beside(lambda: work(*args, **kwargs))
+            return await asyncio.to_thread(work, *args, **kwargs)
         return await service.read(recorded, work, *args, **kwargs)
 
     if not recorded.ended:

@@ -16,6 +16,7 @@ from .. import responses
 from ..api import reference
 from ..example_runs import SharedProgram
 from ..links import API, run_links
+from ..protection.clients import client_of
 from ..responses import run_of
 from ..service import root_of, service_of
 
@@ -36,20 +37,26 @@ class Pulled(Struct, frozen=True):
     numbers: dict[str, str]
 
 
-@router.get("/{id}/drag/{name}", **reference.returns(Pulled, "The run, and the numbers.", 404, 422, 503))
+@router.get("/{id}/drag/{name}", **reference.returns(Pulled, "The run, and the numbers.", 403, 404, 422, 429, 503))
 async def pull(
     request: Request,
     id: str,
     name: str,
     value: Annotated[float, Query(ge=-1e9, le=1e9, allow_inf_nan=False, description="The value of the number.")],
 ) -> Response:
-    """Run a program of a lesson with another value of a number that can be dragged, and read the lesson's numbers in it."""
+    """Run a program of a lesson with another value of a number that can be dragged, and read the lesson's numbers in it.
+
+    The program runs in turn with the other programs of the caller, unless somebody has asked for this value before.
+    """
     service, root = service_of(request), root_of(request)
     task, numbers = service.lessons.drag_task(id, name), service.lessons.numbers(id)
     pulled = numbers.pull(task, value)
     lesson = service.lessons.lesson(id)
     program = SharedProgram(f"lesson {id} {name} {pulled.value}", programs.joined(pulled.cells), lesson.seed, lasting=False)
-    recorded, texts = await asyncio.gather(service.example_runs.find(program, seconds=SECONDS), numbers.pulled(task, pulled))
+    client = client_of(request, service.owners.identify(request), asked=program.name)
+    recorded, texts = await asyncio.gather(
+        service.example_runs.find(program, seconds=SECONDS, client=client), numbers.pulled(task, pulled, client)
+    )
     if recorded is None:
         raise Busy("The program could not be run in time. Try again in a moment.")
     run = run_of(recorded, root, run_links(root, recorded.id))

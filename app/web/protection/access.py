@@ -42,7 +42,10 @@ def is_cross_site(headers: Headers) -> bool:
     origin = headers.get("origin")
     if origin is None:
         return False
-    sender = urlsplit(origin.lower())
+    try:
+        sender = urlsplit(origin.lower())
+    except ValueError:  # no browser sends such an origin
+        return True
     hosts = [headers.get(name, "").lower() for name in ("host", "x-forwarded-host")]
     # a proxy may remove the port from the host
     return not any(host and host in (sender.netloc, _name(sender.netloc)) for host in hosts)

@@ -11,14 +11,14 @@ from starlette.responses import Response
 
 from ... import wire
 from ...drawing import animation, numerals
-from ...errors import NotFound
+from ...errors import NotFound, TooLarge
 from ...recording import Tensors
 from ...runs.run import RecordedRun
-from .. import responses
 from ..api import reference
 from ..links import API
 from ..pictures import Look, draw
-from ..service import service_of
+from ..service import Service, service_of
+from .made_files import made_file
 from .program_files import file_name
 
 ANIMATION: Final[dict[str, Any]] = {
@@ -29,10 +29,13 @@ ANIMATION: Final[dict[str, Any]] = {
             "content": {"image/svg+xml": {"schema": {"type": "string"}}},
         }
     }
-    | reference.problems(304, 404, 422),
+    | reference.problems(304, 404, 413, 422, 503),
 }
 Step = Annotated[int | None, Query(ge=0, le=2**31 - 1, description="Step whose backward pass to play. Default: all steps.")]
 Theme = Annotated[Literal["light", "dark"], Query(description="The colours.")]
+
+LARGEST: Final = 16 * 1024 * 1024
+"""Largest size of all pictures of an animation, in bytes."""
 
 router = APIRouter(prefix=f"{API}/runs/{{id}}", tags=["recording"])
 
@@ -42,22 +45,41 @@ async def export_animation(request: Request, id: str, step: Step = None, theme: 
     """Read the training as an animated picture, at most 40 steps of it, or the backward pass of one step, node by node."""
     service = service_of(request)
     recorded = await service.find(id)
-    if step is not None:
-        shown = (await service.read(recorded, _instants, recorded, [step]))[0]
+    count = recorded.counts[2]
+    if step is None and not count:
+        raise NotFound("The run has no steps to animate: it needs a backward() call.")
+
+    async def make() -> bytes:
+        if step is not None:
+            return await _of_step(service, recorded, step, theme)
+        return await _of_training(service, recorded, count, theme)
+
+    return await made_file(
+        request,
+        recorded,
+        f"animation.svg {step} {theme}",
+        "image/svg+xml",
+        make,
+        disposition=f'inline; filename="{file_name(recorded)}.svg"',
+    )
+
+
+async def _of_step(service: Service, recorded: RecordedRun, step: int, theme: str) -> bytes:
+    shown = (await service.read(recorded, _instants, recorded, [step]))[0]
+    drawn = await draw(service, recorded, "pass", shown.pass_, "svg", Look(theme))
+    return (await asyncio.to_thread(animation.animate_pass, drawn.body.decode(), shown.order)).encode()
+
+
+async def _of_training(service: Service, recorded: RecordedRun, count: int, theme: Literal["light", "dark"]) -> bytes:
+    frames: list[tuple[str, str]] = []
+    size = 0
+    for shown in await service.read(recorded, _instants, recorded, animation.chosen(count)):
         drawn = await draw(service, recorded, "pass", shown.pass_, "svg", Look(theme))
-        body = await asyncio.to_thread(animation.animate_pass, drawn.body.decode(), shown.order)
-    else:
-        count = recorded.counts[2]
-        if not count:
-            raise NotFound("The run has no steps to animate: it needs a backward() call.")
-        frames: list[tuple[str, str]] = []
-        for shown in await service.read(recorded, _instants, recorded, animation.chosen(count)):
-            drawn = await draw(service, recorded, "pass", shown.pass_, "svg", Look(theme))
-            frames.append((drawn.body.decode(), shown.caption))
-        body = await asyncio.to_thread(animation.animate, frames, theme)
-    answer = responses.cacheable(request, body.encode(), "image/svg+xml", final=recorded.ended)
-    answer.headers["Content-Disposition"] = f'inline; filename="{file_name(recorded)}.svg"'
-    return answer
+        size += len(drawn.body)
+        if frames and size > LARGEST:
+            raise TooLarge(f"The animation has more than {LARGEST:,} bytes: play one step instead, with step=0.")
+        frames.append((drawn.body.decode(), shown.caption))
+    return (await asyncio.to_thread(animation.animate, frames, theme)).encode()
 
 
 class _PlayedPass(Struct, frozen=True):

@@ -40,6 +40,8 @@ WIDTH, HEIGHT = 720, 520
 VIEW: Final = ("step", "phase", "ran", "node", "graph", "pass", "direction", "view", "layout", "theme", "log", "parameter")
 """Parameters of a run's page that select what it shows. A frame has them too, and those of :func:`show`."""
 
+NO_RUN: Final = "This is not the address of a run on this server: it looks like /r/ and the id of the run."
+
 router = APIRouter(include_in_schema=False)
 
 
@@ -159,10 +161,13 @@ async def oembed(
         return json({"detail": "oEmbed answers of this server are JSON: use format=json."}, 501)
     if not service.settings.embed_in.strip():
         raise NotAllowed("This server does not let other pages show its runs: its setting TAPEDECK_EMBED_IN is empty.")
-    given = urlsplit(url)
+    try:
+        given = urlsplit(url)
+    except ValueError as error:
+        raise NotFound(NO_RUN) from error
     found = re.fullmatch(rf"{re.escape(root)}/(?:r|embed)/([\w-]{{1,64}})", given.path)
     if found is None or given.hostname != request.url.hostname:
-        raise NotFound("This is not the address of a run on this server: it looks like /r/ and the id of the run.")
+        raise NotFound(NO_RUN)
     recorded = await _recorded(service, found[1])
     origin = origin_of(request)
     known = {*VIEW, "panes", "curve", "autoplay"}

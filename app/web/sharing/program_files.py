@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import re
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from ..api import reference
 from ..links import API
 from ..pictures import Look, draw
 from ..service import Service, service_of
+from .made_files import made_file
 
 NOTEBOOK: Final = "application/x-ipynb+json"
 PYTHON: Final = "text/x-python; charset=utf-8"
@@ -31,10 +33,10 @@ PASSES_SEARCHED: Final = 200
 router = APIRouter(prefix=f"{API}/runs/{{id}}", tags=["recording"])
 
 
-def _file(media_type: str, kind: str, description: str) -> dict[str, Any]:
+def _file(media_type: str, kind: str, description: str, *more: int) -> dict[str, Any]:
     content = {media_type.partition(";")[0]: {"schema": {"type": kind}}}
     found = {200: {"description": description, "content": content}}
-    return {"response_class": Response, "responses": found | reference.problems(304, 404)}
+    return {"response_class": Response, "responses": found | reference.problems(304, 404, *more)}
 
 
 @router.get("/program.py", **_file(PYTHON, "string", "The program."))
@@ -46,7 +48,7 @@ async def export_program(request: Request, id: str) -> Response:
     return answer
 
 
-@router.get("/notebook.ipynb", **_file(NOTEBOOK, "object", "The notebook, in nbformat 4.5."))
+@router.get("/notebook.ipynb", **_file(NOTEBOOK, "object", "The notebook, in nbformat 4.5.", 503))
 async def export_notebook(request: Request, id: str) -> Response:
     """Read the program as a notebook: its cells with printed text, values, and a picture of the last pass of each cell.
 
@@ -54,15 +56,19 @@ async def export_notebook(request: Request, id: str) -> Response:
     """
     service = service_of(request)
     recorded = await service.find(id)
-    document = await service.read(recorded, notebook, recorded.recording, recorded.new.program)
-    for cell, index in (await service.read(recorded, last_passes, recorded.recording, recorded.new.program)).items():
-        picture = await _picture(service, recorded, index)
-        code = [each for each in document["cells"] if each["cell_type"] == "code"]
-        code[cell]["outputs"] += picture
-    body = msgspec.json.format(msgspec.json.encode(document), indent=1)
-    answer = responses.cacheable(request, body, NOTEBOOK, final=recorded.ended)
-    answer.headers["Content-Disposition"] = f'attachment; filename="{file_name(recorded)}.ipynb"'
-    return answer
+    name = f'attachment; filename="{file_name(recorded)}.ipynb"'
+    return await made_file(
+        request, recorded, "notebook.ipynb", NOTEBOOK, lambda: _with_pictures(service, recorded), disposition=name
+    )
+
+
+async def _with_pictures(service: Service, recorded: RecordedRun) -> bytes:
+    program = recorded.new.program
+    document = await service.read(recorded, notebook, recorded.recording, program)
+    code = [each for each in document["cells"] if each["cell_type"] == "code"]
+    for cell, index in (await service.read(recorded, last_passes, recorded.recording, program)).items():
+        code[cell]["outputs"] += await _picture(service, recorded, index)
+    return await asyncio.to_thread(lambda: msgspec.json.format(msgspec.json.encode(document), indent=1))
 
 
 def notebook(recording: Recording, program: model.Program) -> dict[str, Any]:

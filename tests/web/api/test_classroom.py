@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from typing import Any
 from xml.etree import ElementTree
 
 import httpx
 import pytest
+import segno
 from tapedeck.errors import NotAllowed, NotFound, TooMany
 from tapedeck.web.streams import classrooms
 from tapedeck.web.streams.classrooms import Classrooms
@@ -78,5 +81,24 @@ async def test_a_qr_code_leads_to_this_server_only(client: httpx.AsyncClient) ->
     answer = await client.get("/qr.svg", params={"path": "/r/42?step=3"})
     assert answer.headers["content-type"] == "image/svg+xml"
     assert ElementTree.fromstring(answer.text).tag.endswith("svg")
-    for path in ("https://example.org/", "//example.org/", "/\n"):
+    for path in ("https://example.org/", "//example.org/", "/\n", "/" + "\u6f22" * 900):
         assert (await client.get("/qr.svg", params={"path": path})).status_code == 422
+    long = await client.get("/qr.svg", params={"path": "/"}, headers={"Host": "x" * 5_000})
+    assert long.status_code == 422
+
+
+async def test_qr_codes_are_drawn_beside_the_event_loop_and_once(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[threading.Thread] = []
+    make = segno.make_qr
+
+    def noted(*args: Any, **options: Any) -> Any:
+        threads.append(threading.current_thread())
+        return make(*args, **options)
+
+    monkeypatch.setattr(segno, "make_qr", noted)
+    for _ in range(2):
+        assert (await client.get("/qr.svg", params={"path": "/r/drawn-once"})).status_code == 200
+    assert len(threads) == 1
+    assert threading.current_thread() not in threads

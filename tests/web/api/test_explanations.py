@@ -37,10 +37,10 @@ async def test_an_address_of_nothing_is_a_problem(client: httpx.AsyncClient, of:
 
 
 async def test_explanations_are_made_beside_the_event_loop(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    threads: list[int] = []
+    threads: list[threading.Thread] = []
 
     def noted(*args: Any) -> Any:
-        threads.append(threading.get_ident())
+        threads.append(threading.current_thread())
         return original(*args)
 
     original = explanations.why
@@ -48,4 +48,6 @@ async def test_explanations_are_made_beside_the_event_loop(client: httpx.AsyncCl
     run = await start(client)
     await client.get(f"{run}/why", params={"of": "m.grad", "step": 0})
     assert threads
-    assert threading.get_ident() not in threads
+    assert threading.current_thread() not in threads
+    # everybody's runs are read in these two: long explanations would keep other readers waiting
+    assert not any(thread.name.startswith("store-read") for thread in threads)

@@ -38,6 +38,15 @@ async def reader(serve: Serve) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
+async def recorded_page(reader: httpx.AsyncClient) -> str:
+    """Return the page of the lesson once its programs are recorded. A request waits only a moment for them."""
+    for _ in range(200):
+        page = (await reader.get("/lessons/step", headers=HTML)).text
+        if not state_of(page)["waiting"]:
+            return page
+    pytest.fail("The programs of the lesson were never recorded.")
+
+
 def article_of(page: str) -> str:
     found = re.search(r"<article.*</article>", page, re.DOTALL)
     assert found
@@ -45,7 +54,7 @@ def article_of(page: str) -> str:
 
 
 async def test_a_lesson_is_an_article_with_answers_solutions_and_pictures(reader: httpx.AsyncClient) -> None:
-    page = (await reader.get("/lessons/step", headers=HTML)).text
+    page = await recorded_page(reader)
     article = article_of(page)
     plain = re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", article)))
     assert "<h1>One step, and why it must be in place</h1>" in article
@@ -70,7 +79,7 @@ async def test_a_lesson_is_an_article_with_answers_solutions_and_pictures(reader
 
 
 async def test_notes_for_the_presenter_are_hidden_and_all_text_is_escaped(reader: httpx.AsyncClient) -> None:
-    article = article_of((await reader.get("/lessons/step", headers=HTML)).text)
+    article = article_of(await recorded_page(reader))
     note = re.search(r'<aside class="note" hidden>(.*?)</aside>', article)
     assert note
     assert unescape(note[1]).startswith(FIXED)
@@ -78,7 +87,7 @@ async def test_notes_for_the_presenter_are_hidden_and_all_text_is_escaped(reader
 
 
 async def test_the_script_gets_each_recording_and_what_each_passage_shows(reader: httpx.AsyncClient) -> None:
-    page = (await reader.get("/lessons/step", headers=HTML)).text
+    page = await recorded_page(reader)
     state = state_of(page)
     assert state["lesson"] == "step"
     assert {name: run["status"] for name, run in state["runs"].items()} == {"fit": "done", "train": "done"}
@@ -104,6 +113,11 @@ async def test_a_dragged_number_has_a_run_and_numbers_that_readers_share(serve: 
         assert answer["value"] == 1.5
         assert "m = torch.tensor(1.5, requires_grad=True)" in answer["run"]["program"]
         assert (await client.get(answer["run"]["links"]["self"])).status_code == 200
+        ran = len(executor.jobs)
+        # the caller's own turns are used, not those in which examples are recorded
+        owner = (await client.post("/api/v1/runs", json={"program": "pass"})).json()["owner_key"].partition(".")[0]
+        assert (await client.get("/api/v1/lessons/step/drag/m?value=2.5")).status_code == 200
+        assert executor.clients[ran + 1 :] == [owner, owner]
         ran = len(executor.jobs)
         assert (await client.get("/api/v1/lessons/step/drag/m?value=1.5")).json() == answer
         assert len(executor.jobs) == ran

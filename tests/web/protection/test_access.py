@@ -231,3 +231,10 @@ async def test_a_path_without_its_slash_leads_to_the_page(serve: Serve) -> None:
         assert (answer.status_code, answer.headers["location"]) == (308, "/td/?theme=dark")
         assert (await client.get("/td/")).status_code == 200
         assert (await client.get("/healthz")).status_code == 200  # the proxy removed the path
+
+
+async def test_an_origin_that_is_no_address_counts_as_another_site(client: httpx.AsyncClient) -> None:
+    for origin in ("http://[::1", "http://[x]", "http://a\u2100b".encode()):
+        headers: Any = PLAIN | {"Origin": origin}
+        answer = await client.post(RUNS, content="x = 1", headers=headers)
+        assert answer.status_code == 403, answer.text

@@ -124,6 +124,9 @@ async def test_oembed_describes_the_frame_of_a_run_at_the_same_view(client: http
         (f"http://other.example/r/{id}", 404),
         ("http://testserver/examples", 404),
         ("http://testserver/r/none", 404),
+        ("http://[::1/r/none", 404),
+        ("http://[x]/r/none", 404),
+        ("http://a\u2100b/r/none", 404),
     ):
         assert (await client.get("/oembed", params={"url": url})).status_code == status
     assert (await client.get("/oembed", params={"url": query["url"], "format": "xml"})).status_code == 501

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
 import pytest
+from tapedeck.web.sharing import animations, program_files
 
 from ..api.test_replays import FIT, InProcess
 from ..conftest import Serve
@@ -86,3 +88,42 @@ async def test_the_training_and_the_pass_of_a_step_are_played(serve: Serve) -> N
         nodes = (await client.get(f"{run}/passes/2")).json()["order"]
         assert one.text.count("<animate") >= len(nodes)
         assert (await client.get(f"{run}/animation.svg", params={"step": 9})).status_code == 404
+
+
+@pytest.mark.parametrize("name", ["animation.svg", "animation.svg?step=0", "notebook.ipynb"])
+async def test_a_file_of_a_run_is_made_once_and_in_turn(serve: Serve, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    drawn = at_once = most = 0
+    draw = animations.draw
+
+    async def counted(*args: Any) -> Any:
+        nonlocal drawn, at_once, most
+        drawn, at_once = drawn + 1, at_once + 1
+        most = max(most, at_once)
+        try:
+            for _ in range(5):
+                await asyncio.sleep(0)
+            return await draw(*args)
+        finally:
+            at_once -= 1
+
+    monkeypatch.setattr(animations, "draw", counted)
+    monkeypatch.setattr(program_files, "draw", counted)
+    async with serve() as client:
+        run = await post(client, json={"program": "m"})
+        answers = await asyncio.gather(*(client.get(f"{run}/{name}") for _ in range(6)))
+        assert {answer.status_code for answer in answers} == {200}
+        once, most_at_once = drawn, most
+        assert most_at_once <= 2, "two files are made at a time"
+        tag = answers[0].headers["etag"]
+        assert (await client.get(f"{run}/{name}", headers={"If-None-Match": tag})).status_code == 304
+        assert (await client.get(f"{run}/{name}")).content == answers[0].content
+        assert drawn == once
+        assert once <= 2 * 3, "the callers that waited get the file that was made meanwhile"
+
+
+async def test_an_animation_of_large_pictures_is_refused(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(animations, "LARGEST", 1_000)
+    async with serve() as client:
+        run = await post(client, json={"program": "m"})
+        answer = await client.get(f"{run}/animation.svg")
+        assert (answer.status_code, "play one step" in answer.json()["detail"]) == (413, True)

@@ -1,0 +1,48 @@
+"""Make the files of a run, which take long: a few at a time, each once, and fairly between those who ask."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+
+from fastapi import Request
+from starlette.responses import Response
+
+from ...runs.run import RecordedRun
+from .. import responses
+from ..protection.clients import sender_of
+from ..responses import CachedAnswer
+from ..service import service_of
+
+
+async def made_file(
+    request: Request,
+    recorded: RecordedRun,
+    name: str,
+    media_type: str,
+    make: Callable[[], Awaitable[bytes]],
+    *,
+    disposition: str,
+) -> Response:
+    """Return a file of a run, which ``make`` makes unless the server still has it. ``name`` distinguishes the run's files.
+
+    The answer about an ended run may be cached, and is 304 if the caller has it. Raises :class:`Busy` if many files wait.
+    """
+    service = service_of(request)
+    key = (recorded.id, name)
+    made = service.answers.get(key)
+    if made is None:
+        async with service.making.entered(sender_of(request.scope)):
+            made = service.answers.get(key)  # made meanwhile
+            if made is None:
+                body = await make()
+                made = CachedAnswer(body, f'W/"{hashlib.blake2b(body, digest_size=12).hexdigest()}"')
+                if recorded.ended and recorded.kept:
+                    service.answers.put(key, made, len(body) + len(name))
+    headers = {"Content-Disposition": disposition}
+    if not recorded.ended:
+        return responses.in_pieces(made.body, media_type, headers | {"Cache-Control": "no-store"})
+    headers |= {"ETag": made.tag, "Cache-Control": responses.RENAMABLE}
+    if made.tag in request.headers.get("if-none-match", ""):
+        return Response(None, 304, headers)
+    return responses.in_pieces(made.body, media_type, headers)
