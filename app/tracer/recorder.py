@@ -39,7 +39,7 @@ from .forward.patches import (
     observe_new_parameters,
     observe_set_,
     observe_swaps,
-    pause_during_jit_trace,
+    suspend_during_jit_trace,
 )
 from .forward.shortcuts import observe_zero_grad, skip_mode_dispatch, track_running_module
 from .forward.threads import Turns, observe_threads
@@ -204,7 +204,7 @@ class Recorder:
             self._observing.enter_context(observe_set_(self._mode))
             self._observing.enter_context(observe_new_parameters(self._updates.made))
             self._observing.enter_context(observe_swaps(self._mode, self._guard.release_graphs))
-            self._observing.enter_context(pause_during_jit_trace(self._mode))
+            self._observing.enter_context(suspend_during_jit_trace(self._mode, self._suspended))
             self._observing.enter_context(observe_array_tensors(self._mode, self._share))
             self._observing.enter_context(observe_forward_ad(self._report_forward_mode))
             self._observing.enter_context(suspend_while_tracing(self._suspended))
@@ -433,7 +433,7 @@ class Recorder:
             self._bind_names(statement, value)
         if statement.targets:
             self._assign(statement, value)
-        if self._mode.paused:
+        if self._optimizers.running:
             self._optimizers.close_abandoned()
         self.lines.record(statement, value)
         if shared:

@@ -83,7 +83,10 @@ PLACES = {
     "a custom function": "class F(torch.autograd.Function):\n    @staticmethod\n    def forward(ctx, x):\n        look()\n"
     "        return x * 2\n    @staticmethod\n    def backward(ctx, g):\n        look()\n        return g\n"
     "def look():\n    {}\nF.apply(w).sum().backward()",
-    "a closure": "def look(loss=None):\n    {}\n    return (w * 2).sum()\ntorch.optim.SGD([w], lr=0.1).step(look)",
+    "a closure": "def look():\n    {}\n    return (w * 2).sum()\ntorch.optim.SGD([w], lr=0.1).step(look)",
+    "a closure of LBFGS": "def look():\n    {}\n    return (w * 0).sum()\ntorch.optim.LBFGS([w]).step(look)",
+    "a closure with a parameter": "def look(x=None):\n    {}\n    return (w * 2).sum()\ntorch.optim.SGD([w]).step(look)",
+    "a trace": "def look(x):\n    {}\n    return x * 2\ntorch.jit.trace(look, torch.ones(2), check_trace=False)",
     "a thread": "def look():\n    {}\nthread = threading.Thread(target=look)\nthread.start()\nthread.join()",
     "a torch function": "class T(torch.Tensor):\n    @classmethod\n"
     "    def __torch_function__(cls, func, types, args=(), kwargs=None):\n"
@@ -98,10 +101,11 @@ OF_THE_TEST = re.compile(
 """The frames of the test that call a program run without the recorder."""
 
 
-SEEN = [("f_back", "a closure"), ("f_back", "a torch function")]
+SEEN = [("f_back", "a closure with a parameter"), ("f_back", "a torch function")]
 """Where a program still sees frames of the recorder."""
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.trace:DeprecationWarning")
 @pytest.mark.parametrize(("look", "place"), [each for each in product(STACKS, PLACES) if each not in SEEN])
 def test_a_program_that_looks_at_the_stack_does_not_see_the_recorder(look: str, place: str) -> None:
     program = START + PLACES[place].format(STACKS[look]) + "\n"
@@ -332,6 +336,8 @@ TRACED = {
     "dynamo": "def f(x):\n    y = torch.sin(x)\n    if x.sum() > 0:\n        y = y * 2\n    return y\n"
     "e = torch._dynamo.explain(f)(torch.ones(3))\nprint(e.graph_count, e.graph_break_count)\n"
     f"g, _ = torch._dynamo.export(lambda x: x * 2)(torch.ones(3))\nprint(g.code){AFTER}",
+    "a jit trace": "def f(x):\n    y = x * 2\n    print('traced', y.shape)\n    return y\n"
+    f"t = torch.jit.trace(f, torch.ones(2))\nprint(t.code, t(torch.ones(3))){AFTER}",
     "dynamo after a compiled function": "@torch.compile(backend='eager')\ndef f(x):\n    return x * 2\nprint(f(w))\n"
     f"import torch._dynamo as dynamo\nprint(dynamo.explain(lambda x: x * 2)(torch.ones(3)).graph_count){AFTER}",
 }
@@ -366,6 +372,55 @@ def test_a_compiled_function_runs_eagerly_and_gets_a_note() -> None:
     assert got.error is None
     assert [event.line for event in events if isinstance(event, wire.CompiledEagerly)] == [3]
     assert sum(isinstance(event, wire.PassEvent) for event in events) == 2
+
+
+WRITTEN = {
+    "a method": "t.add_(1)",
+    "an item": "t[0] = 2",
+    "out": "torch.add(t, 1, out=t)",
+    "an operator": "t *= 2",
+    "a plain tensor": "torch.ones(2).mul_(t)",
+    "a view": "t.view(2, 1).zero_()",
+}
+
+
+@pytest.mark.parametrize("kind", WRITTEN)
+def test_a_torch_function_of_the_program_is_called_as_often_as_alone(kind: str) -> None:
+    head = (
+        "class T(torch.Tensor):\n    @classmethod\n    def __torch_function__(cls, func, types, args=(), kwargs=None):\n"
+        "        print(func.__name__)\n        return super().__torch_function__(func, types, args, kwargs or {})\n"
+    )
+    assert assert_as_unrecorded(f"{START}{head}t = torch.ones(2).as_subclass(T)\n{WRITTEN[kind]}\n")
+
+
+CLOSURES = {
+    "no parameter": ("def closure(", "step(closure)"),
+    "a parameter": ("def closure(again=True", "step(closure)"),
+    "a method": ("class C:\n    pass\ndef closure(self", "step(types.MethodType(closure, C()))"),
+}
+
+
+@pytest.mark.parametrize("kind", CLOSURES)
+@pytest.mark.parametrize("optimizer", ["SGD([w], lr=0.1)", "LBFGS([w], max_iter=3)"])
+def test_a_closure_is_recorded_as_the_program_calls_it(kind: str, optimizer: str) -> None:
+    head, call = CLOSURES[kind]
+    program = (
+        f"{START}import types\n{head}):\n    o.zero_grad()\n    loss = ((w - 3) ** 2).sum()\n    loss.backward()\n"
+        f"    return loss\no = torch.optim.{optimizer}\nfor _ in range(3):\n    print(o.{call})\nprint(w)\n"
+    )
+    assert assert_as_unrecorded(program)
+    assert recorded(program)[2].log.counts()[2] == 3
+
+
+def test_a_closure_that_fails_fails_as_alone_and_the_next_step_is_recorded() -> None:
+    program = (
+        f"{START}calls = []\ndef closure():\n    calls.append(1)\n    loss = (w ** 2).sum()\n    loss.backward()\n"
+        "    if len(calls) == 1:\n        raise StopIteration('one')\n    return loss\no = torch.optim.SGD([w], lr=0.1)\n"
+        "for _ in range(3):\n    try:\n        print(o.step(closure))\n    except StopIteration as error:\n"
+        "        print(repr(error), error.__traceback__.tb_next is not None)\n    o.zero_grad()\n"
+    )
+    assert "StopIteration('one') True" in assert_as_unrecorded(program)
+    assert recorded(program)[2].log.counts()[2] == 3
 
 
 # ---------------------------------------------------------------------- keys of hooks, and lifetimes

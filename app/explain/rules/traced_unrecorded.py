@@ -2,9 +2,9 @@
 
 ## Why it matters
 
-`torch.export.export`, `torch.library.opcheck` and `torch._dynamo` run a program with tensors that have no elements, and
-sometimes with symbolic sizes. A recorder that looked at such tensors would change the result. Tapedeck therefore records
-nothing there: no line values, no calls and no passes.
+`torch.export.export`, `torch.library.opcheck`, `torch._dynamo` and `torch.jit.trace` watch which operations a program performs,
+often with tensors that have no elements or with symbolic sizes. A recorder that looked at such tensors would change the result,
+or cause warnings. Tapedeck therefore records nothing there: no line values, no calls and no passes.
 
 ## Example
 
@@ -50,5 +50,5 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             CODE,
             signal.line,
             "A part of this program is not recorded: PyTorch traced it, or it computed with fake tensors.",
-            "Such tensors have no elements, and looking at them would change the result of the trace.",
+            "A recorder that looked at the tensors there would change the result of the trace, or cause warnings.",
         )

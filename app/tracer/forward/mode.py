@@ -200,16 +200,12 @@ class ForwardMode(TorchFunctionMode):
         targets: list[Tensor] = (
             [written] if type(written) in PLAIN_TYPES else [each for each in tensors_in(written) if isinstance(each, Tensor)]
         )
-        write = Write(targets)
         observer = self._observer
-        try:
-            if types:
-                with _C.DisableTorchFunction():
-                    observer.before_write(write)
-            else:
-                observer.before_write(write)
-        except Exception as error:
-            observer.failed(error)
+        if types:
+            with _C.DisableTorchFunction():
+                write = self._announced(targets)
+        else:
+            write = self._announced(targets)
         first = next_sequence_nr()
         out = func(*args, **kwargs)
         try:
@@ -222,6 +218,15 @@ class ForwardMode(TorchFunctionMode):
             observer.failed(error)
         self._first_sequence_nr = first  # an inner call may have changed this number
         return out
+
+    def _announced(self, targets: list[Tensor]) -> Write:
+        """Return the write to some tensors, after it was reported to the observer."""
+        write = Write(targets)
+        try:
+            self._observer.before_write(write)
+        except Exception as error:
+            self._observer.failed(error)
+        return write
 
 
 def remove_mode(mode: TorchFunctionMode) -> None:

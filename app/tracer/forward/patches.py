@@ -20,6 +20,7 @@ from ..tensors.handles import next_sequence_nr, tensors_in
 from ..tensors.references import hidden_references
 from .calls import Call, Calls
 from .mode import ForwardMode
+from .tracing import Suspension
 
 _C: Any = torch._C
 
@@ -171,28 +172,30 @@ def observe_swaps(mode: ForwardMode, release_graphs: Callable[[], None]) -> Iter
 _use_count: Callable[[torch.Tensor], int] = torch.Tensor._use_count  # type: ignore[attr-defined]
 
 
+class _JitTraces:
+    """Stops observing during the calls of ``torch.jit.trace``."""
+
+    def __init__(self, mode: ForwardMode, suspended: Suspension) -> None:
+        self._mode = mode
+        self._suspended = suspended
+
+    @contextmanager
+    def around(self, *arguments: Any) -> Iterator[None]:
+        """Report that a call may write to the tensors and modules that it is given, and stop observing until it ends."""
+        self._mode.may_write([*_memory_of(arguments)])
+        with self._suspended():
+            yield
+
+    def returned(self, value: Any) -> Any:
+        return value
+
+
 @contextmanager
-def pause_during_jit_trace(mode: ForwardMode) -> Iterator[None]:
-    """Pause ``mode`` during ``torch.jit.trace``, which would trace the recorder's own operations too.
-
-    Limit: nothing that the traced function computes is recorded.
-    """
+def suspend_during_jit_trace(mode: ForwardMode, suspended: Suspension) -> Iterator[None]:
+    """Run ``torch.jit.trace`` in a context from ``suspended``, because it would trace the recorder's own operations too."""
     originals: dict[str, Callable[..., Any]] = {name: getattr(torch.jit, name) for name in ("trace", "trace_module")}
-
-    def pausing(original: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(original)
-        def trace(*args: Any, **kwargs: Any) -> Any:
-            mode.may_write([*_memory_of((*args, *kwargs.values()))])
-            mode.paused += 1
-            try:
-                return original(*args, **kwargs)
-            finally:
-                mode.paused -= 1
-
-        return trace
-
     for name, original in originals.items():
-        setattr(torch.jit, name, pausing(original))
+        setattr(torch.jit, name, woven(original, _JitTraces(mode, suspended)))
     try:
         yield
     finally:

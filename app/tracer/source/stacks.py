@@ -21,8 +21,8 @@ def hide_recorder_frames() -> Iterator[None]:
     """Hide the recorder's frames from ``traceback``, ``inspect.stack`` and ``threading.excepthook``.
 
     Limit: a program that follows ``f_back`` itself sees frames of the recorder in code that an operation calls (a pack hook of
-    saved tensors, its own ``__torch_function__``), in the closure of an optimizer's step, and in ``torch.jit.trace``. Other
-    functions that call the program are woven (see :mod:`.weaving`).
+    saved tensors, its own ``__torch_function__`` or ``__torch_dispatch__``), and in a closure with parameters of an optimizer's
+    step. Other functions that call the program are woven (see :mod:`.weaving`) or called by iterators (:mod:`.sequences`).
     """
     trace, look, threads = _modules
     replaced: list[tuple[Any, str, Any]] = [

@@ -19,6 +19,7 @@ from ..emitter import Emitter
 from ..forward.mode import ForwardMode
 from ..forward.threads import Turns
 from ..source.names import Names
+from ..source.sequences import between
 from ..tensors.handles import tensors_in
 from ..tensors.memory import Write
 from ..tensors.references import WeakTensor, weak
@@ -31,13 +32,13 @@ from .write_guard import BeforeWrite
 class _OptimizerStep(NamedTuple):
     """A call of an optimizer's ``step`` that is running.
 
-    ``pauses`` is true if the calls inside it are not recorded. ``off`` is true if the forward mode has left the stack of modes
-    for that time.
+    ``paused`` says whether the mode was paused before the step. ``off`` is true if the forward mode has left the stack of modes
+    for the time of the step, because the calls inside it are not recorded.
     """
 
     frame: FrameType
     optimizer: torch.optim.Optimizer
-    pauses: bool
+    paused: int
     off: bool
 
 
@@ -86,7 +87,8 @@ class Optimizers:
         self._stepped = weakref.WeakSet[torch.optim.Optimizer]()
         self._here = locator.here
         self._guard = guard
-        self._open: list[_OptimizerStep] = []
+        self.running: list[_OptimizerStep] = []
+        """The steps that have begun, and not ended or failed, as far as is known."""
         self._handles: list[Any] = []
 
     def __enter__(self) -> Optimizers:
@@ -130,7 +132,7 @@ class Optimizers:
             self._guard.before_write(Write(list(_written_by(optimizer))))
         # a differentiable step makes nodes, which are recorded like any others
         pauses = not any(group.get("differentiable") for group in optimizer.param_groups)
-        self._open.append(_OptimizerStep(sys._getframe(2), optimizer, pauses, pauses and self._mode.leave_stack()))
+        self.running.append(_OptimizerStep(sys._getframe(2), optimizer, self._mode.paused, pauses and self._mode.leave_stack()))
         self._mode.paused += pauses
         closure = next((value for value in (*args[1:], kwargs.get("closure")) if callable(value)), None)
         self._steps.suspend(closure=closure is not None)
@@ -143,26 +145,26 @@ class Optimizers:
 
     def _recorded(self, closure: Callable[[], Any]) -> Callable[[], Any]:
         """Return the closure with recording switched on, because it computes the program's loss."""
+        mode = self._mode
+        paused = mode.paused
 
-        def run() -> Any:
-            paused, self._mode.paused = self._mode.paused, 0
-            off = any(step.off for step in self._open)
-            if off:
-                self._mode.rejoin_stack()
-            try:
-                return closure()
-            finally:
-                self._mode.paused = paused
-                if off:
-                    self._mode.leave_stack()
+        def begin() -> None:
+            mode.paused = 0
+            if any(step.off for step in self.running):
+                mode.rejoin_stack()
 
-        return run
+        def end() -> None:
+            mode.paused = paused
+            if any(step.off for step in self.running):
+                mode.leave_stack()
+
+        return between(begin, closure, end)
 
     def _after_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        if not self._open or self._mode.tracing or self._mode.foreign():
+        if not self.running or self._mode.tracing or self._mode.foreign():
             return
         self._close_step()
-        if self._open:
+        if self.running:
             return
         try:
             with Unobserved():
@@ -201,10 +203,10 @@ class Optimizers:
                 self._emitter.emit(wire.UnusedParameter(line=entry.line, name=name, optimizer=optimizer, steps=entry.steps))
 
     def _close_step(self) -> None:
-        step = self._open.pop()
+        step = self.running.pop()
         if step.off:
             self._mode.rejoin_stack()
-        self._mode.paused = max(0, self._mode.paused - step.pauses)
+        self._mode.paused = step.paused
         with self._mode.reporting:
             self._steps.parameters.forget_all_values()
         with self._mode.reporting:
@@ -212,14 +214,14 @@ class Optimizers:
 
     def close_abandoned(self) -> None:
         """Close the optimizers' steps that ended with an exception. No hook runs for such a step."""
-        if not self._open:
+        if not self.running:
             return
         alive = set()
         frame: FrameType | None = sys._getframe(1)
         while frame is not None:
             alive.add(id(frame))
             frame = frame.f_back
-        while self._open and id(self._open[-1].frame) not in alive:
+        while self.running and id(self.running[-1].frame) not in alive:
             self._close_step()
 
 
