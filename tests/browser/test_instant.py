@@ -6,7 +6,7 @@ import re
 import time
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from .programs import FIT, node, post, run, value, write
 
@@ -65,6 +65,32 @@ def test_a_run_opens_at_its_error_and_the_unfinished_step_is_an_instant_of_its_o
     expect(value(page, 4)).to_have_text("step = 1")
     expect(node(page, "a")).to_have_class(re.compile("selected"))  # the default of this graph, not the id of the other's
     assert page.url.endswith("?step=1"), page.url
+
+
+def test_another_run_replaces_the_shown_one_at_once(page: Page, server: str) -> None:
+    another = post(server, ALTERNATING)
+    page.goto(f"{post(server, FIT)}?step=3")
+    expect(page.locator(".count")).to_have_text("step3of 0–3")
+    held: list[Route] = []
+    pictures = re.compile(r"/passes/\d+/graph\.svg")
+    page.route(pictures, lambda route: held.append(route))
+    with page.expect_request(pictures):
+        page.evaluate(
+            "to => { history.pushState(null, '', to); dispatchEvent(new PopStateEvent('popstate')) }", f"{another}?step=5"
+        )
+    # everything but the picture has been loaded: the page still shows the earlier run at its own instant
+    expect(page.locator(".count")).to_have_text("step3of 0–3")
+    expect(page.locator(".cm-content")).to_contain_text("y_pred = m * x")
+    expect(value(page, 5)).to_have_text("step = 3")
+    expect(node(page, "m")).to_be_visible()
+    for route in held:
+        route.continue_()
+    page.unroute(pictures)
+    expect(page.locator(".count")).to_have_text("step5of 0–5")
+    expect(page.locator(".cm-content")).to_contain_text("if step % 2:")
+    expect(value(page, 4)).to_have_text("step = 5")
+    expect(node(page, "a")).to_be_visible()
+    expect(page.locator("body.busy")).to_have_count(0)
 
 
 def test_the_pass_before_an_endless_loop_is_shown(page: Page) -> None:

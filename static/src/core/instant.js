@@ -1,6 +1,6 @@
-// The instant that the whole page shows: one step and phase of one pass. Deck, values in the editor, graph, inspector, findings and
-// address read it from the state, where it changes only together with the numbers that belong to it. Until these are loaded, the
-// requested instant waits in `wanted`.
+// The instant that the whole page shows: one step and phase of one pass of one run. Deck, values in the editor, graph, inspector,
+// findings and address read it from the state, where it changes only together with the numbers that belong to it. Until these are
+// loaded, the requested instant waits in `wanted`, and another run in `coming`.
 
 import { lastPhase } from "./playhead.js";
 
@@ -23,6 +23,9 @@ export function withoutInstant({ at: _at, phase: _phase, ran: _ran, pass: _pass,
 
 /** Return the index of the last step at which the playhead can stop, the unfinished one included; -1 if there is none. @param {Run | null} run */
 export const lastStep = (run) => (run ? run.steps - 1 + Number(run.unfinished) : -1);
+
+/** Return the state as it will be once the recording that is loading is shown. @param {State} state @returns {State} */
+export const expected = (state) => (state.coming ? { ...state, ...state.coming } : state);
 
 /** Return the instant that the page will show once its numbers are loaded. @param {State} state @returns {Instant} */
 export function wantedOf(state) {

@@ -112,7 +112,7 @@ export function player(store, go, still, opened) {
   function tick() {
     const state = store.get();
     if (!state.playing) return;
-    if (state.wanted || !state.settled) return void (waiting = setTimeout(tick, 16)); // the step is still loading
+    if (state.wanted) return void (waiting = setTimeout(tick, 16)); // the step is still loading
     const next = state.speed === "steps" ? byStep(state) : still() ? byPhase(state, 1) : byNode(state, 1);
     if (!next) {
       if (state.busy?.id === state.run?.id) return void (waiting = setTimeout(tick, 100)); // the run is still recording
@@ -129,12 +129,13 @@ export function player(store, go, still, opened) {
     play() {
       const state = store.get();
       const last = lastStep(state.run);
+      clearTimeout(waiting);
+      if (state.coming) return void (waiting = setTimeout(this.play, 16)); // another run is loading
       if (last < 0) return;
       const over = state.speed === "steps" ? state.at >= last : byNode(state, 1) === null;
       const first = opened() && state.speed !== "steps"; // a visitor sees the whole step, not its end
       if (over || first) go({ at: over ? 0 : state.at, phase: state.speed === "steps" ? state.phase : "forward", ran: null });
       store.set({ playing: true });
-      clearTimeout(waiting);
       waiting = setTimeout(tick, over || first ? START : 0);
     },
     /** Change the speed, also while the recording is playing. @param {Speed} speed */

@@ -2,7 +2,7 @@
 
 import { Problem } from "../leaves/api.js";
 import { curvesOf, withParameter } from "./curves.js";
-import { lastStep, moved, opened, wantedOf, within, withoutInstant } from "./instant.js";
+import { expected, lastStep, moved, opened, wantedOf, within, withoutInstant } from "./instant.js";
 import { pictures, shows } from "./pictures.js";
 import { runner, trouble } from "./runner.js";
 import { ended, shownPass } from "./state.js";
@@ -12,7 +12,7 @@ import { detailOf, nodeOf } from "./graph-queries.js";
 /** @import {Client} from "../leaves/api.js" */
 /** @import {Graph, NodeDetail, Pass, Run, Step} from "../leaves/types.js" */
 /** @import {Instant} from "./instant.js" */
-/** @import {State} from "./state.js" */
+/** @import {Coming, State} from "./state.js" */
 /** @import {Store} from "./store.js" */
 
 const KEPT = 64; // answers about one run that stay in the cache when it is trimmed
@@ -67,13 +67,18 @@ export function session(store, api, onrun) {
    * @param {string} graph
    * @param {Pass | null} pass
    */
-  const pictureOf = (run, graph, pass) => drawings.get(run, graph, pass, store.get(), sought);
+  const pictureOf = (run, graph, pass) => drawings.get(run, graph, pass, expected(store.get()), sought);
+  /** Return a change of the shown recording, or of the one that is loading. @param {Partial<State>} change @returns {Partial<State>} */
+  const ofExpected = (change) => {
+    const { coming } = store.get();
+    return coming ? { coming: /** @type {Coming} */ ({ ...coming, ...change }) } : change;
+  };
 
   /** Start with another run: forget the answers about the last one. @param {Run} run */
   function take(run) {
     cached = new Map();
     tape = stepCache(api, run.id, () => {
-      const now = store.get().run ?? run;
+      const now = expected(store.get()).run ?? run;
       return { count: now.steps, nodes: Math.max(0, ...now.graphs.map(({ nodes }) => nodes)) };
     });
   }
@@ -81,7 +86,7 @@ export function session(store, api, onrun) {
   /** Fetch everything for the current view. */
   async function load() {
     const mine = ++latest;
-    const { run } = store.get();
+    const { run } = expected(store.get());
     const want = wantedOf(store.get());
     const { at, apart } = want;
     if (!run) return;
@@ -109,24 +114,24 @@ export function session(store, api, onrun) {
       arrive({ step, graph, ...drawn }, within(want, step), mine);
       own.stay(at);
     } catch (error) {
-      if (mine === latest) store.set({ trouble: trouble(error), settled: true, wanted: null });
+      if (mine === latest) store.set({ busy: expected(store.get()).busy, trouble: trouble(error), coming: null, wanted: null });
     }
   }
 
   /** Fetch the curves of the run that are not loaded yet, one request at a time. */
   async function curve() {
-    const { run, curves } = store.get();
+    const { run, curves } = expected(store.get());
     if (!run || run.steps < 2 || drawing === run.id || (curves && (curves.index.at(-1) ?? 0) >= run.steps - 1)) return;
     drawing = run.id;
     try {
       const found = await curvesOf(api, run, curves);
-      if (store.get().run?.id === run.id) store.set({ curves: found });
+      if (expected(store.get()).run?.id === run.id) store.set(ofExpected({ curves: found }));
     } catch {
       // without curves the tape still works
     } finally {
       if (drawing === run.id) drawing = "";
     }
-    const now = store.get();
+    const now = expected(store.get());
     if (now.run?.id === run.id && now.run.steps > run.steps) void curve();
   }
 
@@ -140,7 +145,7 @@ export function session(store, api, onrun) {
   store.watch(["parameter", "curves"], () => void curveOfParameter());
 
   /**
-   * Show the fetched parts, and the instant that they belong to.
+   * Show the fetched parts, and the run and instant that they belong to.
    *
    * @param {Partial<State>} found
    * @param {Instant} instant
@@ -154,7 +159,9 @@ export function session(store, api, onrun) {
     // a node that was revealed has changed the view of a map
     const view = target && found.picture?.map ? { view: found.picture.view, viewOf: graph?.id ?? null } : {};
     sought = null;
-    store.set({ ...found, ...view, ...instant, node, target, settled: true, wanted: mine === latest ? null : store.get().wanted });
+    const { coming } = store.get();
+    if (coming) onrun(coming.run);
+    store.set({ ...coming, ...found, ...view, ...instant, node, target, coming: null, wanted: mine === latest ? null : store.get().wanted });
     void inspect();
   }
 
@@ -165,7 +172,7 @@ export function session(store, api, onrun) {
    * @param {Graph} graph
    */
   function selectedIn(graph) {
-    const { node, graph: shown } = store.get();
+    const { node, graph: shown } = expected(store.get());
     if (shown && shown.id !== graph.id && !named && node !== sought) {
       const parameter = node !== first(shown) && shown.nodes.find(({ id }) => id === node)?.parameter;
       return (parameter && graph.nodes.find((each) => each.parameter === parameter)?.id) || first(graph);
@@ -179,7 +186,7 @@ export function session(store, api, onrun) {
     const mine = ++inspection;
     const state = store.get();
     const { run, graph, node: id } = state;
-    if (!state.settled) return; // the loaded graph belongs to another run
+    if (state.coming) return; // only answers about the run that is loading are cached
     const node = graph && nodeOf(graph, id);
     const pass = shownPass(state);
     if (run && graph?.omitted?.["nodes"] && pass && id && !node) return void fetchDetail(run, pass, id, mine);
@@ -216,41 +223,43 @@ export function session(store, api, onrun) {
   }
 
   /**
-   * Show a recording, with the current view or a given one. If the recording is already shown, it has grown, and a playhead on
-   * its last step follows.
+   * Show a recording, with the current view or a given one, once its numbers are loaded. If the recording is already shown or
+   * loading, it has grown, and a playhead on its last step follows.
    *
    * @param {Run} answer
    * @param {Partial<State>} [view]
    */
   function show(answer, view = {}) {
-    const { run: before, node, busy } = store.get();
+    const now = store.get();
+    const { run: before, busy } = expected(now);
     const over = ended(answer);
     if (answer.id === before?.id) {
-      const now = wantedOf(store.get());
-      const follow = now.at >= lastStep(before) && (!over || untouched === answer.id);
-      onrun(answer);
-      store.set({ run: answer, busy: over ? null : busy, trouble: null, ...withoutInstant(view), wanted: follow ? opened(answer, asked) : moved(now, view) });
+      const here = wantedOf(now);
+      const follow = here.at >= lastStep(before) && (!over || untouched === answer.id);
+      if (!now.coming) onrun(answer);
+      const grown = ofExpected({ run: answer, busy: over ? null : busy, ...withoutInstant(view) });
+      store.set({ ...grown, trouble: null, wanted: follow ? opened(answer, asked) : moved(here, view) });
     } else {
       take(answer);
-      onrun(answer);
       untouched = answer.id;
       asked = view;
       named = "node" in view;
-      const again = before?.program === answer.program && lastStep(answer) >= 0; // the same program: the instant stays
-      const { at, phase } = wantedOf(store.get());
+      const again = now.run?.program === answer.program && lastStep(answer) >= 0; // the same program: the instant stays
+      const { at, phase } = wantedOf(now);
       store.set({
-        run: answer,
-        edited: false,
-        busy: over ? null : busy,
-        settled: false,
         trouble: null,
         playing: false,
-        view: null,
-        curves: null,
-        node: again ? node : null,
-        ...(lastStep(answer) < 0 ? { step: null, graph: null, picture: null, absent: null, detail: null, origin: null } : {}),
-        ...withoutInstant(view),
         wanted: opened(answer, again ? { at, phase, ...view } : view),
+        coming: {
+          edited: false,
+          busy: over ? null : busy,
+          view: null,
+          curves: null,
+          step: null,
+          node: again ? now.node : null,
+          ...withoutInstant(view),
+          run: answer,
+        },
       });
     }
     void load();
@@ -267,16 +276,17 @@ export function session(store, api, onrun) {
   function move(move, more = {}, reload = false) {
     untouched = "";
     named ||= "node" in more;
-    const before = store.get();
+    const before = expected(store.get());
     const next = moved(wantedOf(before), move);
+    next.at = Math.max(0, Math.min(next.at, lastStep(before.run)));
     const loads = reload || before.wanted !== null || next.at !== before.at || next.pass !== before.pass || next.apart !== before.apart;
-    store.set(loads ? { ...more, wanted: next } : { ...more, ...next });
+    store.set({ ...ofExpected(more), ...(loads ? { wanted: next } : next) });
     if (loads) void load();
   }
 
   /** Move to the end of the recording: the last phase of its last step. */
   function end() {
-    const last = lastStep(store.get().run);
+    const last = lastStep(expected(store.get()).run);
     if (last >= 0) move({ at: last, phase: "update", pass: null, apart: null });
   }
 
@@ -286,12 +296,12 @@ export function session(store, api, onrun) {
     load,
     end,
     /** Return whether the playhead is where the run was opened: playback then starts with the forward phase. */
-    opened: () => untouched !== "" && untouched === store.get().run?.id,
+    opened: () => untouched !== "" && untouched === expected(store.get()).run?.id,
     /** Fetch steps around the playhead, because it is about to move. */
     prepare: () => tape.prepare(),
     /** Change the view. @param {Partial<import("./state.js").View>} view */
     go(view) {
-      const before = store.get();
+      const before = expected(store.get());
       const viewOf = view.view === undefined ? {} : { viewOf: before.graph?.id ?? null };
       const redraws = (view.direction ?? before.direction) !== before.direction || (view.layout ?? before.layout) !== before.layout || (view.view !== undefined && view.view !== before.view);
       move(view, { ...withoutInstant(view), ...viewOf }, redraws);
@@ -303,18 +313,18 @@ export function session(store, api, onrun) {
      * @param {string} graph
      */
     async display(graph) {
-      const { run } = store.get();
-      if (!run) return;
+      const { run, coming } = store.get();
+      if (!run || coming) return;
       const [pass, step] = await once(`reached ${graph}`, async () => {
         const { passes, steps } = await api.frames(run.id, graph, 0, "value.norm", 1);
         return [passes[0], steps[0]];
       }).catch(() => []);
-      if (store.get().run !== run) return;
+      if (store.get().run !== run || store.get().coming) return;
       move(step !== undefined && pass !== undefined && step < run.steps ? { at: step, pass, apart: null } : { apart: graph }, { view: null }, true);
     },
     /** Select a node, and leave the view as it is. @param {string} node */
     select(node) {
-      if (store.get().node === node || !store.get().settled) return;
+      if (store.get().node === node || store.get().coming) return;
       store.set({ node });
       void inspect();
     },
@@ -326,8 +336,8 @@ export function session(store, api, onrun) {
      * @param {Partial<Pick<State, "at" | "phase" | "ran" | "pass" | "apart">>} [instant]  where to show it; default: where the playhead is
      */
     reveal(node, instant = {}) {
-      const { picture, graph, settled } = store.get();
-      if (!settled) return;
+      const { picture, graph, coming } = store.get();
+      if (coming) return;
       store.set({ pane: "graph" });
       if (!Object.keys(instant).length && graph && picture && (!picture.map || shows(picture, node))) {
         store.set({ node, target: node });
@@ -343,7 +353,8 @@ export function session(store, api, onrun) {
      * @param {string | null} node  an operation of the group
      */
     openGroup(id, node) {
-      const { picture, graph } = store.get();
+      const { picture, graph, coming } = store.get();
+      if (coming) return;
       if (!picture?.map) return void (node && this.reveal(node));
       sought = node;
       const view = [picture.view, id].filter(Boolean).join(",");

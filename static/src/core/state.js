@@ -30,7 +30,7 @@
  * @property {Run | null} run                     the recording shown
  * @property {boolean} edited                     the text differs from the program that was run
  * @property {Busy | null} busy                   the program in progress
- * @property {boolean} settled                    the run's picture is loaded; until then an earlier one is shown
+ * @property {Coming | null} coming               the recording that is loading; until it is, the earlier one is shown as it is
  * @property {Trouble | null} trouble             why the last request failed
  *
  * @property {import("./instant.js").Instant | null} wanted    the instant that is loading; null if it is shown
@@ -68,6 +68,8 @@
  * @property {string | null} compare              id of the run to compare with
  * @property {{run: Run, curves: Curves} | null} other    the run to compare with, once it is loaded
  */
+
+/** @typedef {Partial<State> & {run: Run}} Coming    the fields that change, all at once, when another recording is shown */
 
 /**
  * @typedef {object} Trouble
@@ -141,7 +143,7 @@ export const EMPTY = {
   run: null,
   edited: false,
   busy: null,
-  settled: true,
+  coming: null,
   trouble: null,
   wanted: null,
   step: null,

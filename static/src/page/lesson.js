@@ -56,7 +56,7 @@ const drawn = stage({
   ondraw({ map, svg }) {
     for (const entry of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-legend]"))) entry.hidden = !map && !svg.includes(entry.dataset["legend"] ?? "");
   },
-  absence: (now) => (now.run || now.busy ? absence(now, (at) => work.go({ at })) : h("p", null, "This program is being recorded…")),
+  absence: (now) => (now.run || now.busy || now.coming ? absence(now, (at) => work.go({ at })) : h("p", null, "This program is being recorded…")),
 });
 const { canvas } = drawn;
 find("#canvas").replaceWith(canvas);

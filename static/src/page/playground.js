@@ -284,9 +284,9 @@ else if (given.run) {
 
 /** The run, step and phase for which the margin was last shown. @type {Pick<State, "run" | "step" | "phase"> | null} */
 let before = null;
-state.watch(["run", "step", "phase", "ran", "apart", "graph", "node", "edited", "settled"], (now) => {
-  const { run: recorded, step: here, phase, edited, settled } = now;
-  if (!recorded || (edited && reruns.drag() === null) || !settled) return;
+state.watch(["run", "step", "phase", "ran", "apart", "graph", "node", "edited"], (now) => {
+  const { run: recorded, step: here, phase, edited } = now;
+  if (!recorded || (edited && reruns.drag() === null)) return;
   const same = recorded.id === before?.run?.id;
   const moved = same ? here !== before?.step || phase !== before?.phase : before ? recorded.error !== null : location.search !== "";
   before = { run: recorded, step: here, phase };
@@ -318,9 +318,9 @@ state.watch(["detail", "asking", "origin", "phase", "ran", "step", "run"], (now)
   else details.show(inspectorContent(now, { check: checked, why: whys.element }));
 });
 
-state.watch(["run", "edited", "busy", "settled"], (now) => {
+state.watch(["run", "edited", "busy", "coming"], (now) => {
   const live = now.busy !== null && now.busy.id !== null && now.busy.id === now.run?.id;
-  document.body.classList.toggle("busy", (now.busy !== null && !live) || !now.settled);
+  document.body.classList.toggle("busy", (now.busy !== null && !live) || now.coming !== null);
   fill(find("#run"), now.busy ? "Stop" : "Run", !now.busy && h("kbd", { class: "from-760" }, mac ? "⌘ ↵" : "Ctrl ↵"));
   fill(find("#status"), outcome(now, given, () => (playing.pause(), void work.end())));
 });
@@ -330,8 +330,8 @@ state.watch(["run"], ({ run: recorded, edited }) => {
   if (differs !== edited) state.set({ edited: differs });
 });
 
-state.watch(["run", "settled"], ({ run: recorded, settled }) => {
-  if (!recorded || !settled || recorded.id === given.run?.id) return;
+state.watch(["run"], ({ run: recorded }) => {
+  if (!recorded || recorded.id === given.run?.id) return;
   address.enter(recorded, reruns.drag());
   document.querySelector(".tagline")?.remove(); // the tagline describes the program of the first visit
 });

@@ -107,9 +107,9 @@ export function pulls({ given, api, state, kept, shown, show, dragged, sections,
     /** Show the gradient beside the slope that two runs of the program give. @param {Run | null} run */
     async function measure(run) {
       const parameter = run?.parameters.find(({ names }) => names.includes(name.replace(/\[.*/, "")));
-      const { at, run: shownRun } = state.get(); // of another recording, if the reader has scrolled on
-      if (!run?.steps || shownRun?.id !== run.id || !parameter || !/slope|difference/.test(section.dataset["moves"] ?? "")) return puller.read([]);
-      const step = await api.step(run.id, Math.min(at, run.steps - 1)).catch(() => null);
+      const { step, run: shownRun, coming } = state.get(); // of another recording, if the reader has scrolled on
+      if (run && coming?.run.id === run.id) return void (resting = setTimeout(() => void measure(run), REST));
+      if (!run || shownRun?.id !== run.id || !parameter || !/slope|difference/.test(section.dataset["moves"] ?? "")) return puller.read([]);
       const pass = step?.passes.find(({ index }) => index === step.main);
       if (!step || !pass || !step.parameters.some(({ id, contribution }) => id === parameter.id && contribution)) return puller.read([]);
       /** @type {Checked | null} */

@@ -1,7 +1,7 @@
 // Show on the stage what a passage asks for: a recording at an instant, nodes in focus, the inspector, charts.
 
 import { nodeByName } from "../../core/nodes-by-name.js";
-import { lastStep } from "../../core/instant.js";
+import { expected, lastStep } from "../../core/instant.js";
 
 /** @import {Run} from "../../leaves/types.js" */
 /** @import {State} from "../../core/state.js" */
@@ -65,10 +65,9 @@ export function views({ state, work, canvas, runOf, narrow, oninspect, onpanes }
       const at = Math.max(0, Math.min(last, wanted < 0 ? last + 1 + wanted : wanted));
       const phase = view.phase ?? (view.playhead === null ? "backward" : "forward");
       const instant = { at, phase, ran: view.ran, pass: null };
-      if (run.id === state.get().run?.id) work.go({ ...instant, ...(last < 0 ? {} : { apart: null }) });
-      else work.show(run, instant);
-      // after the run, because a run is not compared with itself
-      state.set({ compare: view.with === null ? null : (runOf(view.with)?.id ?? null) });
+      const compare = view.with === null ? null : (runOf(view.with)?.id ?? null);
+      if (run.id === expected(state.get()).run?.id) work.go({ ...instant, ...(last < 0 ? {} : { apart: null }), compare });
+      else work.show(run, { ...instant, compare });
       light();
     },
     /** Show the view again, because the run of its recording is another one. */

@@ -64,9 +64,9 @@ export function addressSync(state, work, given, program) {
   let waiting = 0;
   let [left, since] = [CHANGES, 0];
   let begun = false; // the address does not change before the first move
-  state.watch([.../** @type {(keyof View)[]} */ (Object.keys(START)), "other", "playing", "busy", "settled", "wanted"], (now) => {
-    const { run, edited, busy, settled, playing, wanted } = now;
-    if (!begun || !run || edited || busy || !settled || playing || wanted) return;
+  state.watch([.../** @type {(keyof View)[]} */ (Object.keys(START)), "other", "playing", "busy", "wanted"], (now) => {
+    const { run, edited, busy, playing, wanted } = now;
+    if (!begun || !run || edited || busy || playing || wanted) return;
     if (query() === location.search) return;
     const put = () => history.replaceState(history.state, "", location.pathname + query() + location.hash);
     const time = performance.now();

@@ -47,8 +47,8 @@ export function draftKeeper(state, editor, bare) {
   /** Bring back the draft of the shown run. */
   function restore() {
     const run = id();
-    const { edited, busy, settled } = state.get();
-    if (run === restored || busy || !settled) return;
+    const { edited, busy, coming } = state.get();
+    if (run === restored || busy || coming) return;
     restored = run;
     const draft = drafts.of(run);
     if (!draft || edited) return;
@@ -66,7 +66,7 @@ export function draftKeeper(state, editor, bare) {
     /** Keep the last edits, because another text is about to take their place. */
     flush,
     /** Start to bring drafts back, each with its run. */
-    begin: () => state.watch(["run", "busy", "settled"], restore),
+    begin: () => state.watch(["run", "busy", "coming"], restore),
     /** The text was run: it needs no draft any more. @param {string} run  the run that was edited @param {string} text */
     ran(run, text) {
       if (drafts.of(run)?.text === text) drafts.drop(run);

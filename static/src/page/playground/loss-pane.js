@@ -84,10 +84,10 @@ export function lossPane(state, api) {
   const chosenKeys = () => over.value.split(" ").filter(Boolean);
 
   async function load() {
-    const { run, at, step } = state.get();
+    const { run, at } = state.get();
     const keys = chosenKeys();
     if (!run?.steps || !keys.length) return;
-    const here = Math.min(step?.index ?? at, run.steps - 1); // of the run that was shown before, until this one's step has arrived
+    const here = Math.min(at, run.steps - 1); // an unfinished step has no loss
     const mine = ++turn;
     loading = true;
     fill(words, "Running the program again, up to this step… ", halt);

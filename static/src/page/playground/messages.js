@@ -72,8 +72,9 @@ function underway({ queue, slow }) {
 
 /** Explain why there is no picture, and what to do. @param {State} state @param {(step: number) => void} go @returns {Child} */
 export function absence(state, go) {
-  const { run, at, step, absent, busy } = state;
+  const { run, at, step, absent, busy, coming } = state;
   if (busy && (!run || !ended(run)) && !run?.steps) return underway(busy);
+  if (!run && coming) return h("p", null, "Loading…");
   if (!run)
     return [
       h("h3", null, "Nothing recorded yet"),

@@ -26,9 +26,9 @@ export function rerun(state, api, run) {
   function go() {
     clearTimeout(waiting);
     waiting = 0;
-    const { busy, settled, edited } = state.get();
+    const { busy, coming, edited } = state.get();
     const left = since + EVERY - performance.now();
-    if (busy || !settled || left > 0) return void (waiting = setTimeout(go, Math.max(left, 20)));
+    if (busy || coming || left > 0) return void (waiting = setTimeout(go, Math.max(left, 20)));
     if (!edited) return;
     since = performance.now();
     run();
@@ -40,8 +40,8 @@ export function rerun(state, api, run) {
     resting = setTimeout(() => (waiting || state.get().busy ? rest() : (base = latest = null)), REST);
   }
 
-  state.watch(["run", "settled"], ({ run: shown, settled, compare }) => {
-    if (!base || !settled || !shown || shown.id === base || shown.id === latest) return;
+  state.watch(["run"], ({ run: shown, compare }) => {
+    if (!base || !shown || shown.id === base || shown.id === latest) return;
     if (latest) void api.remove(latest).catch(() => {}); // of the runs of a drag only the last one is kept
     latest = shown.id;
     if (shown.steps > 1 && compare === null) state.set({ compare: base });
