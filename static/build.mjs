@@ -18,8 +18,9 @@ const here = dirname(fileURLToPath(import.meta.url));
 const pages = join(here, "src", "page");
 const output = resolve(process.argv[2] ?? join(here, "dist"));
 
+const REFERENCE = "docs.js"; // shares nothing with other pages
 const entries = readdirSync(pages)
-  .filter((name) => /\.(js|css)$/.test(name))
+  .filter((name) => /\.(js|css)$/.test(name) && name !== REFERENCE)
   .sort()
   .map((name) => join(pages, name));
 
@@ -55,23 +56,32 @@ const noTransitions = {
   },
 };
 
-// The language support for Python needs three small functions of the completion library. The library itself is loaded with the
-// editor's first use, and would otherwise be part of the first download.
-const lateCompletion = {
-  name: "late-completion",
+// What most pages and most lazily loaded parts need, in two files: esbuild would make a file for each combination of them, and each
+// of those is a request with its own headers. So every entry point imports all of the first, and all with a run also the second.
+const sources = join(here, "src");
+const ofPages = ["core/address.js", "core/drafts.js", "core/state.js", "leaves/dom.js", "leaves/storage.js", "leaves/time.js", "widgets/shell.js"];
+const ofRuns = [
+  ...readdirSync(join(sources, "leaves")).filter((name) => name.endsWith(".js")).map((name) => `leaves/${name}`),
+  ...["core/graph-queries.js", "core/runner.js", "widgets/charts.js"],
+].filter((name) => !ofPages.includes(name));
+const WITHOUT_RUN = ["lessons.js", "pages.js"];
+const late = readdirSync(sources, { recursive: true, encoding: "utf8" })
+  .filter((name) => name.endsWith(".js"))
+  .flatMap((name) => {
+    const code = readFileSync(join(sources, name), "utf8").replace(/\/\*.*?\*\//gs, ""); // types in comments import modules, too
+    return [...code.matchAll(/import\("(\.[^"]+)"\)/g)].map(([, path = ""]) => join(sources, dirname(name), path));
+  });
+const fewParts = {
+  name: "few-parts",
   /** @param {import("esbuild").PluginBuild} build */
   setup(build) {
-    build.onResolve({ filter: /^@codemirror\/autocomplete$/ }, ({ path, importer }) =>
-      /lang-python/.test(importer) ? { path, namespace: "late" } : undefined,
-    );
-    build.onLoad({ filter: /.*/, namespace: "late" }, () => ({
-      contents: `export const ifNotIn = (nodes, source) => source;
-        export const snippetCompletion = (template, completion) => completion;
-        export const completeFromList = (options) => (context) => {
-          const word = context.matchBefore(/(?<![\\w.])\\w+$/);
-          return word && { from: word.from, options, validFor: /^\\w*$/ };
-        };`,
-    }));
+    const starts = new Set([...entries, ...late].filter((path) => path.endsWith(".js") && !/first-paint|packed-steps/.test(path)));
+    const imports = (/** @type {readonly string[]} */ names) => names.map((name) => `import ${JSON.stringify(join(sources, name))};\n`).join("");
+    build.onLoad({ filter: /\.js$/ }, ({ path }) => {
+      if (!starts.has(path)) return;
+      const common = WITHOUT_RUN.includes(basename(path)) ? ofPages : [...ofPages, ...ofRuns];
+      return { contents: imports(common) + readFileSync(path, "utf8") };
+    });
   },
 };
 
@@ -86,7 +96,7 @@ const noLossPane = {
 };
 
 /** @type {import("esbuild").BuildOptions & {metafile: true}} */
-const common = {
+const options = {
   outdir: output,
   entryNames: "[name]-[hash]",
   chunkNames: "part-[hash]",
@@ -99,15 +109,22 @@ const common = {
   logLevel: "warning",
 };
 const result = await build({
-  ...common,
+  ...options,
   entryPoints: entries,
   splitting: true,
   format: "esm",
   legalComments: "linked",
-  plugins: [dataFiles, noTransitions, lateCompletion],
+  plugins: [dataFiles, noTransitions, fewParts],
+});
+const reference = await build({
+  ...options,
+  entryPoints: [join(pages, REFERENCE)],
+  format: "esm",
+  legalComments: "linked",
+  plugins: [dataFiles],
 });
 const single = await build({
-  ...common,
+  ...options,
   entryPoints: readdirSync(join(pages, "single")).map((name) => join(pages, "single", name)),
   format: "iife",
   legalComments: "inline",
@@ -116,7 +133,7 @@ const single = await build({
 
 /** @type {Record<string, string>} */
 const manifest = {};
-for (const [file, { entryPoint }] of Object.entries({ ...result.metafile.outputs, ...single.metafile.outputs })) {
+for (const [file, { entryPoint }] of Object.entries({ ...result.metafile.outputs, ...reference.metafile.outputs, ...single.metafile.outputs })) {
   if (entryPoint) manifest[basename(entryPoint)] = basename(file);
 }
 /** @type {Record<string, string[]>} */

@@ -132,6 +132,25 @@ def test_the_editor_finds_folds_completes_and_indents_wrapped_lines(look: Look) 
     expect(wrapped).to_have_count(1)
 
 
+COLOURED = '''\
+"""m.grad in
+a string"""
+m = torch.tensor(1., requires_grad=True)  # m, for
+for i in range(3):
+    s = f"m {i}" 'm.grad'; m.grad = m*1e-3 + x1
+'''
+
+
+def test_parameters_gradients_keywords_and_numbers_are_marked_outside_strings_and_comments(page: Page) -> None:
+    page.goto("/")
+    write(page, COLOURED)
+    expect(page.locator(".tok-comment")).to_have_text(["# m, for"])
+    expect(page.locator(".tok-keyword")).to_have_text(["for", "in"])
+    expect(page.locator(".cm-param")).to_have_text(["m", "m", "m"])
+    expect(page.locator(".cm-grad")).to_have_text(["grad"])
+    expect(page.locator(".cm-pull")).to_have_text(["1.", "3", "1e-3"])
+
+
 def test_my_runs_are_searched_renamed_opened_and_deleted(page: Page) -> None:
     page.goto("/")
     run(page, f"# Fit one line\n{FIT}")

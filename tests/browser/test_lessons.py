@@ -12,7 +12,7 @@ from .conftest import THEMES, open_recorded
 from .test_layout import outside, violations
 
 LESSON = "/lessons/backward"
-MOST_OF_LESSON, MOST_OF_LIST = 230_000, 60_000
+MOST_OF_LESSON, MOST_OF_LIST = 120_000, 60_000
 """Bytes that a page may load, compressed."""
 
 Look = Callable[[int, str], Page]

@@ -1,11 +1,9 @@
 // The program's editor, with recorded values beside its lines.
 
 import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
-import { python } from "@codemirror/lang-python";
-import { bracketMatching, indentOnInput, indentUnit, syntaxHighlighting } from "@codemirror/language";
+import { bracketMatching, indentOnInput, indentUnit } from "@codemirror/language";
 import { Compartment, EditorState, Prec } from "@codemirror/state";
 import { EditorView, highlightSpecialChars, keymap, lineNumbers } from "@codemirror/view";
-import { classHighlighter } from "@lezer/highlight";
 import { h, widget } from "../leaves/dom.js";
 import { laterStyle } from "../leaves/later-style.js";
 import { folding } from "./editor/folding.js";
@@ -56,8 +54,6 @@ export function editor({ doc, label = "Program", nonce, onrun, onedit, onpull, o
       indentOnInput(),
       bracketMatching(),
       highlightSpecialChars(),
-      python(),
-      syntaxHighlighting(classHighlighter),
       names.extension,
       pullNumbers(onpull),
       hangingIndent,
@@ -107,13 +103,13 @@ export function editor({ doc, label = "Program", nonce, onrun, onedit, onpull, o
   const view = new EditorView({ state });
   /** @type {Promise<typeof import("./editor/assist.js")> | null} */
   let assisting = null;
-  /** Load search and completion, once. */
+  /** Load the grammar, search and completion, once. */
   const assist = () =>
     (assisting ??= Promise.all([import("./editor/assist.js"), laterStyle()]).then(([loaded]) => {
       view.dispatch({ effects: assisted.reconfigure(loaded.assist) });
       return loaded;
     }));
-  view.dom.addEventListener("focusin", () => void assist(), { once: true });
+  for (const sign of ["pointerenter", "focusin"]) view.dom.addEventListener(sign, () => void assist(), { once: true });
   const element = h("div", { class: "editor" }, view.dom);
   const follower = scrollFollow(view);
   let shown = /** @type {Pick<Margin, "active" | "error" | "notes">} */ ({ active: new Map(), error: null, notes: new Map() });

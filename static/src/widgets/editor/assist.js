@@ -1,7 +1,7 @@
-// Find and replace, and complete names. Loaded when the editor is used for the first time.
+// Indent and fold by the grammar of Python, find and replace, and complete names. Loaded when the editor is used for the first time.
 
 import { acceptCompletion, autocompletion, closeCompletion, completionStatus, moveCompletionSelection, selectedCompletionIndex, setSelectedCompletion, startCompletion } from "@codemirror/autocomplete";
-import { pythonLanguage } from "@codemirror/lang-python";
+import { python, pythonLanguage } from "@codemirror/lang-python";
 import { highlightSelectionMatches, openSearchPanel, search, searchKeymap } from "@codemirror/search";
 import { EditorState, Prec } from "@codemirror/state";
 import { keymap } from "@codemirror/view";
@@ -20,6 +20,7 @@ export { closeCompletion, openSearchPanel };
 
 /** The editor's extension. Enter starts a new line unless a completion was chosen with the arrow keys. */
 export const assist = [
+  python(),
   search({ top: true }),
   EditorState.phrases.of({ next: "Next", previous: "Previous", "match case": "Match case", regexp: "Expression", "by word": "Whole words", replace: "Replace", "replace all": "Replace all" }),
   highlightSelectionMatches({ minSelectionLength: 2 }),

@@ -1,13 +1,16 @@
-// Highlight parameters in blue and gradients in amber.
+// Highlight parameters in blue and gradients in amber, and make keywords and comments pale.
 
-import { syntaxTree } from "@codemirror/language";
 import { RangeSetBuilder, StateEffect, StateField } from "@codemirror/state";
 import { Decoration, ViewPlugin } from "@codemirror/view";
+import { tokens } from "./tokens.js";
 
 /** @import {DecorationSet, EditorView, ViewUpdate} from "@codemirror/view" */
+/** @import {Token} from "../../leaves/python-tokens.js" */
 
 const PARAMETER = Decoration.mark({ class: "cm-param" });
 const GRADIENT = Decoration.mark({ class: "cm-grad" });
+const KEYWORD = Decoration.mark({ class: "tok-keyword" });
+const COMMENT = Decoration.mark({ class: "tok-comment" });
 const GRADIENTS = new Set(["grad", "backward", "autograd", "zero_grad", "retain_grad"]);
 
 /** Return the editor's extension, and the effect that sets the names of parameters. */
@@ -20,23 +23,22 @@ export function highlight() {
     update: (value, { effects }) => effects.find((effect) => effect.is(set))?.value ?? value,
   });
 
+  /** @param {Token["kind"]} kind @param {string} word @param {ReadonlySet<string>} parameters */
+  function mark(kind, word, parameters) {
+    if (kind === "keyword") return KEYWORD;
+    if (kind === "comment") return COMMENT;
+    if (kind === "attribute") return GRADIENTS.has(word) ? GRADIENT : null;
+    return kind === "name" && parameters.has(word) ? PARAMETER : null;
+  }
+
   /** @param {EditorView} view @returns {DecorationSet} */
   function colour(view) {
     const parameters = new Set([...view.state.field(names), ...declared(view.state.doc.toString())]);
     /** @type {RangeSetBuilder<Decoration>} */
     const builder = new RangeSetBuilder();
-    for (const { from, to } of view.visibleRanges) {
-      syntaxTree(view.state).iterate({
-        from,
-        to,
-        enter(node) {
-          if (node.name !== "VariableName" && node.name !== "PropertyName") return;
-          const word = view.state.sliceDoc(node.from, node.to);
-          if (node.name === "PropertyName") {
-            if (GRADIENTS.has(word)) builder.add(node.from, node.to, GRADIENT);
-          } else if (parameters.has(word)) builder.add(node.from, node.to, PARAMETER);
-        },
-      });
+    for (const { kind, from, to } of tokens(view)) {
+      const found = mark(kind, view.state.sliceDoc(from, to), parameters);
+      if (found) builder.add(from, to, found);
     }
     return builder.finish();
   }
@@ -45,21 +47,12 @@ export function highlight() {
     class {
       /** @param {EditorView} view */
       constructor(view) {
-        this.tree = syntaxTree(view.state);
         this.decorations = colour(view);
       }
       /** @param {ViewUpdate} update */
       update(update) {
-        const tree = syntaxTree(update.state);
-        if (
-          !update.docChanged &&
-          !update.viewportChanged &&
-          tree === this.tree &&
-          update.startState.field(names) === update.state.field(names)
-        )
-          return;
-        this.tree = tree;
-        this.decorations = colour(update.view);
+        const renamed = update.startState.field(names) !== update.state.field(names);
+        if (update.docChanged || update.viewportChanged || renamed) this.decorations = colour(update.view);
       }
     },
     { decorations: (value) => value.decorations },

@@ -1,9 +1,9 @@
 // Drag the numbers of a program: each literal changes while the pointer moves from left to right, or with Alt and the arrow keys.
 
-import { syntaxTree } from "@codemirror/language";
 import { Prec } from "@codemirror/state";
 import { Decoration, EditorView, ViewPlugin, keymap } from "@codemirror/view";
 import { pullOf, pulled } from "../../core/pulled-number.js";
+import { tokens, tokensOf } from "./tokens.js";
 
 /** @import {DecorationSet, ViewUpdate} from "@codemirror/view" */
 /** @import {EditorState} from "@codemirror/state" */
@@ -20,11 +20,8 @@ const COARSE = 10; // notches at once while Shift is held
  * @param {number} at
  */
 function numberAt(state, at) {
-  for (const side of /** @type {const} */ ([1, -1])) {
-    const { name, from, to } = syntaxTree(state).resolveInner(at, side);
-    if (name === "Number" && pullOf(state.sliceDoc(from, to))) return { from, to };
-  }
-  return null;
+  const found = tokensOf(state.doc).find(({ kind, from, to }) => kind === "number" && from <= at && at <= to);
+  return found && pullOf(state.sliceDoc(found.from, found.to)) ? found : null;
 }
 
 /** Return the editor's extension. @param {() => void} onpull  a number was changed */
@@ -41,14 +38,10 @@ export function pullNumbers(onpull) {
       /** @param {EditorView} view */
       constructor(view) {
         this.decorations = marks(view);
-        this.tree = syntaxTree(view.state);
       }
       /** @param {ViewUpdate} update */
       update(update) {
-        const tree = syntaxTree(update.state);
-        if (!update.docChanged && !update.viewportChanged && tree === this.tree) return;
-        this.tree = tree;
-        this.decorations = marks(update.view);
+        if (update.docChanged || update.viewportChanged) this.decorations = marks(update.view);
       }
     },
     { decorations: (value) => value.decorations },
@@ -107,16 +100,6 @@ export function pullNumbers(onpull) {
 
 /** Mark the literals in view. @param {EditorView} view @returns {DecorationSet} */
 function marks(view) {
-  /** @type {import("@codemirror/state").Range<Decoration>[]} */
-  const found = [];
-  for (const { from, to } of view.visibleRanges) {
-    syntaxTree(view.state).iterate({
-      from,
-      to,
-      enter(node) {
-        if (node.name === "Number" && pullOf(view.state.sliceDoc(node.from, node.to))) found.push(NUMBER.range(node.from, node.to));
-      },
-    });
-  }
-  return Decoration.set(found, true);
+  const found = tokens(view).filter(({ kind, from, to }) => kind === "number" && pullOf(view.state.sliceDoc(from, to)));
+  return Decoration.set(found.map(({ from, to }) => NUMBER.range(from, to)));
 }
