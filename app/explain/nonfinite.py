@@ -1,6 +1,6 @@
-"""Find the origin of the first harmful NaN or Inf: in the data, a forward operation, a gradient, or an update.
+"""Find the origin of the first harmful NaN or ∞: in the data, a forward operation, a gradient, or an update.
 
-A NaN or Inf is harmful if it reaches a root, the gradient of a leaf, or a parameter. The -Inf of a mask is not harmful, nor is
+A NaN or ∞ is harmful if it reaches a root, the gradient of a leaf, or a parameter. The −∞ of a mask is not harmful, nor is
 a NaN that ``where`` leaves out. The search starts from the harmful number and follows the graph back to the node that computed
 it from finite numbers.
 
@@ -22,10 +22,10 @@ NEAR = 50
 NESTED = 200
 """Largest number of passes that are searched for passes nested in an earlier one."""
 DELIBERATE = ("MaskedFill", "Fill", "Where", "Copy", "IndexPut", "Constant")
-"""Operations by which a program writes an Inf on purpose."""
+"""Operations by which a program writes an ∞ on purpose."""
 _BOTH = ("-Infinity", "Infinity")
 _FINE, _DELIBERATE, _HARMFUL = range(3)
-"""Level of a value: finite, an Inf that is written on purpose or computed from one, any other Inf or NaN."""
+"""Level of a value: finite, an ∞ that is written on purpose or computed from one, any other ∞ or NaN."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ class Operand:
 
 @dataclass(frozen=True)
 class Origin:
-    """The origin of a NaN or an Inf."""
+    """The origin of a NaN or an ∞."""
 
     step: int
     pass_: int
     index: int
     """Index of the node in the graph of ``pass_``; -1 if an update of ``parameter`` is the origin."""
     what: str
-    """One of "NaN", "Inf", "−Inf" and "±Inf"."""
+    """One of "NaN", "∞", "−∞" and "±∞"."""
     where: str
     """Kind of the origin.
 
@@ -67,7 +67,7 @@ class Origin:
 
 
 def origin(recording: Recording) -> Origin | None:
-    """Return the origin of the first harmful NaN or Inf of a run, ``None`` if there is none."""
+    """Return the origin of the first harmful NaN or ∞ of a run, ``None`` if there is none."""
     log = recording.log
     passes, steps = log.nonfinite()
     count = log.counts()[2]
@@ -144,7 +144,7 @@ class _Trace:
         return Origin(step, pass_, node, what, where, inputs=self.inputs(node), left_out=left_out, behind_where=behind)
 
     def value(self, node: int) -> bool | None:
-        """Return whether the value of a node has NaN or Inf, ``None`` if that is unknown."""
+        """Return whether the value of a node has NaN or ∞, ``None`` if that is unknown."""
         summary = self._numbers.value(node)
         return None if summary is None or summary.nan is None else kind(summary) is not None
 
@@ -152,7 +152,7 @@ class _Trace:
         """Return the first node with a value that is not finite, and ``Origin.where``: "given" or "value".
 
         The ``starts`` and everything they were computed from are searched. The node is -1 if all values are finite. A NaN
-        computed from an Inf that the program writes on purpose is an origin. The Inf itself is returned only if ``excuse`` is
+        computed from an ∞ that the program writes on purpose is an origin. The ∞ itself is returned only if ``excuse`` is
         false and nothing else is found.
 
         Each node is visited once, after the nodes that it was computed from. In a forged graph with a cycle, some nodes are
@@ -194,7 +194,7 @@ class _Trace:
         if kind(self._numbers.value(node)) == "NaN":
             return _HARMFUL
         if below != _FINE:
-            return below  # an Inf computed from another Inf
+            return below  # an ∞ computed from another ∞
         return _DELIBERATE if this.kind != "op" or this.op.startswith(DELIBERATE) else _HARMFUL
 
     def _rank_of_use(self, node: int) -> tuple[int, bool]:
@@ -226,9 +226,9 @@ class _Trace:
         return found
 
     def passed_on(self, node: int) -> str | None:
-        """Return :func:`kind` of the gradients that a node passes on, NaN before Inf, ``None`` if all are finite."""
+        """Return :func:`kind` of the gradients that a node passes on, NaN before ∞, ``None`` if all are finite."""
         kinds = [kind(self._numbers.edge(edge)) for edge in self._out[node]]
-        return next((kind for kind in ("NaN", "Inf", "−Inf", "±Inf") if kind in kinds), None)
+        return next((kind for kind in ("NaN", "∞", "−∞", "±∞") if kind in kinds), None)
 
     def inputs(self, node: int) -> tuple[Operand, ...]:
         """Return the recorded values that a node was computed from. A divisor that is not a node is read from ``other``."""
@@ -275,18 +275,18 @@ class _Trace:
 
 
 def kind(summary: model.TensorSummary | None) -> str | None:
-    """Return "NaN", "Inf", "−Inf" or "±Inf" if a tensor has one, NaN before Inf, and ``None`` if it is finite or unknown."""
+    """Return "NaN", "∞", "−∞" or "±∞" if a tensor has one, NaN before ∞, and ``None`` if it is finite or unknown."""
     if summary is None or not (summary.nan or summary.inf):
         return None
     if summary.nan:
         return "NaN"
-    return "±Inf" if (summary.min, summary.max) == _BOTH else "−Inf" if summary.min == _BOTH[0] else "Inf"
+    return "±∞" if (summary.min, summary.max) == _BOTH else "−∞" if summary.min == _BOTH[0] else "∞"
 
 
 def unharmed(recording: Recording, step: int) -> bool:
     """Return whether the parameters are finite after a step and after the last step, and the last loss is not NaN.
 
-    A loss that is Inf is harmless by itself: a ``GradScaler`` finds its scale that way.
+    A loss that is ∞ is harmless by itself: a ``GradScaler`` finds its scale that way.
     """
     last = recording.log.counts()[2] - 1
     for index in {step, last}:

@@ -1,4 +1,4 @@
-"""Report the origin of the first NaN or Inf that reached a loss, a gradient or a parameter.
+"""Report the origin of the first NaN or ∞ that reached a loss, a gradient or a parameter.
 
 ## Why it matters
 
@@ -29,10 +29,10 @@ y.sum().backward()
 
 ## What it does not report
 
-- An Inf that does no harm, such as the −Inf of an attention mask.
+- An ∞ that does no harm, such as the −∞ of an attention mask.
 - A NaN that `torch.where` leaves out of both the result and the gradient.
 
-If the program skips the step because of the Inf, as `GradScaler` does, the finding is a note.
+If the program skips the step because of the ∞, as `GradScaler` does, the finding is a note.
 """
 
 from __future__ import annotations
@@ -51,20 +51,20 @@ from ..wording import short
 CODE: Final = "nan-origin"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("error", "note")
 _VALUES: Final = (
-    (r"Log(?:1p|2|10)?Backward", "The logarithm is −Inf at 0 and NaN below 0."),
+    (r"Log(?:1p|2|10)?Backward", "The logarithm is −∞ at 0 and NaN below 0."),
     (r"SqrtBackward", "The square root of a negative number is NaN."),
-    (r"RsqrtBackward|ReciprocalBackward|DivBackward", "Dividing by 0, or Inf by Inf, gives no finite number."),
+    (r"RsqrtBackward|ReciprocalBackward|DivBackward", "Dividing by 0, or ∞ by ∞, gives no finite number."),
     (r"Exp\d?Backward|Expm1Backward|CoshBackward|SinhBackward", "The exponential is too large for the dtype."),
     (r"PowBackward", "The power is too large for the dtype, or it is a root of a negative number."),
     (r"AcosBackward|AsinBackward|AtanhBackward|ErfinvBackward", "This function is infinite or undefined outside of −1 to 1."),
     (r"(?:Std|Var)\w*Backward", "The spread of a single number is 0/0."),
     (r"MeanBackward", "The mean of an empty tensor is 0/0, and a sum can be too large for the dtype."),
-    (r"(?:Log)?SoftmaxBackward", "If every score of a row is −Inf, its softmax is 0/0."),
-    (r"MulBackward", "0 × Inf is NaN, and a product can be too large for the dtype."),
-    (r"SubBackward|AddBackward", "Inf − Inf is NaN, and a sum can be too large for the dtype."),
+    (r"(?:Log)?SoftmaxBackward", "If every score of a row is −∞, its softmax is 0/0."),
+    (r"MulBackward", "0 × ∞ is NaN, and a product can be too large for the dtype."),
+    (r"SubBackward|AddBackward", "∞ − ∞ is NaN, and a sum can be too large for the dtype."),
     (r"(?:B?mm|Bmm|Mm|Addmm|Mv|Dot|Sum|Prod)Backward", "The result is too large for the dtype."),
 )  # fmt: skip
-"""Why the value of an operation is NaN or Inf, by a pattern for its op."""
+"""Why the value of an operation is NaN or ∞, by a pattern for its op."""
 _SLOPES: Final = (
     (r"SqrtBackward", "The slope of the square root is 1/(2·√x): infinite at 0, NaN below 0."),
     (r"RsqrtBackward", "The slope of 1/√x is infinite at 0, NaN below 0."),
@@ -76,16 +76,16 @@ _SLOPES: Final = (
     (r"AcosBackward|AsinBackward", "The slope is infinite at −1 and 1."),
     (r"Atan2Backward", "At (0, 0) there is no slope."),
 )
-"""Why the gradient of an operation is NaN or Inf although its value is finite, by a pattern for its op."""
-_ZERO: Final = " A gradient of 0 becomes NaN there: 0 × Inf, 0 × NaN and 0/0 are NaN."
+"""Why the gradient of an operation is NaN or ∞ although its value is finite, by a pattern for its op."""
+_ZERO: Final = " A gradient of 0 becomes NaN there: 0 × ∞, 0 × NaN and 0/0 are NaN."
 _POLES: Final = r"(?:Log(?:2|10)?|Sqrt|Rsqrt|Reciprocal|Pow)Backward"
 """Operations whose value or slope is infinite at 0."""
 _WHERE_TRAP: Final = (
-    " `torch.where` only selects values: the gradient still runs through both branches, and 0 × Inf is NaN. "
+    " `torch.where` only selects values: the gradient still runs through both branches, and 0 × ∞ is NaN. "
     "Replace the harmful input before the operation, not the result after it."
 )
 _LITERAL: Final = re.compile(r"\b(?:inf|nan)\b", re.IGNORECASE)
-"""Inf or NaN as it is written in a program: ``float("inf")``, ``math.nan``."""
+"""∞ or NaN as it is written in a program: ``float("inf")``, ``math.nan``."""
 _RUN_AWAY: Final = 1_000.0
 """Factor between a loss and its first value above which the loss has run away."""
 _LONGEST: Final = 60
@@ -93,7 +93,7 @@ _LONGEST: Final = 60
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield one finding for the first NaN or Inf that does harm, as a note if the program skipped the step."""
+    """Yield one finding for the first NaN or ∞ that does harm, as a note if the program skipped the step."""
     found = origin(recording)
     if found is None:
         yield from _unrecorded(recording)
@@ -109,11 +109,11 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
     match found.where:
         case "given":
             message = f"{source} contains {found.what}{when}, before anything is computed with it."
-            why = "Every result computed from it is NaN or Inf too. Check the data first."
+            why = "Every result computed from it is NaN or ∞ too. Check the data first."
         case "value":
             message = f"{source} is where {found.what} first appears{when}."
             named = _LITERAL.search(source) and not any(kind(each.value) for each in found.inputs)
-            because = "The code itself contains Inf or NaN." if named else _reason(_VALUES, node)
+            because = "The code itself contains ∞ or NaN." if named else _reason(_VALUES, node)
             why = f"{_divisor(node, found) or f'{because}{_operand(node, found)}'} {_consequence(found)}"
             why += _run_away(recording, found)
         case "hook":
@@ -214,7 +214,7 @@ def _divisor(node: model.Node, found: Origin) -> str:
 
 
 def _operand(node: model.Node, found: Origin) -> str:
-    """Return a sentence about the operand that made the result NaN or Inf, with its value. It is empty if none is known."""
+    """Return a sentence about the operand that made the result NaN or ∞, with its value. It is empty if none is known."""
     if re.match("DivBackward", node.op) and (sentence := _divisor(node, found)):
         return f" {sentence}"
     spoilt = next((each for each in found.inputs if each.value.nan or each.value.inf), None)

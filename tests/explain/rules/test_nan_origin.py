@@ -1,4 +1,4 @@
-"""The first harmful NaN or Inf is reported at its origin, and harmless ones are not reported."""
+"""The first harmful NaN or ∞ is reported at its origin, and harmless ones are not reported."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ y.sum().backward()
     "a logarithm of 0": (
         "error",
         "LogBackward0",
-        "Inf",
+        "∞",
         """
 p = torch.tensor([0.5, 0.0], requires_grad=True)
 t = torch.tensor([1., 0.])
@@ -44,7 +44,7 @@ loss.backward()
     "a loss that runs away": (
         "error",
         "PowBackward0",
-        "Inf",
+        "∞",
         """
 w = torch.tensor(1.0, requires_grad=True)
 x = torch.tensor([1., 2., 3.])
@@ -81,7 +81,7 @@ a = scores.softmax(-1)  # origin
     "a hook": (
         "error",
         "MulBackward0",
-        "Inf",
+        "∞",
         """
 q = torch.ones(4, requires_grad=True)
 y = q * 2  # origin
@@ -92,7 +92,7 @@ y.sum().backward()
     "a gradient that was handed over": (
         "error",
         "MulBackward0",
-        "Inf",
+        "∞",
         """
 q = torch.ones(2, requires_grad=True)
 y = q * 2  # origin
@@ -102,7 +102,7 @@ y.backward(torch.tensor([1., float('inf')]))
     "a sum of gradients": (
         "error",
         "AccumulateGrad",
-        "Inf",
+        "∞",
         """
 q = torch.ones(1, requires_grad=True)  # origin
 ((q * 2e38 - 2e38) + (q * 2e38 - 2e38)).sum().backward()
@@ -111,7 +111,7 @@ q = torch.ones(1, requires_grad=True)  # origin
     "an update": (
         "error",
         None,
-        "Inf",
+        "∞",
         """
 q = torch.ones(2, requires_grad=True)
 opt = torch.optim.SGD([q], lr=float('inf'))
@@ -147,7 +147,7 @@ g, = torch.autograd.grad(y, x)
     "a step that the program skips": (
         "note",
         "SqrtBackward0",
-        "Inf",
+        "∞",
         """
 w = torch.tensor([1., 1.], requires_grad=True)
 opt = torch.optim.SGD([w], lr=0.1)
@@ -163,7 +163,7 @@ for i in range(4):
     "a step that GradScaler skips": (
         "note",
         "MulBackward0",
-        "Inf",
+        "∞",
         """
 w = torch.tensor([1., 1.], requires_grad=True)
 opt = torch.optim.SGD([w], lr=0.1)
@@ -180,25 +180,25 @@ for i in range(4):
 
 
 LEFT_OUT = {
-    "a row of a softmax": ("SoftmaxBackward0", "NaN", "If every score of a row is −Inf", """
+    "a row of a softmax": ("SoftmaxBackward0", "NaN", "If every score of a row is −∞", """
 q = torch.tensor([[0.0, 1.0], [2.0, 3.0]], requires_grad=True)
 mask = torch.tensor([[False, False], [True, True]])
 p = q.masked_fill(mask, float("-inf")).softmax(dim=1)  # origin
 v = torch.tensor([[1.0], [2.0]], requires_grad=True)
 (p @ v)[0].sum().backward()
 """),
-    "an element of an exponential": ("ExpBackward0", "Inf", "`x` ranges from −1 to 120", """
+    "an element of an exponential": ("ExpBackward0", "∞", "`x` ranges from −1 to 120", """
 x = torch.tensor([-1.0, 2.0, 120.0], requires_grad=True)
 torch.where(x > 0, x + 1, torch.exp(x)).sum().backward()  # origin
 """),
-    "a division that is overwritten": ("DivBackward0", "Inf", "The divisor `n` is 0 in 1 of 3 elements (numerator 1).", """
+    "a division that is overwritten": ("DivBackward0", "∞", "The divisor `n` is 0 in 1 of 3 elements (numerator 1).", """
 x = torch.ones(3, requires_grad=True)
 n = torch.tensor([0.0, 1.0, 2.0])
 rate = x / n  # origin
 rate[n == 0] = 0
 rate.sum().backward()
 """),
-    "a logarithm in a selected branch": ("LogBackward0", "−Inf", "`x` is 0 in 1 of 2 elements.", """
+    "a logarithm in a selected branch": ("LogBackward0", "−∞", "`x` is 0 in 1 of 2 elements.", """
 x = torch.tensor([0.0, 1.0], requires_grad=True)
 y = x.log()  # origin
 torch.where(x > 0, x * y, torch.zeros(2)).sum().backward()
@@ -209,7 +209,7 @@ n = x.abs().sum(1, keepdim=True)
 y = x / n  # origin
 y[1].sum().backward()
 """),
-    "the first of two": ("LogBackward0", "−Inf", "`x` is 0.", """
+    "the first of two": ("LogBackward0", "−∞", "`x` is 0.", """
 x = torch.zeros(2, requires_grad=True)
 w = torch.ones(2, requires_grad=True)
 y = x.log()  # origin
@@ -242,7 +242,7 @@ torch.where(m == 0, x * m, torch.zeros(2)).sum().backward()
 """
     (finding,) = findings(program)
     assert finding.message.startswith("The gradient becomes NaN at `x * m`")
-    assert "`m` contains −Inf" in finding.why
+    assert "`m` contains −∞" in finding.why
 
 
 def test_the_search_takes_time_in_proportion_to_the_nodes() -> None:
@@ -294,14 +294,14 @@ def test_the_origin_of_a_nan_is_reported_with_its_line_and_node(name: str, captu
 def test_an_infinity_in_the_code_is_named_as_the_cause() -> None:
     program = 'import torch\nw = torch.ones(2, requires_grad=True)\n(w * float("inf")).sum().backward()\n'
     (finding,) = find(record(program)[1], model.Program(program))
-    assert "where Inf first appears" in finding.message
-    assert finding.why.startswith("The code itself contains Inf or NaN.")
+    assert "where ∞ first appears" in finding.message
+    assert finding.why.startswith("The code itself contains ∞ or NaN.")
 
 
 def test_a_division_by_0_names_the_numerator() -> None:
     program = "import torch\nx = torch.tensor(4.5, requires_grad=True)\ny = x / torch.tensor(0.)\ny.backward()\n"
     (finding,) = find(record(program)[1], model.Program(program))
-    assert finding.message == "`x / torch.tensor(0.)` is where Inf first appears."
+    assert finding.message == "`x / torch.tensor(0.)` is where ∞ first appears."
     assert finding.why.startswith("The divisor is 0 (numerator 4.5).")
 
 
@@ -357,7 +357,7 @@ torch.nn.functional.scaled_dot_product_attention(q, q, q, is_causal=True).sum().
 x = torch.tensor([-1., 1.], requires_grad=True)
 torch.where(x > 0, x.log(), torch.zeros(2)).sum().backward()
 """,
-    "a largest that begins with -Inf": """
+    "a largest that begins with -∞": """
 x = torch.randn(5, requires_grad=True)
 best = torch.tensor(float('-inf'))
 for i in range(5):
