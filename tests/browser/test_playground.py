@@ -359,12 +359,12 @@ def test_the_export_downloads_the_shown_picture(page: Page) -> None:
 def test_back_returns_to_the_previous_run(page: Page) -> None:
     page.goto("/")
     run(page, FIT)
-    first = page.url
+    first = page.url.partition("?")[0]  # the address of a slow run names its last step until its end is shown
     run(page, FAN_IN)
     page.go_back()
     expect(page.locator(".count")).to_contain_text("of 0–3")
     expect(page.locator(".cm-content")).to_contain_text("for step in range(4)")
-    assert page.url == first
+    assert page.url.startswith(first)
 
 
 def test_a_saved_run_is_readable_without_a_script(page: Page, browser: Browser, base_url: str) -> None:

@@ -282,6 +282,14 @@ else if (given.run) {
   else void work.load();
 }
 
+// before the margin, because findings leave less room for the line that is brought into view
+state.watch(["run", "edited"], ({ run: recorded, edited }) => {
+  notes.show(recorded, edited, fixedIn(recorded));
+  fill(find("#found-summary"), recorded && summary(recorded.findings));
+  find("#findings").hidden = !recorded || !ended(recorded);
+  find("#example").textContent = exampleTitle(recorded) ?? "Choose an example";
+});
+
 /** The run, step and phase for which the margin was last shown. @type {Pick<State, "run" | "step" | "phase"> | null} */
 let before = null;
 state.watch(["run", "step", "phase", "ran", "apart", "graph", "node", "edited"], (now) => {
@@ -299,13 +307,6 @@ state.watch(["run", "step", "phase", "ran", "apart", "graph", "node", "edited"],
 });
 state.watch(["playing"], ({ playing: on }) => on && (work.prepare(), text.resumeFollowing()));
 for (const sign of ["pointerenter", "focusin"]) find("#deck").addEventListener(sign, () => work.prepare());
-
-state.watch(["run", "edited"], ({ run: recorded, edited }) => {
-  notes.show(recorded, edited, fixedIn(recorded));
-  fill(find("#found-summary"), recorded && summary(recorded.findings));
-  find("#findings").hidden = !recorded || !ended(recorded);
-  find("#example").textContent = exampleTitle(recorded) ?? "Choose an example";
-});
 
 drawn.begin();
 tools = lazyExplore(state, work, api, canvas);

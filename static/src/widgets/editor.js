@@ -130,7 +130,7 @@ export function editor({ doc, label = "Program", nonce, onrun, onedit, onpull, o
     replace(text) {
       if (text === view.state.doc.toString()) return;
       view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: text } });
-      view.scrollDOM.scrollTop = 0;
+      follower.restart();
     },
     /** Change the program where it differs, so that the values of other lines stay. @param {string} text */
     amend(text) {

@@ -110,7 +110,7 @@ export function pulls({ given, api, state, kept, shown, show, dragged, sections,
       const { step, run: shownRun, coming } = state.get(); // of another recording, if the reader has scrolled on
       if (run && coming?.run.id === run.id) return void (resting = setTimeout(() => void measure(run), REST));
       if (!run || shownRun?.id !== run.id || !parameter || !/slope|difference/.test(section.dataset["moves"] ?? "")) return puller.read([]);
-      const pass = step?.passes.find(({ index }) => index === step.main);
+      const pass = step && step.index < run.steps ? step.passes.find(({ index }) => index === step.main) : null; // an unfinished step cannot be checked
       if (!step || !pass || !step.parameters.some(({ id, contribution }) => id === parameter.id && contribution)) return puller.read([]);
       /** @type {Checked | null} */
       const checked = await api.replay(run.id, { what: "check", step: step.index, pass: pass.index, parameters: [parameter.id], elements: ELEMENTS }).catch(() => null);

@@ -10,6 +10,7 @@ export function scrollFollow(view) {
   const box = view.scrollDOM;
   const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
   let away = false; // the user has scrolled elsewhere
+  let fresh = false; // the text is another one: there is nothing to scroll from
   /** @type {[first: number, last: number] | null} */
   let goal = null; // the lines to which a smooth scroll is in progress
   for (const kind of USER_EVENTS) box.addEventListener(kind, () => ((away = true), (goal = null)), { passive: true });
@@ -36,7 +37,8 @@ export function scrollFollow(view) {
       write(to) {
         if (to === null) return;
         if (!least) goal = [first, last];
-        box.scrollTo({ top: to, behavior: reducedMotion.matches ? "auto" : "smooth" });
+        box.scrollTo({ top: to, behavior: reducedMotion.matches || fresh ? "auto" : "smooth" });
+        fresh = false;
       },
     });
   }
@@ -46,6 +48,12 @@ export function scrollFollow(view) {
      * */
     follow(first, last) {
       if (!away) scrollTo([first, last], 0);
+    },
+    /** Start at the top of another text. */
+    restart() {
+      fresh = true;
+      goal = null;
+      box.scrollTop = 0;
     },
     /** Follow again, because the user has moved the playhead. */
     resume() {
