@@ -17,7 +17,7 @@ from . import statistics
 from .handles import storage_pointer
 from .kinds import PLAIN_TYPES
 from .memory import Write
-from .snapshot import OTHER_DTYPE, SMALL, Snapshot, TensorTraits, traits_of
+from .snapshot import MAX_CACHED_TRAITS, OTHER_DTYPE, SMALL, Snapshot, TensorTraits, traits_of
 from .statistics import is_dense
 from .transforms import outside_transforms
 
@@ -27,6 +27,8 @@ TABLE_BYTES = 14 << 20
 """Size limit of a table's numbers. Above it, elements of the largest tensors are omitted, then statistics."""
 _STATS_BYTES = 56
 """Size of a row's statistics."""
+_contents: dict[tuple[int, bool], dict[TensorTraits, int]] = {}
+"""The content of a tensor's row by its traits, for each :attr:`TableBuilder.kept` and :attr:`TableBuilder.has_values`."""
 
 
 class TableBuilder:
@@ -39,6 +41,7 @@ class TableBuilder:
         self.kept = {"full": max(kept, 1), "norms": 1, "graph": -1}[capture]
         self._copied = max(self.kept, SMALL) if capture != "graph" else -1
         self.has_values = capture != "graph"
+        self._contents_of = _contents.setdefault((self.kept, self.has_values), {})
         self.rows: list[Any] = []
         self.traits: list[TensorTraits] = []
         self.contents: list[int] = []
@@ -160,34 +163,52 @@ class TableBuilder:
             self._finalize()
 
     def _finalize(self) -> None:
-        kept, rows, contents = self.kept, self.rows, self.contents
+        rows, contents, deferred, known = self.rows, self.contents, self.deferred, self._contents_of
         large: list[int] = []
         for row_index in range(len(self.traits), len(rows)):
             row = rows[row_index]
-            traits = row.traits if type(row) is Snapshot else traits_of(row)
-            count = traits.count
-            if traits.sparse and type(row) is not Snapshot:
-                row = rows[row_index] = Snapshot(row, self._copied)
-            self.traits.append(traits)
-            if not self.has_values or not traits.readable:
-                contents.append(EMPTY if count == 0 and traits.code != OTHER_DTYPE else OMITTED)
-            elif count <= kept and traits.code != OTHER_DTYPE and not (type(row) is Snapshot and row.value is None):
-                contents.append(BOTH if count > 1 else VALUE if count else EMPTY)
-                self._size += traits.width + (_STATS_BYTES if count > 1 else 0)
-            elif count == 0:
-                contents.append(EMPTY if traits.code != OTHER_DTYPE else OMITTED)
+            if type(row) is Snapshot:
+                traits = row.traits
+                content = known.get(traits)
+                if content is None or (content in (VALUE, BOTH) and row.value is None):
+                    content = self._content(traits, held=row.value is not None)
             else:
-                contents.append(STATISTICS)
+                traits = traits_of(row)
+                if traits.sparse:
+                    row = rows[row_index] = Snapshot(row, self._copied)
+                    content = self._content(traits, held=row.value is not None)
+                else:
+                    content = known.get(traits)
+                    if content is None:
+                        content = self._content(traits, held=True)
+                        if len(known) < MAX_CACHED_TRAITS:
+                            known[traits] = content
+            self.traits.append(traits)
+            contents.append(content)
+            if content == STATISTICS:
                 self._size += _STATS_BYTES
-                if count <= SMALL and traits.code != OTHER_DTYPE:
-                    self.deferred.append(row_index)
+                if traits.count <= SMALL and traits.code != OTHER_DTYPE:
+                    deferred.append(row_index)
                     self.deferred_bytes += traits.width
                 else:
                     large.append(row_index)
+            elif content >= VALUE:
+                self._size += traits.width + (_STATS_BYTES if content == BOTH else 0)
         if large:
             summarize([(self, large)])
         if self._size > TABLE_BYTES:
             self._shorten(TABLE_BYTES)
+
+    def _content(self, traits: TensorTraits, *, held: bool) -> int:
+        """Return the content of a row. ``held`` is false for a snapshot without elements."""
+        known, count = traits.code != OTHER_DTYPE, traits.count
+        if not self.has_values or not traits.readable or not (count or known):
+            return EMPTY if count == 0 and known else OMITTED
+        if count == 0:
+            return EMPTY
+        if count <= self.kept and known and held:
+            return BOTH if count > 1 else VALUE
+        return STATISTICS
 
     def _shorten(self, most: int) -> None:
         """Omit numbers until they take at most ``most`` bytes."""
@@ -216,57 +237,66 @@ def summarize(waiting: Iterable[tuple[TableBuilder, Sequence[int]]]) -> None:
 
     Views of the same elements, such as a transpose, share one computation.
     """
-    views: dict[tuple[Any, ...], list[tuple[TableBuilder, int]]] = {}
-    waiting = list(waiting)
+    with torch.no_grad(), outside_transforms():
+        for shared in _alike(waiting):
+            first = [table.rows[row_index] for (table, row_index), *_ in shared]
+            found = _statistics([row.value if type(row) is Snapshot else row for row in first])
+            for views, numbers in zip(shared, found, strict=True):
+                for table, row_index in views:
+                    _set_statistics(table, row_index, numbers)
+
+
+_Views = list[tuple["TableBuilder", int]]
+"""Rows with the same elements in memory."""
+
+
+def _alike(waiting: Iterable[tuple[TableBuilder, Sequence[int]]]) -> Iterable[list[_Views]]:
+    """Group the dense tensors among rows by dtype and size, and summarize the others."""
+    views: dict[tuple[Any, ...], _Views] = {}
+    alike: dict[tuple[torch.dtype, int], list[_Views]] = {}
     for table, indexes in waiting:
-        rows = table.rows
+        rows, traits = table.rows, table.traits
         for row_index in indexes:
-            row = rows[row_index]
-            tensor = row
+            row = tensor = rows[row_index]
             if type(row) is Snapshot:
-                if row.numbers is not None or row.value is None:
+                if row.numbers is not None:
                     continue
                 tensor = row.value
-            if type(tensor) in PLAIN_TYPES and is_dense(tensor):
-                key = (tensor.dtype, tensor.numel(), tensor.data_ptr(), tensor.is_neg(), tensor.is_conj())
-                views.setdefault(key, []).append((table, row_index))
-            elif tensor is row:
-                rows[row_index] = Snapshot(tensor, 0)
-            else:
-                _set_statistics(row, _statistics([tensor])[0])
-    alike: dict[tuple[torch.dtype, int], list[list[tuple[TableBuilder, int]]]] = {}
-    for key, shown in views.items():
-        alike.setdefault(key[:2], []).append(shown)
-    for shared in alike.values():
-        first = [table.rows[row_index] for (table, row_index), *_ in shared]
-        found = _statistics([row.value if type(row) is Snapshot else row for row in first])
-        for shown, numbers in zip(shared, found, strict=True):
-            for table, row_index in shown:
-                row = table.rows[row_index]
-                if type(row) is Snapshot:
-                    _set_statistics(row, numbers)
-                else:
-                    table.rows[row_index] = Snapshot.of(table.traits[row_index], None, numbers)
-    for table, indexes in waiting:
-        for row_index in indexes:
-            if table.rows[row_index].numbers is None:
+            if tensor is None:
                 table.contents[row_index] = OMITTED
+            elif type(tensor) in PLAIN_TYPES and is_dense(tensor):
+                kind = traits[row_index]
+                key = (kind.dtype, kind.count, tensor.data_ptr(), tensor.is_neg(), tensor.is_conj())
+                same = views.get(key)
+                if same is None:
+                    same = views[key] = []
+                    alike.setdefault(key[:2], []).append(same)
+                same.append((table, row_index))
+            else:
+                numbers = Snapshot(tensor, 0).numbers if tensor is row else _statistics([tensor])[0]
+                _set_statistics(table, row_index, numbers)
+    return alike.values()
 
 
-def _set_statistics(snapshot: Snapshot, numbers: statistics.Statistics | None) -> None:
-    """Set the statistics of a snapshot, and drop its elements if there are too many to keep."""
-    snapshot.numbers = numbers
-    if snapshot.traits.count > SMALL:  # smaller values may still be sent by another table
-        snapshot.value = None
+def _set_statistics(table: TableBuilder, row_index: int, numbers: statistics.Statistics | None) -> None:
+    """Replace the elements of a row by their statistics. A small snapshot keeps its elements: another table may send them."""
+    row = table.rows[row_index]
+    if type(row) is not Snapshot:
+        table.rows[row_index] = Snapshot.of(table.traits[row_index], None, numbers)
+    else:
+        row.numbers = numbers
+        if row.traits.count > SMALL:
+            row.value = None
+    if numbers is None:
+        table.contents[row_index] = OMITTED
 
 
 def _statistics(tensors: Sequence[Tensor]) -> Sequence[statistics.Statistics | None]:
     """Return the statistics of tensors of one dtype and size; ``None`` for those that PyTorch cannot read."""
-    with torch.no_grad(), outside_transforms():
-        try:
-            return statistics.of_many(tensors)
-        except (RuntimeError, NotImplementedError, TypeError):
-            return [Snapshot(tensor, 0).numbers for tensor in tensors]
+    try:
+        return statistics.of_many(tensors)
+    except (RuntimeError, NotImplementedError, TypeError):
+        return [Snapshot(tensor, 0).numbers for tensor in tensors]
 
 
 def width_of(traits: TensorTraits, content: int) -> int:
