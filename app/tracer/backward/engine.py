@@ -12,8 +12,8 @@ from __future__ import annotations
 import gc
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 import torch
@@ -83,6 +83,38 @@ class _Results(threading.local):
 
     def __init__(self) -> None:
         self.of_calls: list[Any] = []
+
+
+class _RunningPass:
+    """A call of the engine that runs with the mode on: its pass, ``None`` if that is not recorded, and what it has to undo."""
+
+    __slots__ = ("begun", "entered_mode", "first", "handles", "thresholds")
+
+    def __init__(self, begun: OpenPass | None) -> None:
+        self.begun = begun
+        self.first = next_sequence_nr()
+        """The number of the first node that the engine could make."""
+        self.handles: Sequence[Any] = ()
+        self.thresholds: tuple[int, int, int] | None = None
+        """The thresholds of the garbage collector, if they were changed."""
+        self.entered_mode = False
+
+
+class _EngineCall:
+    """The context in which the engine runs."""
+
+    __slots__ = ("_given", "_recorder", "_running")
+
+    def __init__(self, recorder: PassRecorder, *given: Any) -> None:
+        self._recorder = recorder
+        self._given = given
+
+    def __enter__(self) -> None:
+        self._running = self._recorder._enter(*self._given)
+        del self._given
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._recorder._leave(self._running, error)
 
 
 class PassRecorder:
@@ -159,78 +191,77 @@ class PassRecorder:
         finally:
             self._implicit = False
 
-    @contextmanager
-    def around(self, outputs: Sequence[Any], args: Any, kwargs: Any) -> Iterator[None]:
+    def around(self, outputs: Sequence[Any], args: Any, kwargs: Any) -> _EngineCall:
         """Record a pass: the engine runs inside this context."""
-        self.called = True
-        results = self._results.of_calls
-        results.append(())
-        try:
-            if self._mode.tracing or any(is_fake(output) for output in outputs) or not self._turns.claim_pass():
-                yield
-                return
-            begun = self._try_to_begin(outputs, args, kwargs)
-            if begun is None:
-                if self._implicit:
-                    raise _NotRecorded
-                with self._mode_on():
-                    yield
-                return
-            yield from self._recorded(begun)
-        finally:
-            results.pop()
+        return _EngineCall(self, outputs, args, kwargs)
 
     def returned(self, value: Any) -> Any:
         """Take the value that the engine returns."""
         self._results.of_calls[-1] = value
         return value
 
-    def _recorded(self, begun: OpenPass) -> Iterator[None]:
-        """Let the engine run once, and emit the pass."""
-        first = next_sequence_nr()
-        failure: BaseException | None = None
-        handles = self._observer.before_pass(begun)
-        thresholds = gc.get_threshold()
-        large = len(begun.walk.nodes) > LARGE and thresholds[0] > 0
-        if large:
-            gc.set_threshold(0)  # the objects of the hooks would make the collector traverse the graph again and again
+    def _enter(self, outputs: Sequence[Any], args: Any, kwargs: Any) -> _RunningPass | None:
+        """Begin to record a call of the engine; return ``None`` if it runs unrecorded and without the mode."""
+        self.called = True
+        self._results.of_calls.append(())
         try:
-            with self._mode_on():
-                yield
-        except BaseException as error:
-            failure = error
+            if self._mode.tracing or any(map(is_fake, outputs)) or not self._turns.claim_pass():
+                return None
+            begun = self._try_to_begin(outputs, args, kwargs)
+            if begun is None and self._implicit:
+                raise _NotRecorded
+            running = _RunningPass(begun)
+            if begun is not None:
+                running.handles = self._observer.before_pass(begun)
+                if len(begun.walk.nodes) > LARGE and (thresholds := gc.get_threshold())[0] > 0:
+                    running.thresholds = thresholds
+                    gc.set_threshold(0)  # the objects of the hooks would make the collector traverse the graph again and again
+            if not torch._C._len_torch_function_stack():  # hooks, custom functions and checkpoints make calls inside the engine
+                self._mode.__enter__()  # type: ignore[no-untyped-call]
+                running.entered_mode = True
+            return running
+        except BaseException:
+            self._results.of_calls.pop()
             raise
+
+    def _leave(self, running: _RunningPass | None, failure: BaseException | None) -> None:
+        """Emit the pass, if it was recorded: the engine has returned or raised."""
+        try:
+            if running is None:
+                return
+            if running.entered_mode:
+                self._mode.__exit__()
+            if running.begun is not None:
+                self._emit(running.begun, running, failure)
         finally:
-            result = self._results.of_calls[-1]
-            if large and gc.get_threshold()[0] == 0:
-                gc.set_threshold(*thresholds)
-            with self._turn, Unobserved():
-                for handle in handles:
-                    handle.remove()
-                with self._mode.reporting:
-                    begun.capture.detach()
-                with self._required:
-                    self._open.remove(begun)
-                try:
-                    self._add_formula_calls(begun, first, result)
-                    self._add_engine_call(first, result)
-                    table, build = self._end(begun, result, failure)
-                except Exception as error:
-                    self._emitter.failed(error)
-                    table, build = self._new_table(), begun.empty
-                with self._required:
-                    self._open.emit(begun.facts.index, table, build)
-                if failure is None:
-                    self._observer.after_pass(begun, result)
-                del failure  # it references this frame
+            self._results.of_calls.pop()
+
+    def _emit(self, begun: OpenPass, running: _RunningPass, failure: BaseException | None) -> None:
+        first, result = running.first, self._results.of_calls[-1]
+        if running.thresholds is not None and gc.get_threshold()[0] == 0:
+            gc.set_threshold(*running.thresholds)
+        with self._turn, Unobserved():
+            for handle in running.handles:
+                handle.remove()
+            with self._mode.reporting:
+                begun.capture.detach()
+            with self._required:
+                self._open.remove(begun)
+            try:
+                self._add_formula_calls(begun, first, result)
+                self._add_engine_call(first, result)
+                table, build = self._end(begun, result, failure)
+            except Exception as error:
+                self._emitter.failed(error)
+                table, build = self._new_table(), begun.empty
+            with self._required:
+                self._open.emit(begun.facts.index, table, build)
+            if failure is None:
+                self._observer.after_pass(begun, result)
 
     def _failed_for_good(self, error: Exception) -> None:
         self._emitter.halt()
         self._emitter.failed(error)
-
-    def _mode_on(self) -> AbstractContextManager[Any]:
-        """Return a context with the mode on: hooks, custom functions and checkpoints make calls inside the engine."""
-        return nullcontext() if torch._C._len_torch_function_stack() else self._mode
 
     # ------------------------------------------------------------------ the beginning
 

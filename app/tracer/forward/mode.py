@@ -78,6 +78,11 @@ class ForwardMode(TorchFunctionMode):
         """Return whether this thread is not the one that is recorded."""
         return False
 
+    def follows(self, tensors: Sequence[Any]) -> bool:
+        """Return whether one of these tensors was computed from a gradient, so that calls with it must be inspected."""
+        followed = self._trail.followed
+        return bool(followed) and any(id(tensor) in followed for tensor in tensors)
+
     def leave_stack(self) -> bool:
         """Leave the stack of modes so that calls have no overhead. Return ``False`` if this mode is not on top."""
         length = _C._len_torch_function_stack()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache, update_wrapper, wraps
 from types import FunctionType, NoneType
 from typing import Any
@@ -26,6 +26,7 @@ from .functions import KINDS, READ
 from .mode import ForwardMode
 
 _C: Any = torch._C
+_AUTOGRAD: Any = torch.autograd
 _INERT = PLAIN_TYPES | {NoneType, bool, int, float, str}
 """Argument types that are never dispatched, except to a mode."""
 _NAMES = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
@@ -82,6 +83,8 @@ def skip_mode_dispatch(mode: ForwardMode) -> Iterator[None]:
     scopes.append((torch.autograd.__dict__, _NAMES[:1]))
     backward: Any = Tensor.backward
     Tensor.backward = _undispatched(backward)  # type: ignore[method-assign]
+    make_grads = _AUTOGRAD._make_grads
+    _AUTOGRAD._make_grads = woven(make_grads, _MakingGradients(mode))
     originals = [(scope, name, scope[name]) for scope, names in scopes for name in names if name in scope]
     _recording.append(mode)
     for scope, name, original in originals:
@@ -92,6 +95,7 @@ def skip_mode_dispatch(mode: ForwardMode) -> Iterator[None]:
         for scope, name, original in originals:
             scope[name] = original
         Tensor.backward = backward  # type: ignore[method-assign]
+        _AUTOGRAD._make_grads = make_grads
         _recording.pop()
 
 
@@ -104,6 +108,25 @@ def _undispatched(function: FunctionType) -> FunctionType:
     del made.__wrapped__  # type: ignore[attr-defined]
     KINDS[made] = READ  # the engine's entry is observed
     return made
+
+
+class _MakingGradients:
+    """Switches the dispatch off while PyTorch makes the gradients with which a pass starts: six calls, none with a node.
+
+    They are dispatched if a mode of the program or a subclass may observe them, or if ``mode`` follows one of the tensors.
+    """
+
+    def __init__(self, mode: ForwardMode) -> None:
+        self._mode = mode
+
+    def around(self, outputs: Sequence[Any], given: Sequence[Any], batched: bool) -> AbstractContextManager[None]:
+        tensors = (*outputs, *given)
+        if not _all_inert(tensors) or self._mode.follows(tensors):
+            return nullcontext()
+        return _C.DisableTorchFunction()  # type: ignore[no-any-return]
+
+    def returned(self, value: Any) -> Any:
+        return value
 
 
 class _ModuleCalls:
