@@ -32,7 +32,7 @@ MEMORY_BYTES: Final = 256 << 20
 
 
 async def check(path: Path, *, update: bool = False) -> bool:
-    """Print the problems of a folder or of one lesson. Return whether there is none but warnings.
+    """Print the problems of a folder or of one lesson. Return whether all of them are warnings.
 
     Raises :class:`BadRequest` if there is no lesson, and :class:`SandboxError` if programs cannot be run here.
     """

@@ -23,10 +23,10 @@ def check(
         bool, typer.Option("--update", help="Rewrite numbers that differ from what their cells compute.")
     ] = False,
 ) -> None:
-    """Run the cells of lessons in the sandbox, and report what is wrong where.
+    """Run the cells of lessons in the sandbox, and report each problem with its file and line.
 
-    Each problem is one line: file:line: what. The numbers of the prose must equal their cells, every view and node must exist,
-    solutions must pass, and starters and mistakes must fail.
+    Each problem is one line: file:line: problem. The numbers of the prose must equal their cells, every view and node must
+    exist, solutions must pass, and starters and mistakes must fail.
 
     \b
     Exit status:

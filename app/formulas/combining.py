@@ -9,7 +9,7 @@ from .rule import LocalRule
 _MEAN: Final = {"n": ("size(self)", 1)}
 """The divisor of a loss: its mean over all elements, or their sum."""
 _CENTRED: Final = "(input - result1) * result2"
-"""What a normalization multiplies by its weight."""
+"""The normalized input, which a normalization multiplies by its weight."""
 
 RULES: Final = (
     LocalRule("SumBackward0", "sum(self)", {"self": "spread(grad, self)"}, {}, ("self",)),

@@ -14,7 +14,7 @@ from .functions import FUNCTIONS
 ELEMENTWISE: Final = frozenset(
     name for name, function in FUNCTIONS.items() if getattr(function, "elementwise", True) and callable(function)
 )
-"""Functions whose result has at each index what they compute from the elements at that index."""
+"""Functions that compute each element of the result from the elements at the same index."""
 _KNOWN: Final = frozenset(FUNCTIONS) | {"grad", "result", "None", "True", "False"}
 
 

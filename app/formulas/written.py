@@ -164,7 +164,7 @@ class _InProgram(ast.NodeTransformer):
         return ast.BinOp(left, node.op, right)
 
     def visit_Compare(self, node: ast.Compare) -> ast.expr:
-        """Compare the operand with 0 where the result of `relu` is: one is positive where the other is."""
+        """Compare the operand of `relu` with 0 instead of its result: both are positive at the same elements."""
         left = self.visit(node.left)
         if isinstance(left, ast.Call) and isinstance(left.func, ast.Name) and left.func.id == "relu":
             left = left.args[0]
@@ -195,7 +195,7 @@ class _InTorch(ast.NodeTransformer):
 
 
 def _parsed(text: str) -> ast.expr:
-    """Return the tree of an expression. A text that is none is a name of its own."""
+    """Return the tree of an expression. A text that is not an expression becomes a name."""
     try:
         return ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -203,7 +203,7 @@ def _parsed(text: str) -> ast.expr:
 
 
 def _number(node: ast.expr) -> float | None:
-    """Return the number that an expression is, without computing anything but a sign."""
+    """Return the value of a literal number, which may have a sign; ``None`` for other expressions."""
     match node:
         case ast.Constant(value) if isinstance(value, int | float) and not isinstance(value, bool):
             return int(value) if value == int(value) else value
@@ -215,7 +215,7 @@ def _number(node: ast.expr) -> float | None:
 
 
 def plain(text: str) -> str:
-    """Return an expression without what does not matter: spaces and the parentheses around it.
+    """Return an expression without spaces and without the parentheses around it.
 
     >>> plain("( y_pred - y )")
     'y_pred-y'

@@ -34,14 +34,14 @@ OWNER: Final = "lessons"
 
 
 class Reads(msgspec.Struct):
-    """What bindings read of one recording: paths at the end of cells, and numbers that replays compute."""
+    """The values of one recording that bindings read: paths at the end of cells, and numbers that replays compute."""
 
     paths: dict[int, set[str]] = msgspec.field(default_factory=dict)
     differences: set[DifferenceQuotient] = msgspec.field(default_factory=set)
 
 
 def reads(bindings: Iterable[tuple[ast.expr, Scope | None]], cells: Mapping[str, int]) -> dict[str, Reads]:
-    """Return what parsed bindings read of each recording. ``cells`` has the number of cells of each."""
+    """Return the values that parsed bindings read from each recording. ``cells`` has the number of cells of each recording."""
     found = {name: Reads() for name in cells}
     for node, scope in bindings:
         for path in language.paths(node, cells.keys()):
@@ -74,7 +74,7 @@ class Bench:
     ) -> Observed:
         """Run cells with probes, and return what was observed.
 
-        A ``stored`` run can be shown until it expires, and is in nobody's list; a full store does not keep it. ``address`` is
+        A ``stored`` run can be shown until it expires. No list contains it, and a full store does not keep it. ``address`` is
         a digest of the address that it was started from.
 
         Raises :class:`Busy`, :class:`TooMany` or :class:`SandboxError` if the program cannot be run now.

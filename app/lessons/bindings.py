@@ -17,10 +17,10 @@ from .language import BindingError
 from .observed import Observed
 
 Value = Any
-"""A value of a binding: an array of float64, which is 0-dimensional for a number, a list, a text, a boolean, or ``None``."""
+"""A value of a binding: an array of float64 (0-dimensional for a number), a list, a text, a boolean, or ``None``."""
 
 RELATIVE, ABSOLUTE = 1e-4, 1e-6
-"""Tolerance of ``==`` between numbers: two orders of the same float32 operations differ by less."""
+"""Tolerance of ``==`` between numbers. The same float32 operations in another order differ by less."""
 
 _NUMERIC: Final[dict[str, Callable[..., Value]]] = {
     "sum": np.sum, "mean": np.mean, "abs": np.abs, "min": np.min, "max": np.max, "sqrt": np.sqrt, "exp": np.exp, "log": np.log,
@@ -33,7 +33,7 @@ _OPERATORS: Final[dict[type, Callable[[Value, Value], Value]]] = {
 
 
 class ReadAt(Struct, frozen=True):
-    """Where a name is read: in a step, in a phase of it, or after a line ran last."""
+    """The time at which a name is read: in a step, in a phase of that step, or after the last execution of a line."""
 
     step: int | None = None
     phase: str | None = None
@@ -201,7 +201,7 @@ def _rest(node: ast.expr, first: ast.expr) -> str:
     """Return the part ``m.grad`` of ``fit[3].m.grad``."""
     text, start = ast.unparse(node), ast.unparse(first)
     if not text.startswith(f"{start}."):
-        raise BindingError(f"`{text}` names nothing of the step: write `{start}.loss`.")
+        raise BindingError(f"`{text}` does not name a value of the step: write `{start}.loss`.")
     return text.removeprefix(f"{start}.")
 
 

@@ -34,7 +34,7 @@ from .recorded_lesson import RecordedLesson
 COMPARING_SECONDS: Final = 5.0
 MOST_GRAPHS: Final = 100
 DECIMAL: Final = re.compile(r"(?<![\w.])[-−]?\d+\.\d+(?![\w.])")
-"""A decimal number of the prose, but no version such as 2.13.0."""
+"""A decimal number in the prose, but not a version such as 2.13.0."""
 SHORTEST_ANSWER: Final = 5
 """Shortest answer, in characters, whose appearance above its question gives it away."""
 
@@ -142,7 +142,7 @@ class LessonCheck:
             yield self._problem(bound.line, what)
 
     def _number_in(self, bound: Bound, bindings: Bindings, scope: Scope | None) -> Iterator[str]:
-        """Yield what is wrong with a number, read in some recordings."""
+        """Yield the problems of a number that is evaluated over some recordings."""
         if bound.shown and bound.shown == bound.binding.strip("[]"):
             return  # a literal
         try:
@@ -155,7 +155,7 @@ class LessonCheck:
         self.stale.append((bound, value))
         computed = shown.rewritten(bound.shown, value)
         if bound.shown:
-            yield f"{bound.shown} should be {computed}: that is `{bound.binding}` here."
+            yield f"{bound.shown} should be {computed}, the value of `{bound.binding}`."
         else:
             yield f"Without scripts, nobody can read the answer: write `{computed} <{bound.binding}>`."
 
@@ -174,7 +174,7 @@ class LessonCheck:
             yield from self._of_view(view, recordings)
             jumps += before is not None and view.recording != before
             if view.recording != before and jumps == 2:
-                yield self._warning(view.line, "The stage changes its recording twice in this section: leave it at one.")
+                yield self._warning(view.line, "The stage changes its recording twice in this section: change it at most once.")
             before = view.recording
 
     def _of_view(self, view: StageView, recordings: Mapping[str, Observed]) -> Iterator[LessonProblem]:

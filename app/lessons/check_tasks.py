@@ -1,4 +1,4 @@
-"""Check the tasks of a lesson: solutions pass, starters and mistakes fail, and what one sees is so."""
+"""Check the tasks of a lesson: solutions pass, starters and mistakes fail, and statements about a dragged number hold."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .language import BindingError
 from .recorded_lesson import RecordedLesson
 
 NumberCheck = Callable[[Bound, Bindings, Scope | None], Iterator[str]]
-"""Yields what is wrong with a number, read in some recordings."""
+"""Yields the problems of a number that is evaluated over some recordings."""
 
 
 async def check_task(

@@ -1,4 +1,4 @@
-"""Compare what a reader computed with what the tape has, element by element."""
+"""Compare the values that a reader computed with the recorded ones, element by element."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class WrongElement(Struct, frozen=True):
 
 
 class Unequal(Struct, frozen=True):
-    """Why a condition does not hold. ``differing`` of ``of`` elements differ; ``node`` is what to light in the graph."""
+    """The reason why a condition does not hold. ``differing`` of ``of`` elements differ. ``node`` is the node to highlight."""
 
     sentence: str
     wrong: WrongElement | None = None

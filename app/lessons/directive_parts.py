@@ -67,9 +67,9 @@ class Parts:
         return taken
 
     def end(self, directive: str) -> None:
-        """Report the blocks that nobody took."""
+        """Report the blocks that were not taken."""
         for name, _, line, _ in self._tokens:
-            self._reading.report(line, f"A {{{name}}} does not belong into {{{directive}}}.")
+            self._reading.report(line, f"A {{{name}}} does not belong in {{{directive}}}.")
 
 
 _INSIDE: Final = ("reply", "hint", "solution", "mistake", "sees", "then")

@@ -140,7 +140,7 @@ def _write(reading: Reading, source: Source) -> WriteTask:
     parts.end("write")
     starter, body = _first_code(reading.blocks(parts.prose, source.start))
     if not source.options.get("judge") and not source.options.get("check"):
-        reading.report(source.line, "A {write} needs `:judge: dm == m.grad`: what is written, and what it must equal.")
+        reading.report(source.line, "A {write} needs the condition that its code must meet: `:judge: dm == m.grad`.")
     return WriteTask(
         name=reading.name(source.argument, source.line),
         starts=starts,
@@ -159,7 +159,7 @@ def _write(reading: Reading, source: Source) -> WriteTask:
 
 
 def _end_of(reading: Reading, recording: str, cells: int) -> Scope:
-    """Return the end of a recording as far as it is above; it has at least ``cells`` cells."""
+    """Return the end of the part of a recording that is above the directive, which has at least ``cells`` cells."""
     return Scope(recording, max(cells, len(reading.cells.get(recording, []))) - 1)
 
 

@@ -18,7 +18,7 @@ Pane = Literal["graph", "curve", "surface"]
 
 
 class Scope(Struct, frozen=True):
-    """What a name in a binding refers to: recording ``recording`` at the end of its cell ``cell``, which is 0-based."""
+    """The instant at which a binding is read: the end of cell ``cell`` of recording ``recording``. Cells count from 0."""
 
     recording: str
     cell: int
@@ -40,11 +40,11 @@ class Bound(Struct, frozen=True):
 
 
 class StageView(Struct, frozen=True, rename={"laid_over": "with"}):
-    """What the stage beside the prose shows while a paragraph is read.
+    """The view that the stage shows beside the prose while a paragraph is read.
 
     ``step`` is ``None`` for the last step, and may be negative. ``playhead`` is the program line at which forward work stops.
     ``ran`` is the number of nodes that a backward phase has run, and ``None`` stands for all.
-    ``focus`` has the nodes to light and ``select`` the node in the inspector, each by its variable or by its source text.
+    ``focus`` has the nodes to highlight and ``select`` the node in the inspector, each by its variable or by its source text.
     ``laid_over`` is a second recording, whose curves are laid over those of the first.
     """
 
@@ -121,7 +121,7 @@ class Choice(Struct, frozen=True):
 
 
 class Reply(Struct, frozen=True):
-    """What is said about a wrong answer. ``answer`` is ``None`` for every answer without a reply of its own."""
+    """The response to a wrong answer. ``answer`` is ``None`` for every answer without a reply of its own."""
 
     answer: Bound | None
     body: list[Block]
@@ -129,7 +129,7 @@ class Reply(Struct, frozen=True):
 
 
 class Opening(Struct, frozen=True):
-    """What a right answer opens: the products along an edge (``names`` are its two nodes), the finding, or a view."""
+    """The content that a right answer opens: the products along an edge between the nodes ``names``, the finding, or a view."""
 
     what: Literal["products", "finding", "view"]
     names: list[str] = []
@@ -209,7 +209,7 @@ class FixTask(Struct, frozen=True, tag="break-fix"):
 
 
 class Sight(Struct, frozen=True):
-    """What one sees when the dragged number has a value."""
+    """A statement about the program when the dragged number has a certain value."""
 
     value: float
     body: list[Block]

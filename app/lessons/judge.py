@@ -1,7 +1,7 @@
-"""Judge what a reader wrote: run it after the cells of the lesson, and compare what it computed with the tape.
+"""Judge a reader's code: run it after the cells of the lesson, and compare its values with the recorded ones.
 
 A reader's code is a stranger's program. It runs like every run of the server: confined, within the same limits, in turn with
-others. Only the run of a program with a fault is stored, so that the graph can be shown. It is in nobody's list of runs.
+others. Only the run of a fixed program is stored, so that its graph can be shown. No list of runs contains it.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ FIXED: Final = "Fixed: the fault is gone, and the conditions hold."
 
 
 class Judged(Struct, frozen=True):
-    """What was found about a reader's code. ``sentence`` says it to the reader; text in backticks is code.
+    """The verdict on a reader's code. ``sentence`` states it for the reader, with code in backticks.
 
     ``wrong`` is the first element that differs from the tape, with both numbers; ``differing`` of ``of`` elements differ.
-    ``node`` is the name of the node to light in the graph. ``mistake`` is the index of the task's mistake with the same result,
+    ``node`` is the name of the node to highlight. ``mistake`` is the index of the task's mistake with the same result,
     whose reply fits. ``error`` is the exception that ended the code; its line counts from the first line of the code.
     ``findings`` are the codes of the findings of the run, and ``printed`` is its output. ``run`` is the id of the run of a
     program that was to be fixed; ``None`` for other tasks, and if the store is full.
@@ -86,7 +86,7 @@ class Judge:
     async def judge(
         self, task: WriteTask | FixTask, code: str, client: Client | None = None, address: str | None = None
     ) -> Judged:
-        """Return what is found about the code of a reader. ``address`` is a digest of the reader's address.
+        """Return the verdict on a reader's code. ``address`` is a digest of the reader's address.
 
         Raises :class:`Busy`, :class:`TooMany` or :class:`SandboxError` if it cannot be run now, and :class:`BindingError` if
         the task itself has a fault, which ``tapedeck lesson check`` reports.
@@ -105,7 +105,7 @@ class Judge:
     async def examine(
         self, task: WriteTask | FixTask, code: str, texts: Sequence[ast.expr] = ()
     ) -> tuple[Judged, Bindings, Scope]:
-        """Return what is found about code in one run, without looking for its mistake.
+        """Return the verdict on code from one run, without looking for a matching mistake.
 
         Also return the bindings with which ``texts`` can be read at its end, and the scope of that end.
         """
@@ -202,20 +202,20 @@ class _Attempt:
 
     @property
     def findings(self) -> list[str]:
-        """The codes of the findings of the run, without good news."""
+        """The codes of the findings of the run, except those of severity ``good``."""
         return sorted({each.code for each in self.observed.recorded.findings if each.severity != "good"})
 
     def unmet(self) -> Unequal | None:
         """Return why a condition of the task does not hold; ``None`` if all do."""
         largest = max((nodes for nodes, _ in self.observed.recorded.recording.log.graph_sizes()), default=0)
         if largest > MOST_NODES:
-            return Unequal(f"The code makes a graph of {largest:,} nodes: a task is judged up to {MOST_NODES:,}.")
+            return Unequal(f"The code makes a graph of {largest:,} nodes; a task may have {MOST_NODES:,}.")
         tape = self._task.scope if isinstance(self._task, WriteTask) else self.own
         found = (compare.unmet(condition, self.bindings, self.own, tape) for condition in _conditions(self._task))
         return next((each for each in found if each is not None), None)
 
     def signature(self) -> _Signature:
-        """Return what the run came to."""
+        """Return the result of the run."""
         error = self.error
         values = []
         for side in _own_sides(self._task):
@@ -243,7 +243,7 @@ def _of_verdict(verdict: str | None) -> str:
 
 
 def _own_name(task: WriteTask | FixTask) -> str:
-    """Return the name of the reader's run in conditions. Only a fixed program has one: other tasks are named by a variable."""
+    """Return the name of the reader's run in conditions. It is empty unless the task is to fix a program."""
     return task.name if isinstance(task, FixTask) else ""
 
 

@@ -1,4 +1,4 @@
-"""Parse the language in which a lesson states what a number is: ``m.grad``, ``fit[-1].loss``, ``node(y_pred).grad @ backward``.
+"""Parse the expressions to which a lesson binds its numbers: ``m.grad``, ``fit[-1].loss``, ``node(y_pred).grad @ backward``.
 
 The language has Python's grammar for expressions, which Python's parser reads. Only the forms listed here are accepted, and
 :mod:`.bindings` evaluates them over a recording. Nothing is passed to Python's own evaluation.
@@ -16,7 +16,7 @@ The language has Python's grammar for expressions, which Python's parser reads. 
 ``slope(m)``, ``difference(m, h=0.001)``  the slope by a replay, and the difference quotient by two of them
 ``error``                                 the type of the exception that ended the recording, or ``None``
 ``+ - * / **``, ``sum``, ``abs``, ``len`` and other functions of numbers
-``== < <= and or not is``                 for what must hold
+``== < <= and or not is``                 conditions
 ========================================  ========================================================================
 """
 
@@ -172,14 +172,14 @@ def difference(call: ast.Call) -> DifferenceQuotient:
 
 
 def root_of(node: ast.expr) -> ast.expr:
-    """Return what the attributes and elements of a path are read from: the name `m` of `m.grad[0]`."""
+    """Return the variable at the start of a path: the name `m` of `m.grad[0]`."""
     while isinstance(node, ast.Attribute | ast.Subscript):
         node = node.value
     return node
 
 
 def of_tensor(path: str) -> tuple[str, str | None]:
-    """Return the path of a tensor, and what is read of the tensor itself: its ``shape``, or whether it is a leaf.
+    """Return the path of a tensor, and the property of the tensor that is read: its ``shape``, or whether it is a leaf.
 
     >>> of_tensor("m.grad.shape"), of_tensor("m.grad")
     (('m.grad', 'shape'), ('m.grad', None))

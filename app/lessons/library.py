@@ -55,7 +55,7 @@ def read_folder(folder: Path, known: Set[str] = frozenset()) -> list[Lesson]:
 
 
 def _across(lessons: list[Lesson], known: Set[str]) -> list[LessonProblem]:
-    """Return the problems between lessons: an id that two share, a need that no lesson has, and needs in a circle."""
+    """Return the problems between lessons: an id of two lessons, a needed id that no lesson has, and needs in a circle."""
     by_id = {lesson.id: lesson for lesson in lessons}
     problems = []
     for lesson in lessons:

@@ -38,7 +38,7 @@ def shown_and_binding(content: str) -> tuple[str, str] | None:
 
 
 class Surroundings(Protocol):
-    """What prose needs from the lesson around it."""
+    """The methods of a lesson that the reading of its prose calls."""
 
     def bound(self, shown: str, binding: str, line: int) -> Bound:
         """Return a new value of the lesson."""
@@ -156,6 +156,6 @@ def _mathml(token: Token, around: Surroundings, line: int) -> str:
 
     try:
         return convert(token.content.strip(), display="block" if token.type == "math_block" else "inline")
-    except Exception as error:  # the library raises many classes, also of Python's own
+    except Exception as error:  # the library raises errors of many classes, also built-in ones
         around.report(line, f"The formula cannot be read ({type(error).__name__}): check its LaTeX.")
         return f"<code>{escape(token.content)}</code>"

@@ -100,7 +100,7 @@ class Observed:
     # -- after a line, or before the exception
 
     def at_line(self, path: str, line: int) -> Any:
-        """Return the value of a variable after a line of the program without probes ran last."""
+        """Return the value of a variable after the last execution of a line. Lines count without probes."""
         root, chain = _split(path)
         return self._of_lines(root, chain, self.program.line(line))
 
@@ -139,7 +139,7 @@ class Observed:
         return [each.line for each in self.recorded.step(step).passes]
 
     def in_step(self, path: str, index: int, phase: str | None) -> Any:
-        """Return the value of a variable in a step, in a phase of it; by default as the forward work and the passes left it."""
+        """Return the value of a variable in a phase of a step; by default after its forward work and its passes."""
         step = self.recorded.step(index)
         root, chain = _split(path)
         row = next((each for each in step.parameters if root in (each.name, each.id)), None)
@@ -207,7 +207,7 @@ class Observed:
     def _call_leaf(self, name: str, *, step: int | None, cell: int | None) -> dict[str, Any]:
         parameter = next((each for each in self._recording.parameters() if name in each.names), None)
         if parameter is None:
-            raise BindingError(f"There is no leaf that `{name}` was bound to.")
+            raise BindingError(f"`{name}` was never bound to a leaf.")
         last = self.step_index(-1) if step is None else step
         for index in range(last, -1, -1):
             row = next((each for each in self.recorded.step(index).parameters if each.id == parameter.id), None)

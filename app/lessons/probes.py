@@ -1,8 +1,8 @@
 """Add probes to the cells of a recording: lines that read variables at the end of a cell, so that their values are recorded.
 
-A recording has the values of lines, of steps and of passes. What ``m.grad`` is at the end of a cell follows from these only for
-simple programs. A probe is a cell of its own after the cell, in which each line reads one variable. The program's own lines run
-unchanged, and their lines are known, so that a reader never sees the probes.
+A recording has the values of lines, of steps and of passes. The value of ``m.grad`` at the end of a cell follows from these
+only in simple programs. A probe is a cell of its own after the cell, in which each line reads one variable. The program's own
+lines run unchanged, and their numbers are known, so that a reader never sees the probes.
 """
 
 from __future__ import annotations

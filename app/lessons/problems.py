@@ -11,7 +11,7 @@ from ..errors import BadRequest
 
 
 class LessonProblem(Struct, frozen=True, order=True):
-    """What is wrong in a lesson: the file, the line, and a sentence that names the remedy."""
+    """A problem of a lesson: the file, the line, and a sentence that names the remedy."""
 
     file: str
     line: int

@@ -54,7 +54,7 @@ def walk(blocks: Sequence[Block]) -> Iterator[Block]:
 
 
 def bodies(block: Block) -> Iterator[list[Block]]:
-    """Yield the lists of blocks inside a block: its text, replies, hints, replies to mistakes, and what one sees."""
+    """Yield lists of blocks inside a block: text, replies, hints, replies to mistakes, statements about a dragged number."""
     match block:
         case PredictTask():
             yield block.body

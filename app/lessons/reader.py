@@ -140,7 +140,9 @@ class LessonReading:
             if heading.level == 1:
                 self.report(heading.line, "The title of the front matter is the heading of level 1: begin this one with `##`.")
             elif heading.level > level + 1:
-                self.report(heading.line, f"A heading of level {heading.level} follows one of level {level}: leave out none.")
+                self.report(
+                    heading.line, f"A heading of level {heading.level} follows one of level {level}: do not skip a level."
+                )
             level = heading.level
 
     def _fence(self, token: Token, line: int) -> Block | None:

@@ -1,4 +1,4 @@
-"""Hold the lessons of a server, with what is recorded for each."""
+"""Keep the lessons of a server, each with its recordings."""
 
 from __future__ import annotations
 

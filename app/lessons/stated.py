@@ -13,8 +13,8 @@ from .language import BindingError
 def values(lesson: Lesson) -> Iterator[Bound]:
     """Yield the values that are read from the recordings of a lesson: numbers in its text, answers and replies to them.
 
-    Left out are the numbers in replies to mistakes, which are read from the run of the mistake, and those of what one sees when
-    a number is dragged.
+    The numbers in replies to mistakes are left out, because they are read from the run of the mistake. So are the numbers in
+    statements about a dragged number.
     """
     for block in _of_recordings(lesson.blocks):
         if isinstance(block, Prose):

@@ -1,4 +1,4 @@
-"""Read what a paragraph asks of the stage: ``{view="fit step=0 phase=backward focus=loss,'m * x'"}``."""
+"""Read the view that a paragraph requests: ``{view="fit step=0 phase=backward focus=loss,'m * x'"}``."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ Ours = tuple[Where, str, str | None, int | None, int]
 """A tensor to compare: where it is, its name, the id of its node, its line, and its row."""
 
 STATISTICS: Final = ("norm", "minimum", "maximum")
-"""What is compared of a tensor whose elements were not recorded, in this order."""
+"""The statistics that are compared for a tensor whose elements were not recorded, in this order."""
 SAFETY: Final = 8.0
 """Factor of a derived tolerance for the constants that its formula leaves out."""
 UNIT_ROUNDOFF: Final[dict[str, float]] = {
@@ -214,7 +214,7 @@ def _parameters(step: wire.StepEvent) -> Iterator[Ours]:
 
 
 def _furthest(first: Tensors, row: int, second: Tensors, other: int) -> tuple[str, float, float, float] | None:
-    """Return what the two numbers are that differ most, both, and their difference relative to the largest element.
+    """Return the two numbers that differ most, their name, and their difference relative to the largest element.
 
     For a tensor whose elements were not recorded, the norms are compared, then the minima and the maxima. Neither equal
     infinities nor two NaN differ.

@@ -14,7 +14,7 @@ from .names import with_element
 from .scene import Scene
 
 MOST_STEPS: Final = 50
-"""Largest number of steps, from the end, in which a name that was bound anew is looked for."""
+"""Largest number of steps, from the end, that are searched for a line that binds a name to a new tensor."""
 
 
 def explain_absent(scenes: Scene, name: str, part: str, step: int | None) -> Why:

@@ -21,7 +21,7 @@ class WhyFormula(Struct, frozen=True):
 class WhyLink(Struct, frozen=True, rename={"pass_": "pass"}):
     """A number that another one was made from: its name, its value, and the address of its own explanation.
 
-    ``of``, ``step`` and ``pass`` are what to ask for next. ``href`` has them as an address relative to `…/why`.
+    ``of``, ``step`` and ``pass`` are the parameters of the next question. ``href`` has them as an address relative to `…/why`.
     """
 
     of: str
@@ -66,8 +66,8 @@ class Why(Struct, frozen=True, rename={"pass_": "pass"}):
     ``of`` and ``name`` are the address and the name of the number, ``element`` its index in the tensor. If the address names
     no element, it is the one of the greatest size. ``kind`` is one of:
 
-    - ``sum``: ``value`` is the sum of the values of ``terms`` and of ``rounding``, exactly. ``rounding`` is what the dtype of
-      the recording adds, or the library that computed it.
+    - ``sum``: ``value`` is the sum of the values of ``terms`` and of ``rounding``, exactly. ``rounding`` is the
+      rounding error of the recording's dtype and of the library that computed the number.
     - ``function``: an operation computed it from the numbers in ``reads``.
     - ``input``: the program made it.
     - ``start``: a pass starts with it, usually with 1.

@@ -76,7 +76,7 @@ def explain_gradient(scene: PassScene, node: int, output: int, flat: int) -> Why
     edges = scene.incoming(there, there_output)
     if not edges:
         text = (
-            f"The pass starts here: `{scene.root}` changes by 1 for each 1 that it changes itself."
+            f"The pass starts here: `{scene.root}` with respect to itself has the derivative 1."
             if value == 1
             else (f"The pass starts here with the gradient {shown(value)}, which the program gave it.")
         )
@@ -147,8 +147,8 @@ def _by_edges(scene: PassScene, edges: list[tuple[int, model.Edge]], flat: int, 
         sent = math.nan if array is None else float(array.reshape(-1)[flat])
         total.add(WhyTerm(number_of(sent), 0.0, None, f"sent by {factor_name(scene.name(source))}", link, [], edge.id), sent)
     which = ", ".join(dict.fromkeys(f"`{scene.graph.nodes[int(edge.source[1:])].op}`" for _, edge in edges[:MOST_RULES]))
-    sentence = f"It is the sum of what {len(edges)} edges brought. " if len(edges) > 1 else ""
-    sentence += f"How {which} made it is not known from the recorded numbers."
+    sentence = f"It is the sum of the gradients on {len(edges)} edges. " if len(edges) > 1 else ""
+    sentence += f"The recorded numbers do not show how {which} computed it."
     sentence += " A replay computes its local derivatives."
     return total.answer(sentence=sentence, published=quoted, replay=_factors_replay(scene, edges[0][1]), **common)
 
@@ -236,7 +236,7 @@ def worked(scene: PassScene, each: ProductTerm) -> str:
 
 
 def _opened(scene: PassScene, target: tuple[int, int] | None, place: int) -> str | None:
-    """Return an operand that is a difference or a sum as such, such as `1 - 2`."""
+    """Return an operand as the difference or the sum that computed it, such as `1 - 2`."""
     if target is None:
         return None
     local = scene.local(target[0])

@@ -29,7 +29,7 @@ _UNITS: Final = {"float16": 2.0**-11, "bfloat16": 2.0**-8, "float64": 2.0**-53}
 Entries = list[tuple[int, float]]
 """Positions in a flattened tensor, each with a derivative."""
 _Failures: Final = (KeyError, ValueError, IndexError, TypeError, ZeroDivisionError, np.linalg.LinAlgError)
-"""What NumPy raises for operands or options that do not fit."""
+"""Exceptions that NumPy raises for operands or options that do not fit."""
 
 
 class LocalDerivatives:

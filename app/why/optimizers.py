@@ -16,7 +16,7 @@ from .parameter import ParameterInStep, array_of, closes, dtype_of, scaled_term
 from .sums import SumOfTerms
 
 MOST_STEPS: Final = 12
-"""Largest number of steps whose gradients an optimizer's memory is opened into."""
+"""Largest number of steps whose gradients are terms of a running average."""
 
 
 def explain_update(here: ParameterInStep, value: float, common: dict[str, Any]) -> Why:
@@ -49,7 +49,9 @@ def explain_update(here: ParameterInStep, value: float, common: dict[str, Any]) 
             rule = ""
         if rule and closes(here, total, value, moved=True):
             return total.answer(
-                sentence=f"{name} made it from the gradient with the learning rate {shown(lr)}.", rule=formula(rule), **common
+                sentence=f"{name} computed it from the gradient with the learning rate {shown(lr)}.",
+                rule=formula(rule),
+                **common,
             )
     if name in ("Adam", "AdamW", "NAdam", "RAdam", "Adamax") and "exp_avg" in (here.row.state if here.row else {}):
         return _adam(here, name, options, value, common)
@@ -57,7 +59,7 @@ def explain_update(here: ParameterInStep, value: float, common: dict[str, Any]) 
 
 
 def _adam(here: ParameterInStep, name: str, options: Mapping[str, Any], value: float, common: dict[str, Any]) -> Why:
-    """Return the answer for an update of Adam: its average of gradients, scaled, and what weight decay takes away."""
+    """Return the answer for an update of Adam: the scaled average of its gradients, and the part of weight decay."""
     lr, decay, before = _float(options, "lr"), _float(options, "weight_decay"), here.number("value")
     average, betas = here.number("state", "exp_avg"), options.get("betas")
     decoupled = name == "AdamW" or bool(options.get("decoupled_weight_decay"))
@@ -81,7 +83,7 @@ def _adam(here: ParameterInStep, name: str, options: Mapping[str, Any], value: f
 
 
 def _through_state(here: ParameterInStep, name: str, value: float, common: dict[str, Any]) -> Why:
-    """Return the answer for an optimizer without a rule here: what it read."""
+    """Return the answer for an optimizer without a rule here: the numbers that it read."""
     states = [here.link("state", key) for key in (here.row.state if here.row else {}) if here.number("state", key) is not None]
     links = [here.link("grad_used"), here.link("value"), *states]
     return Why(kind="function", sentence=f"{name} computed it from these numbers.", reads=links, **common)
@@ -110,7 +112,7 @@ def _by_hand(here: ParameterInStep, value: float, gradient: float, common: dict[
 
 
 def _open(here: ParameterInStep, total: SumOfTerms, scale: float, state: str, kept: float, added: float, decay: float) -> None:
-    """Add the terms of a running average: the gradients of this step and of earlier ones, and what is left of the rest.
+    """Add the terms of a running average: the gradients of this step and of earlier ones, and the average before them.
 
     The average after a step is ``kept`` times the one before, plus ``added`` times the gradient, which includes ``decay`` times
     the value. The first average of a momentum buffer is the gradient itself.
@@ -160,7 +162,7 @@ def explain_state(here: ParameterInStep, state: str, value: float, common: dict[
                 added = 1 - (_float(options, "dampening") or 0.0) if state == "momentum_buffer" else 1 - float(kept)
                 _open(here, total, 1.0, state, float(kept), added, decay)
                 if closes(here, total, value):
-                    sentence = f"It keeps {shown(float(kept))} of itself in each step and adds the gradient."
+                    sentence = f"Each step multiplies it by {shown(float(kept))} and adds the gradient."
                     return total.answer(sentence=sentence, **common)
         square = pair[1] if state == "exp_avg_sq" else options.get("alpha") if state == "square_avg" else None
         if isinstance(square, int | float) and not decay:

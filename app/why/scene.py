@@ -1,4 +1,4 @@
-"""Read what an explanation needs of a recording, each part once."""
+"""Read the parts of a recording that an explanation needs, each once."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class PassScene:
         return node_name(self.lines, self.graph.nodes[node])
 
     def gradient_name(self, node: int, flat: int, shape: tuple[int, ...]) -> str:
-        """Return the name of the gradient of the loss by an element of a node's result."""
+        """Return the name of the gradient of the loss with respect to an element of a node's result."""
         return f"∂{factor_name(self.root)}/∂{factor_name(with_element(self.name(node), flat, shape))}"
 
     def gradient(self, node: int, output: int, flat: int) -> WhyLink:

@@ -1,4 +1,4 @@
-"""Build the answer for a number that is a sum: its terms by size, and what rounding added."""
+"""Build the answer for a number that is a sum: its terms by size, and the error of rounding."""
 
 from __future__ import annotations
 

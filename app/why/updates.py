@@ -118,7 +118,7 @@ def _before(here: ParameterInStep, value: float, common: dict[str, Any]) -> Why:
 
 
 def _grad(here: ParameterInStep, value: float, common: dict[str, Any]) -> Why:
-    """Return the answer for a `.grad`: what was there before, and what each pass of the step added."""
+    """Return the answer for a `.grad`: the gradient from before the step, and the gradient that each pass added."""
     event = here.scenes.recording.log.step(here.step)
     before = here.number("grad_before")
     links: list[tuple[WhyLink, float]] = []
@@ -139,11 +139,11 @@ def _grad(here: ParameterInStep, value: float, common: dict[str, Any]) -> Why:
         return structs.replace(answer, of=common["of"], name=common["name"], pass_=index)
     total = SumOfTerms(value)
     if before:
-        total.add(WhyTerm(0.0, 0.0, 1.0, f"{shown(before)}, which was there before", here.link("grad_before")), before)
+        total.add(WhyTerm(0.0, 0.0, 1.0, f"{shown(before)}, from before the step", here.link("grad_before")), before)
     for link, added in links:
         total.add(WhyTerm(0.0, 0.0, 1.0, f"{shown(added)}, added by a pass", link), added)
     if not closes(here, total, value):
         reads = [*([here.link("grad_before")] if before else []), *(link for link, _ in links)]
         return Why(kind="function", sentence="The program or a hook changed this gradient.", reads=reads, **common)
-    what = "what was there before and " if before else ""
+    what = "the earlier gradient and " if before else ""
     return total.answer(sentence=f"It is the sum of {what}the gradients of {len(links)} passes.", **common)

@@ -100,7 +100,7 @@ def _sum(scene: PassScene, node: int, flat: int, value: float, common: dict[str,
 
 
 def _term(scene: PassScene, node: int, operand: str, result: int, element: int, factor: float, product: float) -> WhyTerm:
-    """Return a product in a sum: an element of an operand, times what the result changes with it."""
+    """Return a product in a sum: an element of an operand, times the derivative of the result with respect to it."""
     target = scene.local(node).target(operand)
     assert target is not None
     there, place, _ = scene.behind_value(target[0], element)

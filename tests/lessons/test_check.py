@@ -61,13 +61,13 @@ async def test_each_fault_is_reported_with_its_line(bench: Bench) -> None:
         "a.md:24: 0.5 is not bound to a cell: write {num}`0.5 <m.grad>`, or {lit}`0.5`.",
         "a.md:37: There is no reply to other answers: add `:::{reply} else`.",
         "a.md:69: There is no finding `leaf-bound`: /findings lists them.",
-        "a.md:24: 2 should be 1: that is `node(loss).grad` here.",
+        "a.md:24: 2 should be 1, the value of `node(loss).grad`.",
         "a.md:28: Without scripts, nobody can read the answer: write `-9.3333 <m.grad>`.",
         "a.md:23: There is no step 3: the recording has 1.",
         "a.md:23: The recording `fit` has no node and no variable `m * y`.",
         "a.md:30: The reply to -9.3333 is also for the answer: leave one out.",
         "a.md:47: `dm` passes before anything is changed: its judge accepts too much.",
-        "a.md:59: -5 should be -4: that is `dm` here.",
+        "a.md:59: -5 should be -4, the value of `dm`.",
         "a.md:65: 5 is outside of the range 0 to 4.",
         "a.md:69: The solution of `train` does not pass: `train[-1].loss` is 6.6683, not less than 4.6667.",
         "a.md:69: The program of `train` has no finding `leaf-bound`: it has",
@@ -111,7 +111,7 @@ async def test_the_command_prints_problems_and_rewrites_the_files(
     file.write_text(changed(("{num}`1 <node(loss)", "{num}`2 <node(loss)")))
     assert not await lesson_check.check(tmp_path, update=True)
     printed = capsys.readouterr().out.splitlines()
-    assert printed[0] == f"{file}:24: 2 should be 1: that is `node(loss).grad` here."
+    assert printed[0] == f"{file}:24: 2 should be 1, the value of `node(loss).grad`."
     assert file.read_text() == SAMPLE
     assert await lesson_check.check(file)
     assert capsys.readouterr().out == "1 lesson checked.\n"

@@ -115,7 +115,7 @@ def test_tasks_have_whole_programs_also_where_the_file_has_a_diff() -> None:
         (FRONT + "### A\n", "a.md:7: A heading of level 3 follows one of level 1"),
         (FRONT + ":::{predickt} A?\n:::\n", "a.md:7: There is no block {predickt}: use predict, write"),
         (FRONT + ":::{predict} A?\n:::\n", "a.md:7: A {predict} has either `:answer:` or choices"),
-        (FRONT + "::::{predict} A?\n:answer: 1\n:::{sees} 1\n:::\n::::\n", "a.md:9: A {sees} does not belong into {predict}"),
+        (FRONT + "::::{predict} A?\n:answer: 1\n:::{sees} 1\n:::\n::::\n", "a.md:9: A {sees} does not belong in {predict}"),
         (FRONT + "::::{write} dm\n:judge: dm == 1\n:::{solution} dm = 1\n:::\n::::\n", "a.md:7: There is no recording ''"),
         (FRONT + CELL + "::::{write} dm\n:starts: fit/2\n:judge: a\n::::\n", "a.md:11: Recording `fit` has 1 cells above"),
         (FRONT + CELL + ":::{drag} a\n:range: 1 0 1\n:::\n", "a.md:11: A {drag} needs `:range: from to step`"),

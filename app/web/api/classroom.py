@@ -31,7 +31,7 @@ Position = Annotated[
 
 
 class OpenedClassroom(Struct, frozen=True):
-    """A classroom that was opened. ``key`` allows to move and to close it. Share the link ``page`` with the class."""
+    """A classroom that was opened. Its ``key`` is required to move and to close it. Share the link ``page`` with the class."""
 
     id: str
     key: str

@@ -1,1 +1,1 @@
-"""Serve lessons: their pages, the programs in them, and what judges a reader's answers."""
+"""Serve lessons: their pages, the programs in them, and the routes that judge a reader's code."""

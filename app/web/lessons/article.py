@@ -1,4 +1,4 @@
-"""Arrange a lesson for its page: what the stage shows, pictures for readers without a script, worked answers."""
+"""Arrange a lesson for its page: views of the stage, pictures for readers without a script, worked answers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Still(Struct, frozen=True):
 
 
 class ArticlePart(Struct, frozen=True):
-    """A block of the article. ``view`` is the JSON of what the stage shows while it is read; ``anchor`` its fragment."""
+    """A block of the article. ``view`` is the view of the stage while it is read, as JSON. ``anchor`` is its fragment."""
 
     block: Block
     kind: str
@@ -258,7 +258,7 @@ def _kind(block: Block) -> str:
 
 
 def _view_of(block: Block, latest: Mapping[str, StageView]) -> StageView | None:
-    """Return what the stage shows beside a block. Beside a number to drag, it shows its program as it was shown last."""
+    """Return the view that the stage shows beside a block. Beside a number to drag, it is the last view of its program."""
     match block:
         case Heading(view=view) | Prose(view=view):
             return view

@@ -131,7 +131,7 @@ def _code(body: bytes) -> str:
         raise UnreadableInput(f"The body is not valid JSON: {error}.") from error
     size = len(code.encode(errors="replace"))
     if size > CODE_BYTES:
-        raise InvalidInput(f"The code has {size:,} bytes: a task is judged up to {CODE_BYTES:,}.", where="code")
+        raise InvalidInput(f"The code has {size:,} bytes; it may have {CODE_BYTES:,}.", where="code")
     if "\0" in code or not code.strip():
         raise InvalidInput("The code is empty or contains NUL bytes: send Python code.", where="code")
     return code

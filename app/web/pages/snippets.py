@@ -1,4 +1,4 @@
-"""Write the text that puts a run on a page of somebody's own: a frame, a picture that links to the run, or Markdown.
+"""Write the text that puts a run on another page: a frame, a picture that links to the run, or Markdown.
 
 The dialog of the playground writes the same with ``static/src/core/snippets.js``, and offers choices.
 """

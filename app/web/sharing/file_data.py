@@ -1,4 +1,4 @@
-"""Collect what a file of its own shows of a run: the answers of the API that its page would ask for."""
+"""Collect the data of a run's HTML file: the answers of the API that its page would request."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ _pack = msgspec.msgpack.Encoder().encode
 class Contents(Struct, frozen=True):
     """The parts of a recording that a file has, encoded as the API sends them.
 
-    ``steps`` are packed steps in order. ``drawn`` gives the pass or graph whose picture another one shares, and itself, by
-    names such as ``passes/0`` and ``graphs/g1``. ``shown`` is the pass at which the file opens.
+    ``steps`` are packed steps in order. ``drawn`` maps each pass or graph, such as ``passes/0`` or ``graphs/g1``, to
+    the one whose picture it shows, which may be itself. ``shown`` is the pass at which the file opens.
     """
 
     count: int

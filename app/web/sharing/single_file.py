@@ -1,8 +1,8 @@
 """Write a run into one HTML file that needs neither a server nor a network.
 
-The file has the panes of the page, drawn by the same scripts, and the data that these would ask a server for. Its own content
-policy allows these scripts and this style, and nothing else: no request, no further script. The data is compressed and in
-base64, so nothing that a program wrote is markup there; everywhere else, the templates escape it.
+The file has the panes of the page, drawn by the same scripts, and the data that they would request from a server. Its own
+content policy allows these scripts and this style, and nothing else: no request, no further script. The data is compressed and
+in base64, so nothing that a program wrote is markup there; everywhere else, the templates escape it.
 """
 
 from __future__ import annotations

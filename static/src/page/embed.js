@@ -1,4 +1,4 @@
-// A run in a frame of another page. It needs no cookie and no storage. It tells the page around it how high its content is.
+// A run in a frame of another page. It needs no cookie and no storage. It sends the height of its content to the page around it.
 
 import { client } from "../leaves/api.js";
 import { find } from "../leaves/dom.js";

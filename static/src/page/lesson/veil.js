@@ -10,7 +10,7 @@ const DIGITS = 3; // an answer with fewer digits is hidden only at the nodes tha
 const ROUNDED = 0.05; // largest relative difference between an answer and a number that shows it with few digits
 
 /**
- * Hide numbers in a part of the page, also when they are written again. Return a function that looks at what is asked anew.
+ * Hide numbers in a part of the page, also when they are written again. Return a function that reads the open questions again.
  *
  * @param {HTMLElement} region
  * @param {() => readonly Asked[]} asked

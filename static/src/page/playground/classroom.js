@@ -9,7 +9,7 @@ import { toast } from "../../widgets/shell.js";
 /** @import {Store} from "../../core/store.js" */
 
 const EVERY = 250; // milliseconds between two positions that are sent
-/** The parts of a view that a class shares. Everybody keeps an own layout. @type {readonly (keyof View)[]} */
+/** The parts of a view that a class shares. Everybody keeps their own layout. @type {readonly (keyof View)[]} */
 const SHARED = ["at", "phase", "ran", "apart", "pass", "node"];
 
 /** @param {View} view @returns {Partial<View>} */

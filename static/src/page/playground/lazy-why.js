@@ -1,4 +1,4 @@
-// Offer questions about the numbers of the selected node. What answers them is loaded at the first question.
+// Offer questions about the numbers of the selected node. The code that answers them is loaded at the first question.
 
 import { ended, shownPass } from "../../core/state.js";
 import { fill, h } from "../../leaves/dom.js";
@@ -22,7 +22,7 @@ export function lazyWhy(state, api, options) {
   const element = h("section", { class: "whys", hidden: true });
   /** @type {Promise<ReturnType<typeof import("./why-trail.js").whyTrail>> | null} */
   let loading = null;
-  /** What the open trail began with; null if none is open. @type {string | null} */
+  /** The question that the open trail began with; null if none is open. @type {string | null} */
   let opened = null;
 
   function close() {

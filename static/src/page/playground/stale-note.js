@@ -29,6 +29,6 @@ export function staleNote(state, again, drawn) {
       return fill(note, h("p", null, invalid ? "This is the graph of an earlier run." : "You have edited the program since this run."), button);
     }
     const { line, message } = run?.error ?? {};
-    fill(note, h("p", null, h("b", null, "The program did not start"), `: line ${line} is not valid Python (`, prose(message ?? ""), "). This is the graph of the run before."));
+    fill(note, h("p", null, h("b", null, "The program did not start"), `: line ${line} is not valid Python (`, prose(message ?? ""), "). This is the graph of the previous run."));
   });
 }

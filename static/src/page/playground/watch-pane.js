@@ -83,7 +83,7 @@ export function watchPane(state, api, onstep) {
   function draw() {
     const { run, logarithmic } = state.get();
     const mine = last && last.run === run?.id ? last : null;
-    if (!mine) return fill(result, h("p", { class: "remark" }, "The print that you forgot: an expression, evaluated in every step after a line has run. The program runs again for it, and must reproduce the recorded numbers."));
+    if (!mine) return fill(result, h("p", { class: "remark" }, "See the value of an expression in every step, after a line has run. The program runs again for it, and must reproduce the recorded numbers."));
     const { answer } = mine;
     if (!answer) {
       const cancel = h("button", { type: "button", class: "to", onclick: () => (running?.abort(), (last = null), draw()) }, "Cancel");

@@ -1,4 +1,4 @@
-// A number of a lesson's program that the reader drags, and what one sees at some of its values.
+// A number of a lesson's program that the reader drags, and statements about some of its values.
 
 import { fill, h, widget } from "../../leaves/dom.js";
 import * as format from "../../leaves/format.js";
