@@ -45,8 +45,19 @@ ENTRY: Final = "tapedeck.tracer.main"
 """The module that records and runs programs in the children."""
 
 
-def job_for(program: Program, options: Options, limits: Limits) -> wire.Job:
-    """Return the job for a program: its text, how to record it, and the limits that the tracer itself enforces."""
+WHOLE_PART: Final = 0.5
+"""Part of the size of a recording, and of the time of a run, in which steps are recorded whole."""
+WHOLE_BYTES: Final = 256 * 1024 * 1024
+"""Size up to which steps are recorded whole, even if a recording may be much larger."""
+WHOLE_EVENTS: Final = 0.125
+"""Part of the events of a recording in which steps are recorded whole."""
+
+
+def job_for(program: Program, options: Options, limits: Limits, *, timed: bool = True) -> wire.Job:
+    """Return the job for a program: its text, how to record it, and the limits that the tracer itself enforces.
+
+    ``timed`` is false if the program may run for any time.
+    """
     return wire.Job(
         program=program.text,
         cells=list(program.cells),
@@ -56,6 +67,13 @@ def job_for(program: Program, options: Options, limits: Limits) -> wire.Job:
         nodes=limits.nodes,
         stdout_bytes=limits.stdout_bytes,
         notebook=program.kind == "notebook",
+        budget=wire.DetailBudget(
+            bytes=min(int(limits.recording_bytes * WHOLE_PART), WHOLE_BYTES),
+            events=int(limits.events * WHOLE_EVENTS),
+            seconds=limits.wall_seconds * WHOLE_PART if timed else 0.0,
+            most_bytes=limits.recording_bytes,
+            most_events=limits.events,
+        ),
     )
 
 

@@ -34,7 +34,7 @@ Capture = Literal["full", "norms", "graph"]
 PassKind = Literal["backward", "grad", "nested", "implicit"]
 NodeKind = Literal["op", "leaf", "constant"]
 Severity = Literal["error", "warning", "note", "good"]
-ReplayKind = Literal["surface", "check", "factors", "watch", "seek"]
+ReplayKind = Literal["surface", "check", "factors", "watch", "seek", "step"]
 Phase = Literal["forward", "loss", "backward", "update"]
 Stream = Literal["stdout", "stderr"]
 
@@ -624,6 +624,10 @@ class Step(Struct, frozen=True):
 
     ``omitted`` is set for a step that is too large for one response: the numbers of ``passes``, ``parameters`` and ``values``
     after the first ones. Read the rest from ``passes/{index}`` and ``steps/{index}/parameters``.
+
+    ``summary`` is true for a step of a long training that is summarized: its losses are recorded, and the statistics of its
+    parameters, gradients and updates. Its passes have no numbers. A replay of the kind ``step`` computes what is missing; the
+    step is then whole.
     """
 
     index: int
@@ -642,6 +646,7 @@ class Step(Struct, frozen=True):
     earlier: dict[str, EarlierValue] = field(default_factory=dict)
     update_origins: list[FileLine] = field(default_factory=list)
     omitted: dict[str, int] | UnsetType = UNSET
+    summary: bool = False
 
 
 class Parameter(Struct, frozen=True):
@@ -867,12 +872,13 @@ class Limits(Struct, frozen=True):
     stdout_bytes: int = 256 * 1024
     """Size of the printed text that is kept. More text is cut; the program continues."""
     recording_bytes: int = 64 * 1024 * 1024
-    """Size of the recorded events. A larger run ends as ``output_limit`` and keeps the events recorded so far."""
+    """Size of the recorded events. From half of it on, most steps are summarized. A run that is larger all the same ends as
+    ``output_limit`` and keeps the events recorded so far."""
     message_bytes: int = 24 * 1024 * 1024
     """Size of one message from the program's process."""
     nodes: int = 250_000
     """Number of nodes of one graph."""
-    events: int = 200_000
+    events: int = 400_000
     """Number of recorded events."""
     kept_values: int = 4096
     """Largest value of the option ``values``."""

@@ -134,7 +134,7 @@ async def record(
     file, request, sandbox, limits = invocation.file, invocation.request, invocation.sandbox, invocation.limits
     recorded = LiveRun(_new(request), limits)
     path = str(file.path) if file.path is not None and not sandbox else None
-    job = job_for(request.program, request.options, limits)
+    job = job_for(request.program, request.options, limits, timed=sandbox)
     job = msgspec.structs.replace(job, path=path, module=file.module, arguments=list(invocation.arguments), replay=replay)
     job = msgspec.structs.replace(job, script=file.script, own_streams=own_streams)
     executor: Executor = OwnProcess()

@@ -20,6 +20,7 @@ from .room import Room, chosen_passes, first, pass_size, size
 from .series import DEFAULT_KEYS, PARAMETER_TENSORS, StepSeries, available_keys, joined, thinned
 from .structure import index_or_none
 from .tensors import Tensors
+from .whole_steps import WholeStepLog, WholeSteps
 
 S = TypeVar("S", bound=wire.Signal)
 
@@ -39,13 +40,38 @@ class Recording:
     """Everything that was recorded of a run. ``limits`` determines which graphs are too large for one answer."""
 
     def __init__(self, log: Log, program: str, limits: model.Limits | None = None) -> None:
-        self.log: Log = log
+        self._log: Log = log
+        self._whole: WholeSteps | None = None
         self.program = program
         self.limits = limits or model.Limits()
         self._files: list[str] = []
         """The files of the user's own modules, by index."""
         self._graphs = GraphReader(lambda index: self.log.graph(index), self.origin)
         self._line_values = lru_cache(maxsize=16)(self._read_line_values)
+
+    @property
+    def log(self) -> Log:
+        """The events. Steps that a replay has recorded whole replace their summaries."""
+        return self._log
+
+    @log.setter
+    def log(self, log: Log) -> None:
+        self._log = log if self._whole is None else WholeStepLog(log, self._whole)
+
+    @property
+    def recorded(self) -> Log:
+        """The events as they were recorded."""
+        return self._log.recorded if isinstance(self._log, WholeStepLog) else self._log
+
+    def read_whole(self, whole: WholeSteps) -> None:
+        """From now on, read the steps that ``whole`` has from there."""
+        self._whole, self.log = whole, self.recorded
+        self._line_values.cache_clear()
+
+    @cached_property
+    def summarized(self) -> bool:
+        """True if steps of the run are summarized. Read it once the run has ended."""
+        return bool(self.signals(wire.StepsSummarized))
 
     def graph(self, index: int) -> model.Graph:
         """Return the structure of graph ``g{index}``. Raises :class:`NotFound` if there is none."""
@@ -139,10 +165,11 @@ class Recording:
             ],
             earlier=earlier,
             update_origins=[found for origin in event.update_origins if (found := self.origin(origin)) is not None],
+            summary=event.summary,
             omitted=omitted(
                 passes=len(event.passes) - len(passes),
                 parameters=len(event.parameters) - len(shown),
-                values=len(own_lines(event)) - len(values),
+                values=0 if event.summary else len(own_lines(event)) - len(values),
             ),
         )
 
@@ -174,7 +201,9 @@ class Recording:
         found: dict[str, model.EarlierValue] = {}
         for line, before in sorted(self.log.previous_line_steps(step).items()):
             if line not in run_again:
-                value = self._line_values(before)[str(line)]
+                value = self._line_values(before).get(str(line))
+                if value is None:  # the step is summarized
+                    continue
                 if not room.fits(size(value.tensor, text=value.text)):
                     break
                 found[str(line)] = model.EarlierValue(before, value.text, value.tensor)
@@ -335,6 +364,12 @@ def line_text(line: wire.LineRow, tensors: Tensors) -> str:
     return "" if summary is None else str(summary.values) if summary.values is not None else f"{summary.shape} {summary.dtype}"
 
 
+def shown_lines(event: wire.StepEvent) -> list[wire.LineRow]:
+    """Return the values of lines of the program. A summarized step lacks those that are long."""
+    own = [line for line in event.values if line.file is None]
+    return [line for line in own if line.text is not None or line.row >= 0] if event.summary else own
+
+
 def phase(line: wire.LineRow, step: wire.StepEvent) -> model.Phase:
     """Return the phase of a step in which a line ran last.
 
@@ -348,9 +383,8 @@ def phase(line: wire.LineRow, step: wire.StepEvent) -> model.Phase:
 
 
 def _values(event: wire.StepEvent, tensors: Tensors) -> Iterator[tuple[str, model.LineValue]]:
-    for line in event.values:
-        if line.file is None:
-            yield str(line.line), model.LineValue(line_text(line, tensors), tensors.summary(line.row), phase(line, event))
+    for line in shown_lines(event):
+        yield str(line.line), model.LineValue(line_text(line, tensors), tensors.summary(line.row), phase(line, event))
 
 
 def _tensors(parameter: model.ParameterStep) -> list[model.TensorSummary | None]:

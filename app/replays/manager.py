@@ -10,9 +10,10 @@ from typing import Any, Final
 
 import msgspec
 
-from .. import model
+from .. import model, wire
 from ..errors import Busy, NotAllowed, NotEnded, NotFound
 from ..executor import Executor, job_for
+from ..recording import WholeSteps
 from ..runs.archive import Archive
 from ..runs.manager import STOPPING, STOPPING_SECONDS
 from ..runs.run import RecordedRun
@@ -126,7 +127,7 @@ class Replays:
         request = await self._archive.beside(_read, body, recorded)
         key = (recorded.id, request.id)
         while (found := await self._existing(*key)) is not None:
-            if not found.cancelled.is_set() and found.failure is None:
+            if not found.cancelled.is_set() and found.failure is None and not self._is_forgotten(recorded, found):
                 if not found.ended:
                     found.wanted[caller] = True
                 return found
@@ -142,6 +143,12 @@ class Replays:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return live
+
+    def _is_forgotten(self, recorded: RecordedRun, found: LiveReplay) -> bool:
+        """Return whether a replay has recorded a step whole, and that step is no longer in memory."""
+        if found.request.what != "step" or found.result is None or found.result.repeatable is not True:
+            return False
+        return recorded.recording.log.step(found.request.step).summary
 
     async def find(self, recorded: RecordedRun, id: str) -> LiveReplay:
         """Return the replay of a run with an id. Raises :class:`NotFound` if there is none."""
@@ -230,8 +237,10 @@ class Replays:
             live.running = True
             live.wake()
             job = job_for(recorded.new.program, recorded.new.options, self._limits)
-            job = msgspec.structs.replace(job, replay=request.job(self._limits.wall_seconds * CHECK_PART))
             proof = await self._archive.beside(_proof, recorded, request)
+            order = request.job(self._limits.wall_seconds * CHECK_PART)
+            summarized = next((each.step for each in recorded.recording.signals(wire.StepsSummarized)), -1)
+            job = msgspec.structs.replace(job, replay=order, budget=wire.DetailBudget(), summarized_from=summarized)
             events = self._executor.run(job, limits=self._limits, cancelled=cancelled, client=ticket.client.key)
             async with contextlib.aclosing(events) as batches:  # type: ignore[type-var]
                 async for batch in batches:
@@ -243,7 +252,7 @@ class Replays:
                         break
         finally:
             self._slots.release(ticket)
-        return await self._archive.beside(_conclude, recorded, request, proof)
+        return await self._archive.beside(_conclude, recorded, request, proof, self._archive.whole_steps_of(recorded.id))
 
 
 def _read(body: bytes, recorded: RecordedRun) -> ReplayRequest:
@@ -278,10 +287,13 @@ def _proof(recorded: RecordedRun, request: ReplayRequest) -> Proof:
     return Proof(recorded.recording, request.step, seeks=request.what == "seek")
 
 
-def _conclude(recorded: RecordedRun, request: ReplayRequest, proof: Proof) -> tuple[Replay, bool]:
+def _conclude(recorded: RecordedRun, request: ReplayRequest, proof: Proof, whole: WholeSteps) -> tuple[Replay, bool]:
     common = _common(request)
+    if proof.complete and proof.whole is not None:
+        whole.add(proof.whole)
+        recorded.recording.read_whole(whole)
     if proof.complete:
-        return result_of(request, recorded.recording, proof.answers), True
+        return result_of(request, recorded.recording, proof.answers), request.what != "step"
     if proof.unreadable is not None:
         return Replay(**common, reason=proof.unreadable), False
     if proof.difference is not None:

@@ -8,6 +8,7 @@ on.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
@@ -15,10 +16,12 @@ import msgspec
 
 from .. import model, wire
 from ..errors import NotFound
-from ..recording import Recording, Tensors, title
+from ..recording import Recording, Tensors, WholeStep, title
 from .result import Difference
 
 LINE: Final = "the value on line "
+ROUNDING: Final = 1e-6
+"""Largest relative difference of two means or norms of the same tensor, computed together with different other tensors."""
 
 
 class Proof:
@@ -28,10 +31,11 @@ class Proof:
     """
 
     def __init__(self, recording: Recording, step: int, *, seeks: bool = False) -> None:
+        self._log = recording.recorded
         self._recording = recording
         self._seeks = seeks
         self._step = step
-        self._parameters = [event for event in recording.log.others() if isinstance(event, wire.ParameterEvent)]
+        self._parameters = [event for event in self._log.others() if isinstance(event, wire.ParameterEvent)]
         self._seen_parameters = 0
         self.answers: list[wire.Answer] = []
         self.unreadable: str | None = None
@@ -40,6 +44,10 @@ class Proof:
         self.steps = 0
         """Number of steps that equal the recorded ones."""
         self.end: wire.EndEvent | None = None
+        self._passes: dict[int, wire.PassEvent] = {}
+        """The whole passes of the current step whose recorded ones are summaries."""
+        self.whole: WholeStep | None = None
+        """The step of the replay, if the recording has only a summary of it."""
 
     @property
     def complete(self) -> bool:
@@ -67,7 +75,8 @@ class Proof:
                     self.unreadable = event.reason
                 case wire.ParameterEvent() | wire.GraphEvent() | wire.PassEvent() | wire.StepEvent():
                     self.difference = self._compared(event)
-                    self.steps += isinstance(event, wire.StepEvent) and self.difference is None
+                    if isinstance(event, wire.StepEvent) and self.difference is None:
+                        self.steps += 1
                 case wire.EndEvent():
                     self.end = event
                 case _:
@@ -80,6 +89,8 @@ class Proof:
             return self._differ("the order of passes and steps", None, None)
         if wire.pack([recorded]) == wire.pack([event]):
             return None
+        if isinstance(event, wire.PassEvent | wire.StepEvent) and isinstance(recorded, type(event)) and recorded.summary:
+            return self._compared_with_summary(event, recorded)
         match event, recorded:
             case wire.PassEvent(), wire.PassEvent() if _bare(event) == _bare(recorded):
                 pairs = [] if event.graph < 0 else zip(self._of_pass(recorded), self._of_pass(event), strict=True)
@@ -95,8 +106,28 @@ class Proof:
             case _:
                 return self._differ("the graph that it builds", None, None)
 
+    def _compared_with_summary(
+        self, event: wire.PassEvent | wire.StepEvent, recorded: wire.PassEvent | wire.StepEvent
+    ) -> Difference | None:
+        """Compare a whole pass or step with its summary, and keep it. Tensors that the summary lacks are not compared."""
+        if _bare(_summary(event)) != _bare(_summary(recorded)):
+            what = "which lines ran" if isinstance(event, wire.StepEvent) else "the order in which nodes ran"
+            return self._differ(what, None, None)
+        if isinstance(event, wire.PassEvent):
+            self._passes[event.index] = event
+            return None
+        assert isinstance(recorded, wire.StepEvent)
+        old, new = Tensors(recorded.tensors), Tensors(event.tensors)
+        rows = dict(_of_step(event))
+        for name, row in _of_step(_summary(recorded)):
+            one, two = old.summary(row), new.summary(rows[name])
+            if row >= 0 and not name.startswith(LINE) and not _agrees(one, two):
+                return self._differ(name, *_numbers(one, two))
+        self.whole, self._passes = WholeStep(event, self._passes), {}
+        return None
+
     def _recorded(self, event: wire.AnyEvent) -> wire.AnyEvent:
-        log = self._recording.log
+        log = self._log
         match event:
             case wire.GraphEvent():
                 return log.graph(event.index)
@@ -144,6 +175,30 @@ class Proof:
         if recorded is not None or replayed is not None:
             sentence += f": the recording has {_shown(recorded)}, the replay {_shown(replayed)}"
         return Difference(self.steps, name, recorded, replayed, f"{sentence}.")
+
+
+def _summary(event: wire.PassEvent | wire.StepEvent) -> Any:
+    """Return a pass or step without what a summary does not have."""
+    if isinstance(event, wire.PassEvent):
+        return msgspec.structs.replace(event, summary=True)
+    parameters = [msgspec.structs.replace(row, state={}) for row in event.parameters]
+    return msgspec.structs.replace(event, summary=True, parameters=parameters)
+
+
+def _agrees(one: model.TensorSummary | None, two: model.TensorSummary | None) -> bool:
+    """Return whether a summarized tensor, of which some elements may be missing, agrees with a whole one.
+
+    Means and norms may differ by rounding, since they were computed together with other tensors.
+    """
+    if one is None or two is None:
+        return one is two
+    exact = ("shape", "dtype", "min", "max", "zeros", "nan", "inf")
+    if any(getattr(one, name) != getattr(two, name) for name in exact) or one.values not in (None, two.values):
+        return False
+    return all(
+        a == b or (isinstance(a, float) and isinstance(b, float) and math.isclose(a, b, rel_tol=ROUNDING))
+        for a, b in ((one.mean, two.mean), (one.norm, two.norm))
+    )
 
 
 def _found(event: wire.ExpressionValues) -> bool:

@@ -28,6 +28,7 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "factors": ("step", "what", "pass", "node"),
     "watch": ("step", "what", "line", "expression"),
     "seek": ("step", "what", "line", "expression"),
+    "step": ("step", "what"),
 }
 OF_A_PASS: Final = ("surface", "check", "factors")
 """The kinds of replays that compute something for one pass."""
@@ -107,6 +108,8 @@ def read(body: bytes, recording: Recording, capture: model.Capture, lines: int) 
     if what in ("watch", "seek"):
         return _watch(fields, recording, lines)
     step = _step(fields.get("step"), recording)
+    if what == "step":
+        return ReplayRequest(what, step.index, 0)
     index = _pass(fields.get("pass"), step)
     event = recording.log.pass_(index)
     if event.graph < 0:
@@ -195,6 +198,8 @@ def _node(value: Any, graph: model.Graph) -> int:
 
 
 def _check_loss(recording: Recording, index: int, step: int) -> None:
+    if recording.log.pass_(index).summary:
+        return  # its root is not recorded: the replay says whether it is a single number
     numbers = recording.numbers(index)
     roots = numbers.graph.roots
     value = numbers.value(numbers.node_index(roots[0])) if len(roots) == 1 else None

@@ -134,6 +134,8 @@ class Replay(Struct, frozen=True, kw_only=True, rename={"index": "pass"}):
     The result of ``watch`` and ``seek`` has ``line``, ``expression`` and ``errors``, and either the values (``watched``) or the
     first true one (``found``), which is ``null`` if there is none. Neither belongs to a pass.
 
+    A ``step`` has no further fields: read the step again. It is whole while the server remembers it.
+
     Factors have ``node``, ``arrived`` (the gradient at each output of the node) and ``edges``.
     """
 
@@ -192,9 +194,11 @@ def result_of(request: ReplayRequest, recording: Recording, answers: Sequence[wi
             found = None if factors is None else _factors(request, recording, factors)
         case "watch" | "seek":
             found = watched(request, [answer for answer in answers if isinstance(answer, wire.ExpressionValues)])
+        case "step":
+            found = {"index": None}
     if found is None:
         return Replay(**common, reason="The replay ended without a result.")
-    return Replay(**common, **found)
+    return Replay(**common | found)
 
 
 def fixed(request: ReplayRequest) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 from msgspec import structs
 
 from .. import model
-from ..recording import usual_keys
+from ..recording import WholeStepCache, WholeSteps, usual_keys
 from ..store import MANY_STEPS, RunRow, Store
 from .clock import ExpiryClock
 from .run import LiveRun, RecordedRun, StoredRun
@@ -31,6 +31,8 @@ RECENT_SHARE: Final = 16
 """Ended runs that are cached in memory take at most this fraction of the memory for recordings: a sixteenth."""
 RECENT_RUNS: Final = 512
 """Number of ended runs that are cached in memory."""
+WHOLE_BYTES: Final = 32 * 1024 * 1024
+"""Size of the steps that replays have recorded whole and that are kept in memory, for all runs together."""
 LIVE_BYTES: Final = 4 * 1024 * 1024
 """Size of a live run's events above which stored events are dropped from memory."""
 
@@ -47,6 +49,7 @@ class Archive:
         self._limits = limits
         self._recent: OrderedDict[str, RecordedRun] = OrderedDict()
         self._recent_bytes = 0
+        self._whole_steps = WholeStepCache(WHOLE_BYTES)
         self._writer = ThreadPoolExecutor(1, "store-write")
         self._readers = ThreadPoolExecutor(2, "store-read")
         self._sweeping: asyncio.Task[None] | None = None
@@ -126,6 +129,10 @@ class Archive:
             recorded.number, recorded.sealed, recorded.written = written.number, written.sealed, first + len(batch)
         if recorded.size > LIVE_BYTES:
             recorded.forget(lambda counts, end: self._store.log_of(written.number, counts, end))
+
+    def whole_steps_of(self, run: str) -> WholeSteps:
+        """Return the steps of a run that replays have recorded whole."""
+        return self._whole_steps.of_run(run)
 
     async def replay(self, run: str, id: str) -> Json | None:
         """Return the stored result of a replay, or ``None``."""
@@ -209,6 +216,7 @@ class Archive:
 
     def _from_store(self, stored: RunRow) -> RecordedRun:
         recorded = StoredRun(stored, self._store.log(stored), self._limits)
+        recorded.recording.read_whole(self.whole_steps_of(stored.id))
         if recorded.ended:
             self.remember(recorded)
         return recorded

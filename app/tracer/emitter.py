@@ -60,6 +60,10 @@ class Emitter:
         self.closed = False
         """True if all events are dropped."""
         self._halted = False
+        self.sent_bytes = 0
+        """Number of bytes that were sent."""
+        self.sent_events = 0
+        """Number of events that were sent."""
         self._emitted: set[type[wire.Signal]] = set()
         self._rows = 0
         self._bytes = 0
@@ -219,7 +223,10 @@ class Emitter:
         if not wire.fits(message):
             message = _packed([wire.shortened(event) for event in events])
         if len(message) <= MESSAGE_BYTES or len(events) == 1:
-            self._write(wire.frames(message))
+            data = wire.frames(message)
+            self.sent_bytes += len(data)
+            self.sent_events += len(events)
+            self._write(data)
             return
         half = len(events) // 2
         self._send(events[:half])

@@ -64,6 +64,7 @@ from .tensors.memory import Write
 from .tensors.references import hide_own_references
 from .tensors.table import TableBuilder
 from .tensors.transforms import Unobserved
+from .training.detail import Detail
 from .training.gradient_trail import GradientTrail
 from .training.late_gradients import LateGradients
 from .training.locator import Locator
@@ -115,6 +116,7 @@ class Recorder:
         writes, changes, late, saved = WriteLog(source.filename), ProgramChanges(), LateGradients(), SavedTensors()
         self._failures = Failures(source, emitter, writes)
         order = job.replay
+        detail = Detail(job, emitter)
         replayed = ReplayedStep(order, emitter) if order is not None else None
         watched = WatchedValues(order, emitter) if order is not None and watch_points(order) is not None else None
         step_observer: StepObserver = watched or replayed or NoStepObserver()
@@ -124,7 +126,7 @@ class Recorder:
         open_passes = OpenPasses(emitter, new_table, locator.here)
         self.steps = steps = Steps(
             emitter=emitter, lines=lines, names=names, source=source, calls=calls, new_table=new_table, parameters=parameters,
-            observer=step_observer, lifetimes=source.lifetimes,
+            observer=step_observer, lifetimes=source.lifetimes, detail=detail,
         )  # fmt: skip
         self._passes_over = steps.passes_over
         self._guard = guard = WriteGuard(
@@ -154,13 +156,13 @@ class Recorder:
         self._watcher: Watcher | None = None
         if order is not None and watched is not None:
             self._watcher = Watcher(order, watched, mode=mode, engine=engine)
-        elif order is not None and replayed is not None:
+        elif order is not None and replayed is not None and order.what != "step":
             self._tape = Tape()
             pass_observer = ReplayAnswerer(order, emitter=emitter, tape=self._tape, mode=mode, engine=engine, step=replayed)
         self.passes = PassRecorder(
             engine=engine, emitter=emitter, calls=calls, mode=mode, turns=turns, source=source, steps=steps,
             new_table=new_table, graphs=graphs, saved=saved, open_passes=open_passes, failures=self._failures,
-            changes=changes, trail=trail, rebinds=rebinds, guard=guard, observer=pass_observer,
+            changes=changes, trail=trail, rebinds=rebinds, guard=guard, observer=pass_observer, detail=detail,
         )  # fmt: skip
         self._optimizers = Optimizers(
             emitter=emitter, mode=mode, turns=turns, steps=steps, names=names, locator=locator, guard=guard

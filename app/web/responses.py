@@ -93,3 +93,5 @@ class CachedAnswer(Struct, frozen=True):
     body: bytes
     tag: str
     gzipped: bool = False
+    final: bool = True
+    """False if a replay may change the answer: the run has summarized steps."""

@@ -29,6 +29,7 @@ def why(recording: Recording, of: str, step: int | None = None, pass_: int | Non
     """
     scenes = Scene(recording)
     address = parse(of, step, pass_)
+    _check_whole(recording, address)
     if address.owner == "name":
         return _of_name(scenes, address)
     scene = scenes.pass_(_pass(recording, address))
@@ -42,6 +43,20 @@ def why(recording: Recording, of: str, step: int | None = None, pass_: int | Non
     flat = element_of(asked, address.element, address.subject)
     answer = explain_gradient(scene, node, address.output, flat)
     return _with_line(scenes, scene, node, flat, answer)
+
+
+def _check_whole(recording: Recording, address: NumberAddress) -> None:
+    """Raise :class:`InvalidInput` if the step of an address is summarized."""
+    steps = recording.log.counts()[2]
+    step = steps - 1 if address.step is None else address.step
+    if address.pass_ is not None:
+        step = recording.log.pass_(address.pass_).step
+    if 0 <= step < steps and recording.log.step(step).summary:
+        raise InvalidInput(
+            f"Step {step} is summarized, so the terms of its numbers were not recorded. "
+            f'Record it whole first: POST {{"what": "step", "step": {step}}} to the run\'s `replays`.',
+            where="query.step",
+        )
 
 
 def _of_edge(scene: PassScene, address: NumberAddress) -> Why:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import numpy as np
 
@@ -42,8 +43,15 @@ from .signals import (
     PassFailed,
     RequiresGradLate,
     Signal,
+    StepsSummarized,
+    StepsUnrecorded,
 )
 from .tables import check_table
+
+_OF_A_STEP: Final = (
+    PassFailed, LeafRebound, NonLeafGrad, RequiresGradLate, Broadcast, GradientModified, StepsSummarized, StepsUnrecorded,
+)  # fmt: skip
+"""The signals that refer to a step."""
 
 
 class EventChecker:
@@ -175,7 +183,7 @@ class EventChecker:
 
     def _check_signal(self, signal: Signal) -> None:
         self._check_lines((signal.line,))
-        if isinstance(signal, PassFailed | LeafRebound | NonLeafGrad | RequiresGradLate | Broadcast | GradientModified):
+        if isinstance(signal, _OF_A_STEP):
             self._check_step_begun(signal.step)
         match signal:
             case Caught():

@@ -224,6 +224,8 @@ class PassEvent(Event, tag="pass", frozen=True):
     tensors: TensorTable
     failed: Index = -1
     origin: OriginRow | None = None
+    summary: bool = False
+    """True if its tensors were left out, as in a summarized step. All rows are then -1."""
 
 
 class ParameterEvent(Event, tag="parameter", frozen=True):
@@ -310,6 +312,9 @@ class StepEvent(Event, tag="step", frozen=True):
     groups: Annotated[list[GroupRow], Meta(max_length=GROUPS)] = field(default_factory=list)
     losses: Annotated[dict[Name, Index], Meta(max_length=LOSSES)] = field(default_factory=dict)
     update_origins: Annotated[list[OriginRow], Meta(max_length=ORIGINS)] = field(default_factory=list)
+    summary: bool = False
+    """True if the step is summarized: it has its losses and the statistics of its parameters, gradients and updates, and
+    neither the state of optimizers nor the values of lines that are long. A replay computes the rest."""
 
 
 class ProgramFailure(EventPart, frozen=True):
@@ -495,6 +500,20 @@ class ReplayOrder(Struct, frozen=True):
     expression: str = ""
 
 
+class DetailBudget(Struct, frozen=True):
+    """How much of a recording may be used before its steps are summarized, and before they are no longer recorded.
+
+    Each is 0 for no limit. ``bytes`` and ``events`` count what was sent, ``seconds`` is measured from the start of the program.
+    ``most_bytes`` and ``most_events`` are the limits beyond which the server stops the program.
+    """
+
+    bytes: int = 0
+    events: int = 0
+    seconds: float = 0.0
+    most_bytes: int = 0
+    most_events: int = 0
+
+
 class Job(Struct, frozen=True):
     """The input of a child: the program, the lines of its cells (1-based, inclusive) and how to record it."""
 
@@ -523,3 +542,6 @@ class Job(Struct, frozen=True):
     """``sys.argv[0]`` of a program that is not confined; ``None`` for its path."""
     files: bool = False
     """True if descriptors 1 and 2 are files in memory, which nobody but the tracer reads."""
+    budget: DetailBudget = DetailBudget()
+    summarized_from: int = -1
+    """The first summarized step of the recording that a replay repeats, or -1. It replaces the budget."""

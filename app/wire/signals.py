@@ -148,6 +148,19 @@ class NumbersLeftOut(Signal, tag="numbers-left-out", frozen=True):
     """A pass or step had more values than one event may carry. Emitted once per run."""
 
 
+class StepsSummarized(Signal, tag="steps-summarized", frozen=True, kw_only=True):
+    """Steps are summarized from ``step`` on, except every ``every``-th one. Emitted once per run, before that step."""
+
+    step: Count
+    every: Count
+
+
+class StepsUnrecorded(Signal, tag="steps-unrecorded", frozen=True, kw_only=True):
+    """The recording ends before ``step``, because it is as large as it may be. The program continues."""
+
+    step: Count
+
+
 class PlottingStandIn(Signal, tag="plotting-stand-in", frozen=True):
     """The program plotted without matplotlib; a stand-in ignored the calls."""
 
@@ -194,6 +207,8 @@ AnySignal = (
     | StdoutTruncated
     | RecorderFailed
     | NumbersLeftOut
+    | StepsSummarized
+    | StepsUnrecorded
     | PlottingStandIn
     | SavedTensorsUnread
     | Batched

@@ -50,6 +50,8 @@ SIGNALS: list[wire.AnyEvent] = [
     wire.GraphTooLarge(line=8, limit=250_000),
     wire.StdoutTruncated(limit=1_000),
     wire.RecorderFailed(message="KeyError: 3"),
+    wire.StepsSummarized(step=1, every=100),
+    wire.StepsUnrecorded(step=1),
     *(
         kind(line=3)
         for kind in (

@@ -1,9 +1,12 @@
-"""Report that numbers of a large graph were left out of the recording.
+"""Report that numbers of a large graph or of a long training were left out of the recording.
 
 ## Why it matters
 
 The recording of one pass has a limited size. Beyond this limit, the elements of tensors are left out first, and then their
 statistics. Nodes, edges and shapes are always complete, but checks that need the missing numbers cannot run.
+
+A long training is summarized once its recording has become large: most steps then have their losses, and the statistics of
+parameters, gradients and updates. A replay computes the other numbers of such a step.
 
 ## Example
 
@@ -49,7 +52,22 @@ SEVERITIES: Final[tuple[model.Severity, ...]] = ("note",)
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield one note for the whole run."""
+    """Yield a note for each kind of numbers that are missing."""
+    for signal in recording.signals(wire.StepsSummarized):
+        yield note(
+            CODE,
+            None,
+            f"From step {signal.step} on, most steps are summarized, because the recording has become large.",
+            "Their losses are recorded, and the statistics of parameters, gradients and updates. "
+            f"Every {signal.every}th step is complete, and a replay computes the others on request.",
+        )
+    for unrecorded in recording.signals(wire.StepsUnrecorded):
+        yield note(
+            CODE,
+            None,
+            f"The recording ends before step {unrecorded.step}, because it is as large as it may be.",
+            "The program ran on without being recorded. A shorter training is recorded to its end.",
+        )
     if recording.signals(wire.NumbersLeftOut):
         yield note(
             CODE,

@@ -34,6 +34,7 @@ from ..tensors.kinds import is_fake
 from ..tensors.memory import Write
 from ..tensors.table import TableBuilder
 from ..tensors.transforms import Unobserved, inside_transform
+from ..training.detail import Detail
 from ..training.facts import PassFacts
 from ..training.gradient_trail import GradientTrail
 from ..training.program_changes import ProgramChanges
@@ -145,6 +146,7 @@ class PassRecorder:
         rebinds: Rebinds,
         guard: BeforeWrite,
         observer: PassObserver,
+        detail: Detail,
     ) -> None:
         self._engine = engine
         self._emitter = emitter
@@ -164,6 +166,7 @@ class PassRecorder:
         self._rebinds = rebinds
         self._guard = guard
         self._observer = observer
+        self._detail = detail
         self._turn = threading.RLock()
         """Held while a pass begins or ends, so that passes of several threads do so one after the other."""
         self._required = OwnFailures(self._failed_for_good)
@@ -382,7 +385,11 @@ class PassRecorder:
         touched = hooked or template.has_python_formula or nested or begun.changes != self._changes.count
         contributions = begun.contributions(table, result, touched=touched)
         failing = self._failures.failed(begun, failure) if failure is not None else -1
-        build = begun.event(table, result, contributions, failing=failing, hooked=hooked)
+        root, gradients = begun.facts.root, (each.tensor for each in contributions.values())
+        if failing >= 0 or self._detail.keeps_pass((root, *gradients)):
+            build = begun.event(table, result, contributions, failing=failing, hooked=hooked)
+        else:
+            build = begun.summary()
         if begun.batched:
             self._emitter.emit_once(wire.Batched(line=begun.facts.here.line))
         for call in begun.walk.calls:

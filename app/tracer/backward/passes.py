@@ -191,6 +191,19 @@ class OpenPass(Struct):
 
         return build
 
+    def summary(self) -> Build:
+        """Return a function that builds the event without the tensors of the pass."""
+        order, used, edge, value, saved = self.template.without_rows(self.capture.order)
+        facts, step, parent, graph = self.facts, self.step, self.parent, self.template.index
+
+        def build(tensors: wire.TensorTable) -> wire.PassEvent:
+            return wire.PassEvent(
+                facts.index, step, facts.kind, parent, graph, facts.here.line, order, value, used, used, edge, saved, tensors,
+                origin=facts.here.origin, summary=True,
+            )  # fmt: skip
+
+        return build
+
     def _add(self, table: TableBuilder, tensors: Sequence[Any]) -> list[int]:
         """Give tensors rows. Inside a transform, add the wrapped tensors, and set :attr:`batched` if one is a whole batch."""
         if self.transformed:

@@ -55,6 +55,8 @@ class Template:
         self._columns: list[int] = []
         self._order: list[int] = []
         self._packed: list[bytes] = []
+        self._bare_order: list[int] | None = None
+        self._bare: list[bytes] = []
 
     @cached_property
     def saved(self) -> list[tuple[int, Slot]]:
@@ -89,6 +91,17 @@ class Template:
             starts = (0, *ends)
             self._packed = [int32(order), *(int32(columns[start:end]) for start, end in zip(starts, ends, strict=False))]
         return self._packed
+
+    def without_rows(self, order: list[int]) -> list[bytes]:
+        """Pack the order of a pass and the columns used, edge, value and saved, without a row for any tensor."""
+        if order != self._bare_order:
+            sources = self.edges[0]
+            sizes = (
+                sum(self.outputs), len(sources) + len(self.constant_edges), len(self.outputs) + len(self.constants),
+                len(self.saved),
+            )  # fmt: skip
+            self._bare_order, self._bare = order, [int32(order), *(int32([-1] * size) for size in sizes)]
+        return self._bare
 
     def _find_constants(self, walk: Walk) -> None:
         seen: dict[int, int] = {}

@@ -35,7 +35,7 @@ class ReplayedStep:
     def __init__(self, order: wire.ReplayOrder, emitter: Emitter) -> None:
         self._order = order
         self._emitter = emitter
-        self.answered = False
+        self.answered = order.what == "step"
         """True once the replay has been answered or refused."""
 
     def step_ending(self, index: int) -> None:

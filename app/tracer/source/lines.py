@@ -23,6 +23,8 @@ _SWEEP = 1_000
 _FEW = 4
 """Number of fresh values up to which checking each value is faster than indexing all of them."""
 
+SHORT_TEXT = 40
+"""Number of characters up to which a text is part of a summarized step."""
 LARGE_ELEMENTS = 1 << 18
 """Number of elements from which a tensor counts as large."""
 LARGE_BYTES = 1 << 28
@@ -235,17 +237,20 @@ class LineValues:
         self._step |= {line: value for line, value in self._unassigned.items() if value.sequence_nr <= before}
         self._unassigned = {line: value for line, value in self._unassigned.items() if value.sequence_nr > before}
 
-    def end_step(self, index: int, table: TableBuilder, update: Iterable[int]) -> list[wire.LineRow]:
+    def end_step(self, index: int, table: TableBuilder, update: Iterable[int], *, whole: bool = True) -> list[wire.LineRow]:
         """Return the rows of the step that ends. Later values belong to the next step.
 
-        The lines of the step's ``update`` get their values only when they run, so they are included here.
+        The lines of the step's ``update`` get their values only when they run, so they are included here. If the step is not
+        recorded ``whole``, only single numbers and short texts are.
         """
         for line in update:
             if line not in self._step and line in self._unassigned:
                 self._step[line] = self._unassigned.pop(line)
         rows = [
-            wire.LineRow(line, None, value.brief(), table.add(value.content), at=value.moment)
-            for line, value in sorted(self._step.items())
+            wire.LineRow(line, None, text, table.add(value.content), at=value.moment)
+            if whole or _is_short(text, value.content)
+            else wire.LineRow(line, None, None, at=value.moment)
+            for line, value, text in ((line, value, value.brief()) for line, value in sorted(self._step.items()))
         ]
         for value in self._step.values():
             value.step = index
@@ -313,6 +318,12 @@ class LineValues:
             if (tensor := value.with_graph()) is not None
         ]
         return max(found, key=lambda each: each[:2])[2] if found else None
+
+
+def _is_short(text: str | None, content: Tensor | Snapshot | None) -> bool:
+    """Return whether a value is a single number or a short text."""
+    count = content.traits.count if isinstance(content, Snapshot) else 1 if content is None else content.numel()
+    return count == 1 and (text is None or len(text) <= SHORT_TEXT)
 
 
 def _text_of(statement: Statement, value: Any) -> Text | None:

@@ -9,6 +9,7 @@ from ..emitter import Emitter
 from ..source.instrument import ProgramSource
 from ..source.lines import LineValues
 from ..tensors.snapshot import is_leaf
+from ..tensors.table import TableBuilder
 from .boundaries import StepEnd
 from .open_step import OpenStep
 from .parameter_changes import differences
@@ -24,8 +25,8 @@ class StepEmission:
         self._source = source
         self._parameters = parameters
 
-    def emit_step(self, index: int, step: OpenStep, end: StepEnd) -> None:
-        """Emit a step."""
+    def emit_step(self, index: int, step: OpenStep, end: StepEnd, *, whole: bool) -> None:
+        """Emit a step, ``whole`` or summarized."""
         main = next(facts for facts in step.passes if facts.index == end.main)
         loss_line = step.loss_line.get(main.index, -1)
         iteration = (self._source.loops[end.loop].head, end.iteration) if end.loop is not None else None
@@ -43,7 +44,9 @@ class StepEmission:
             if facts.name not in (None, main.name) and facts.accumulates and facts.index in step.loss_row
         }
         origins = list(step.update_origins)
-        values = self._lines.end_step(index, step.table, step.update)
+        values = self._lines.end_step(index, step.table, step.update, whole=whole)
+        if not whole:
+            parameters = [replace(row, state={}) for row in parameters]
         self._emitter.emit_with(
             step.table,
             lambda tensors: wire.StepEvent(
@@ -65,8 +68,17 @@ class StepEmission:
                 groups=step.groups if len(step.groups) > 1 else [],
                 losses=losses,
                 update_origins=origins,
+                summary=not whole,
             ),
         )
+
+    def end_recording(self, index: int, table: TableBuilder) -> None:
+        """Emit the latest values of lines, and drop all later events except output: step ``index`` has no room."""
+        rows = self._lines.pending_rows(table)
+        self._emitter.emit_with(table, lambda tensors: wire.LinesEvent(rows, tensors))
+        self._emitter.emit_once(wire.StepsUnrecorded(step=index))
+        self._emitter.flush()
+        self._emitter.halt()
 
     def emit_progress(self, ended: int, end: StepEnd) -> None:
         """Emit the progress of the loop: its iterations, or the number of ended steps if its length is unknown."""

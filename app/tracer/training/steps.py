@@ -27,6 +27,7 @@ from ..tensors.references import weak
 from ..tensors.snapshot import Snapshot
 from ..tensors.table import TableBuilder
 from .boundaries import IGNORE, Action, PassPosition, StepBoundaries
+from .detail import Detail
 from .facts import PassFacts
 from .open_step import OpenStep, PendingRebind
 from .parameter_changes import Contribution, ParameterChanges, groups
@@ -69,6 +70,7 @@ class Steps:
         parameters: Parameters,
         observer: StepObserver,
         lifetimes: Lifetimes,
+        detail: Detail,
     ) -> None:
         self._emitter = emitter
         self._lines = lines
@@ -78,11 +80,13 @@ class Steps:
         self.parameters = parameters
         self._observer = observer
         self._lifetimes = lifetimes
+        self._detail = detail
         self._emission = StepEmission(emitter=emitter, lines=lines, source=source, parameters=parameters)
         self._boundaries = StepBoundaries(source.loops_with_passes, self._have_optimizer)
         self.passes_over = self._boundaries.passes_over
         """Record an iteration that begins, if no pass of the step is in its loop; else return ``False`` and do nothing."""
-        self._step = OpenStep(new_table())
+        detail.begin_step(0)
+        self._step = OpenStep(detail.limit(new_table()))
         self._ended = 0
         self._begun = 0
         self.optimizers = weakref.WeakSet[torch.optim.Optimizer]()
@@ -319,13 +323,18 @@ class Steps:
         self._observer.step_ending(index)
         if end.cut is not None:
             self._lines.assign_to_step(end.cut)
-        self._emission.emit_step(index, self._step, end)
+        whole = self._detail.whole
+        self._emission.emit_step(index, self._step, end, whole=whole)
         self._ended += 1
+        if self._detail.full:
+            self._emission.end_recording(self._ended, self._new_table())
+        self._detail.begin_step(self._ended)
         self._calls.release(next_sequence_nr() if before is None else before)
-        self._step = OpenStep(self._new_table())
+        self._step = OpenStep(self._detail.limit(self._new_table()))
         self.parameters.release()
         self._boundaries.start_step()
-        self._emission.emit_progress(self._ended, end)
+        if whole or self._emitter.due():
+            self._emission.emit_progress(self._ended, end)
         if index == 0:  # show the first step of a live run at once
             self._emitter.flush()
         self._observer.step_ended(index)

@@ -13,7 +13,7 @@ from fastapi import Request
 from starlette.responses import Response
 
 from ...runs.run import RecordedRun
-from ..responses import FINAL, JSON, CachedAnswer
+from ..responses import FINAL, JSON, RENAMABLE, CachedAnswer
 from ..service import root_of, service_of
 
 GZIP_BYTES: Final = 50_000
@@ -69,10 +69,10 @@ async def encoded_answer(
     key = (recorded.id, f"{root_of(request)} {request.url.path}?{request.url.query} {media_type} {gzip_accepted}")
     cached = service.answers.get(key)
     if cached is None:
-        cached = await read(_packed, encode, gzip_accepted)
-        if recorded.kept:
+        cached = await read(_packed, encode, gzip_accepted, recorded)
+        if recorded.kept and cached.final:
             service.answers.put(key, cached, len(cached.body) + len(key[1]))
-    headers = _vary(vary) | {"ETag": cached.tag, "Cache-Control": FINAL}
+    headers = _vary(vary) | {"ETag": cached.tag, "Cache-Control": FINAL if cached.final else RENAMABLE}
     if cached.tag in request.headers.get("if-none-match", ""):
         return Response(None, 304, headers)
     if cached.gzipped:
@@ -84,10 +84,10 @@ def _vary(header: str) -> dict[str, str]:
     return {"Vary": header} if header else {}
 
 
-def _packed(encode: Callable[[], bytes], gzip_accepted: bool) -> CachedAnswer:
+def _packed(encode: Callable[[], bytes], gzip_accepted: bool, recorded: RecordedRun) -> CachedAnswer:
     """Encode an answer, and compress a large one, which would take too long on the event loop."""
-    body = encode()
+    body, final = encode(), not recorded.recording.summarized
     tag = f'W/"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
     if gzip_accepted and len(body) > GZIP_BYTES:
-        return CachedAnswer(gzip.compress(body, 1, mtime=0), tag, True)
-    return CachedAnswer(body, tag)
+        return CachedAnswer(gzip.compress(body, 1, mtime=0), tag, True, final)
+    return CachedAnswer(body, tag, False, final)

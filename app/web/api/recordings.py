@@ -245,7 +245,10 @@ async def _drawn(request: Request, id: str, what: str, index: int, form: str, lo
         raise NotFound(f"There is no picture format .{form[:20]}: use {', '.join(f'.{name}' for name in MEDIA)}.")
     recorded = await service.find(id)
     drawn = await draw(service, recorded, what, index, form, look.checked())
-    return responses.cacheable(request, drawn.body, media_type, final=recorded.ended and drawn.final)
+    final = recorded.ended and drawn.final
+    if final and what == "pass":
+        final = not await service.read(recorded, lambda: recorded.recording.summarized)
+    return responses.cacheable(request, drawn.body, media_type, final=final)
 
 
 @router.get("/frames", **reference.returns_packed(pass_columns.Frames, pass_columns.PackedFrames))

@@ -123,6 +123,15 @@ _BODY: Final = {
             "Find the first step and line after which an expression is true.",
             {"expression": "loss > 10"},
         ),
+        {
+            "title": "step",
+            "type": "object",
+            "description": "Record a summarized step whole. Afterwards, the step and its passes have all their numbers.",
+            "required": ["what", "step"],
+            "additionalProperties": False,
+            "properties": {"what": {"const": "step"}, "step": _STEP["step"]},
+            "example": {"what": "step", "step": 0},
+        },
     ]
 }  # fmt: skip
 _DONE: Final[dict[str, Any]] = {"application/json": {"schema": reference.schema(Replay)}}

@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Struct
 
 from ... import model, wire
-from ...recording import Recording, Tensors, line_text, phase, table_layout
+from ...recording import Recording, Tensors, line_text, phase, shown_lines, table_layout
 from ...recording.recording import MOST_PASSES
 from ...recording.room import chosen_passes
 
@@ -121,6 +121,7 @@ class StepSpan(Struct, frozen=True):
     """Steps that differ only in their numbers, and the parts that they share.
 
     ``values`` are lines with their rows of the table and the phases in which they ran. ``loss`` is a row of the table.
+    ``summary`` is true for summarized steps.
     """
 
     steps: list[SpanStep]
@@ -133,6 +134,7 @@ class StepSpan(Struct, frozen=True):
     rebinds: list[SpanRebind]
     passes: list[SpanPass]
     table: PackedTable
+    summary: bool = False
 
 
 class PackedSteps(Struct, frozen=True):
@@ -170,8 +172,9 @@ def _shared(step: wire.StepEvent, passes: Sequence[wire.PassEvent]) -> bytes:
         (
             (step.forward, step.loss, step.backward, step.update),
             (step.loss_row, step.loss_name, step.losses, step.parameters, step.rebinds),
-            [(line.line, line.row, line.at) for line in step.values if line.file is None],
+            [(line.line, line.row, line.at) for line in shown_lines(step)],
             _layout(step.tensors),
+            step.summary,
             [
                 (each.kind, each.graph, each.line, each.failed, each.order, each.value, each.arrived, each.used, each.edge)
                 for each in passes
@@ -191,7 +194,7 @@ def _span(recording: Recording, group: Sequence[tuple[wire.StepEvent, list[wire.
     return StepSpan(
         steps=[_own(recording, step, own) for step, own in group],
         lines={"forward": first.forward, "loss": first.loss, "backward": first.backward, "update": first.update},
-        values=[(line.line, line.row, phase(line, first)) for line in first.values if line.file is None],
+        values=[(line.line, line.row, phase(line, first)) for line in shown_lines(first)],
         loss=first.loss_row,
         loss_name=first.loss_name,
         losses=first.losses,
@@ -214,6 +217,7 @@ def _span(recording: Recording, group: Sequence[tuple[wire.StepEvent, list[wire.
             for at, event in enumerate(passes)
         ],
         table=_table([step.tensors for step, _ in group]),
+        summary=first.summary,
     )  # fmt: skip
 
 
@@ -223,7 +227,7 @@ def _own(recording: Recording, step: wire.StepEvent, passes: Sequence[wire.PassE
         index=step.index,
         iteration=model.Iteration(*step.iteration) if step.iteration else None,
         main=step.main,
-        texts=[line_text(line, tensors) for line in step.values if line.file is None],
+        texts=[line_text(line, tensors) for line in shown_lines(step)],
         passes=[each.index for each in passes],
         parents=[each.parent if each.parent >= 0 else None for each in passes],
         optimizer=step.optimizer,

@@ -168,7 +168,7 @@ export function stepsOf({ spans, earlier }) {
 }
 
 /** Return the steps of one span. @param {Span} span */
-function stepsOfSpan({ steps, lines, values, loss, loss_name, losses, parameters, rebinds, passes, table }) {
+function stepsOfSpan({ steps, lines, values, loss, loss_name, losses, parameters, rebinds, passes, table, summary }) {
   const read = reader(table);
   const calls = passes.map(passOf);
   const valueByLine = new Map(values.map(([line], i) => [line, i]));
@@ -213,6 +213,7 @@ function stepsOfSpan({ steps, lines, values, loss, loss_name, losses, parameters
         optimizer: own.optimizer,
         groups: own.groups,
         update_origins: own.update_origins,
+        summary: summary ?? false,
       };
     },
   }));

@@ -54,15 +54,21 @@ export function scene(state) {
     const own = leaf ? step.parameters.find(({ id }) => id === node.parameter) : undefined;
     const here = done.has(node.id) || (whole && backward);
     const held = own?.grad_before ?? null;
+    /** Return the gradients of the node's outputs. A summarized step has only those of parameters. @param {boolean} leaf */
+    const gradients = (leaf) => {
+      if (step.summary && !own) return null;
+      if (step.summary) return step.passes.length === 1 ? [own?.contribution ?? null] : null;
+      return (numbers?.grads ?? []).map(({ arrived, used }) => (leaf ? used : arrived));
+    };
     const after = leaf && phase === "update" && own && !moves.some(({ from }) => from === node.id) ? own.value_after : null;
     cards.set(node.id, {
       kind: node.kind,
       label: leaf && node.name && pass.kind !== "grad" ? `${node.name}.grad` : "grad",
       ahead: later !== null && node.kind === "op" && node.file === null && node.line !== null && later.has(node.line),
       now: node.id === last,
-      value: (after && own?.value) ?? numbers?.value ?? null, // an update starts from the parameter's value, which may differ from its value in the pass
+      value: (after && own?.value) ?? numbers?.value ?? (step.summary ? own?.value : null) ?? null, // an update starts from the parameter's value, which may differ from its value in the pass
       after,
-      grads: here ? (numbers?.grads ?? []).map(({ arrived, used }) => (leaf ? used : arrived)) : null,
+      grads: here ? gradients(leaf) : null,
       held,
       adds: leaf && adds(step, pass, own, numbers?.grads[0]?.used ?? null),
       moved: moves.some(({ from }) => from === node.id),

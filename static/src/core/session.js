@@ -295,6 +295,12 @@ export function session(store, api, onrun) {
     show,
     load,
     end,
+    /** Fetch a step again, because a replay has recorded it whole. @param {number} index */
+    again(index) {
+      tape.drop(index);
+      cached = new Map([...cached].filter(([key]) => !key.startsWith("node ")));
+      void load();
+    },
     /** Return whether the playhead is where the run was opened: playback then starts with the forward phase. */
     opened: () => untouched !== "" && untouched === expected(store.get()).run?.id,
     /** Fetch steps around the playhead, because it is about to move. */

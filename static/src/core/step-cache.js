@@ -170,6 +170,11 @@ export function stepCache(api, run, size) {
   return {
     peek,
     keep,
+    /** Forget a step, because the server has more of it now. @param {number} index */
+    drop(index) {
+      packed.delete(index);
+      unpacked.delete(index);
+    },
     /**
      * Return a step, or null if another step was requested before this one arrived.
      *

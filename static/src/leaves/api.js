@@ -72,8 +72,9 @@ export function client(base) {
      * @param {string} id
      * @param {object} body
      * @param {AbortSignal} [signal]
+     * @param {(done: number) => void} [onprogress]  called with the number of steps that were repeated so far
      */
-    async replay(id, body, signal) {
+    async replay(id, body, signal, onprogress) {
       const replays = `${run(id)}/replays`;
       let answer = await request(replays, {
         method: "POST",
@@ -82,6 +83,9 @@ export function client(base) {
       });
       let replay = await answer.json();
       const own = `${replays}/${replay.id}`;
+      const events = onprogress && answer.status === ACCEPTED ? new EventSource(`${base}${own}/events`) : null;
+      events?.addEventListener("progress", ({ data }) => onprogress?.(JSON.parse(data).done));
+      events?.addEventListener("end", () => events.close());
       try {
         while (answer.status === ACCEPTED) {
           answer = await request(own, { headers: { Prefer: `wait=${WAIT}` }, ...with_(signal) });
@@ -91,6 +95,8 @@ export function client(base) {
       } catch (error) {
         if (signal?.aborted) await request(`${own}/cancel`, { method: "POST" }).catch(() => {});
         throw error;
+      } finally {
+        events?.close();
       }
       return replay;
     },

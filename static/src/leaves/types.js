@@ -242,6 +242,7 @@
  * @property {Record<string, unknown> | null} optimizer
  * @property {{optimizer: string, parameters: string[], options: Record<string, unknown>}[]} [groups]    set if there are several
  * @property {FileLine[]} [update_origins]          lines of the user's own modules that are part of the update
+ * @property {boolean} [summary]                   true if the numbers of its passes were not recorded
  *
  * @typedef {object} Surface                           answer of a replay of kind `surface`
  * @property {string} id
@@ -346,6 +347,7 @@
  * @property {SpanRebind[]} rebinds
  * @property {SpanPass[]} passes
  * @property {SpanTable} table
+ * @property {boolean} [summary]
  */
 
 /**

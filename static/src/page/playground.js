@@ -39,6 +39,7 @@ import { panes } from "./playground/panes.js";
 import { paneSizes } from "./playground/pane-sizes.js";
 import { smallScreen } from "./playground/small-screen.js";
 import { notStarted, staleNote } from "./playground/stale-note.js";
+import { summaryNote } from "./playground/summary-note.js";
 import { titles } from "./playground/titles.js";
 import { troubleBox } from "./playground/trouble-box.js";
 import { absence, notebookOf, outcome, outputs } from "./playground/messages.js";
@@ -339,6 +340,7 @@ state.watch(["run"], ({ run: recorded }) => {
 
 troubleBox(state, run);
 staleNote(state, run, pictured);
+summaryNote(state, api, (step) => work.again(step));
 
 head.begin();
 state.watch(["run", "step", "graph", "apart", "pass", "direction", "view", "picture"], updateExport);

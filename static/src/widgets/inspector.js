@@ -19,6 +19,7 @@ import { amber, fact, part, product, remark, route, row, sum, table } from "./in
  * @property {boolean} asking                      the saved tensors are loading
  * @property {boolean} reached                     the backward pass has reached the node at the playhead
  * @property {string} before                       why the pass has not reached the node
+ * @property {boolean} summarized                  the gradients of the pass were not recorded
  * @property {string | null} stopped               why a failed pass did not finish the node
  * @property {boolean} apart                       no backward pass reaches the graph
  * @property {boolean} root
@@ -93,6 +94,7 @@ export function inspector({ onpick, online }) {
     if (apart)
       return part("Gradient", null, remark(["No backward pass reaches this graph. It only shows how the value was computed.", result(detail.node)]));
     if (!reached) return part("Gradient", null, gradBefore(parameter), remark(before));
+    if (shown.summarized) return [part("Gradient", null, remark("Where it comes from was not recorded: this step is summarized.")), parameter && history(shown, parameter)];
     return [
       breaking(shown.broken),
       detail.node.kind === "leaf" ? origin(shown) : [arrived(shown), sent(shown)],

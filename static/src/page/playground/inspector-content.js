@@ -18,6 +18,7 @@ export function inspectorContent(state, { check, why }) {
   const pass = shownPass(state);
   const { node } = detail;
   const backward = pass !== null && PHASES.indexOf(phase) >= PHASES.indexOf("backward");
+  const missing = step?.summary === true;
   const waiting = backward && phase === "backward" && ran !== null && (detail.rank === null || detail.rank >= ran);
   /** @param {GraphNode} of */
   const source = (of) => sourceOf(of, run.program);
@@ -36,6 +37,7 @@ export function inspectorContent(state, { check, why }) {
     stopped: stopped(pass, detail.rank, node.id),
     apart: pass === null,
     reached: backward && !waiting,
+    summarized: missing,
     before: waiting ? "Not computed yet: autograd has not reached this node." : "Not computed yet: the playhead is before backward.",
     updated: phase === "update",
     root: graph.roots.includes(node.id),
@@ -45,10 +47,10 @@ export function inspectorContent(state, { check, why }) {
     untouched: step !== null && step.passes.every(({ kind }) => kind === "grad"),
     parameter: step?.parameters.find(({ id }) => id === node.parameter) ?? null,
     rebinds: step?.rebinds.filter((rebind) => rebind.from === node.parameter) ?? [],
-    path: pass?.nodes ? path(graph, pass, node.id) : [], // a large graph comes without numbers
+    path: pass?.nodes && !missing ? path(graph, pass, node.id) : [], // a large graph comes without numbers
     products: products(state, source),
     check,
-    why,
+    why: missing ? null : why,
     broken: pass?.nodes ? broken(graph, pass, node.id) : null,
   };
 }

@@ -1,0 +1,91 @@
+"""Decide how much is recorded of each step, so that a long training does not exceed the limits of a recording."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from time import monotonic
+from typing import Final
+
+from torch import Tensor
+
+from ... import wire
+from ..emitter import Emitter
+from ..tensors.kinds import PLAIN_TYPES
+from ..tensors.table import TableBuilder
+
+EVERY: Final = 100
+"""Once steps are summarized, every hundredth step is still recorded whole."""
+ELEMENTS: Final = 16
+"""Largest number of elements of a tensor that a summarized step keeps. A larger tensor keeps its statistics."""
+NONFINITE: Final = 20
+"""Largest number of passes of summarized steps that are recorded whole because they have a NaN or Inf."""
+MANY: Final = 1_000
+"""Number of steps before which a recording that only takes long is not summarized."""
+RESERVE: Final = 0.9
+"""Part of the limits of a recording after which no further step is recorded. The rest is left for what follows."""
+
+
+class Detail:
+    """Decides for each step whether it is recorded whole or summarized.
+
+    Steps are whole until the budget of the job is used up. A replay repeats the decisions of the recording instead, but records
+    its own step whole.
+    """
+
+    def __init__(self, job: wire.Job, emitter: Emitter) -> None:
+        self._emitter = emitter
+        self._budget = job.budget
+        self._first = job.summarized_from
+        self._replayed = job.replay.step if job.replay is not None else -1
+        self._due = monotonic() + job.budget.seconds if job.budget.seconds > 0 else math.inf
+        self._nonfinite = 0
+        self.whole = True
+        """True if the current step is recorded whole."""
+
+    def begin_step(self, index: int) -> None:
+        """Decide about the step that begins."""
+        if self._first < 0 and self._is_used_up(index):
+            self._first = index
+            self._emitter.emit(wire.StepsSummarized(step=index, every=EVERY))
+        self.whole = not 0 <= self._first <= index or index % EVERY == 0 or index == self._replayed
+
+    def limit(self, table: TableBuilder) -> TableBuilder:
+        """Return the table of the current step, with a lower limit of elements if the step is summarized."""
+        if not self.whole:
+            table.kept = min(table.kept, ELEMENTS)
+        return table
+
+    def keeps_pass(self, tensors: Iterable[Tensor | None]) -> bool:
+        """Return whether a pass with these gradients and roots is recorded whole: its step is, or one has a NaN or Inf."""
+        if self.whole:
+            return True
+        if self._nonfinite >= NONFINITE or all(map(_is_finite, tensors)):
+            return False
+        self._nonfinite += 1
+        return True
+
+    @property
+    def full(self) -> bool:
+        """True if the recording is so large that no further step can be recorded."""
+        budget, emitter = self._budget, self._emitter
+        return 0 < RESERVE * budget.most_bytes < emitter.sent_bytes or 0 < RESERVE * budget.most_events < emitter.sent_events
+
+    def _is_used_up(self, index: int) -> bool:
+        budget, emitter = self._budget, self._emitter
+        if 0 < budget.bytes < emitter.sent_bytes or 0 < budget.events < emitter.sent_events:
+            return True
+        return index >= MANY and monotonic() > self._due
+
+
+def _is_finite(tensor: Tensor | None) -> bool:
+    """Return whether the sum of a tensor is finite. A tensor that cannot be summed counts as not finite."""
+    if tensor is None:
+        return True
+    if type(tensor) not in PLAIN_TYPES:
+        return False
+    try:
+        total = tensor.detach().sum().item()
+    except (RuntimeError, NotImplementedError):
+        return False
+    return math.isfinite(abs(total))
