@@ -8,6 +8,8 @@ from typing import Final
 
 from .syntax import Syntax, called, root_of_pass
 
+_LIBRARIES: Final = frozenset({"torch", "nn", "F", "functional", "np", "numpy", "math"})
+"""Names of modules of Python."""
 EXPRESSIONS: Final = 2_000
 """Largest number of expressions that are followed."""
 
@@ -62,7 +64,7 @@ class Losses:
                     followed.add(name)
                     waiting += self._assigned.get(name, [])
                 if isinstance(node, ast.Call):
-                    for function in (called(node) or "", "forward"):
+                    for function in (called(node) or "",) if _of_library(node) else (called(node) or "", "forward"):
                         if f"{function}()" not in followed:
                             followed.add(f"{function}()")
                             waiting += self._returned.get(function, [])
@@ -93,6 +95,14 @@ def bindings(syntax: Syntax) -> Iterator[tuple[ast.expr, ast.expr]]:
     for call in syntax.statements(ast.Call):
         if isinstance(call.func, ast.Attribute) and call.func.attr in ("append", "extend") and call.args:
             yield call.func.value, call.args[0]
+
+
+def _of_library(call: ast.Call) -> bool:
+    """Return whether a call is one of a function of PyTorch, NumPy or `math`, which is no module with a ``forward``."""
+    node: ast.AST = call.func
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return isinstance(call.func, ast.Attribute) and isinstance(node, ast.Name) and node.id in _LIBRARIES
 
 
 def _name(node: ast.AST) -> str | None:

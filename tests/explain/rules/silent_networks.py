@@ -37,6 +37,33 @@ ACTOR = "policy, critic, r = nn.Linear(4, 2), nn.Linear(4, 1), torch.randn(16)\n
 CRITIC = f"{BEGIN}{ACTOR}opt = torch.optim.SGD(policy.parameters(), lr=0.05)\n"
 CHOSEN = "chosen = policy(x).log_softmax(1)[:, 0]"
 
+TAGGER = """\
+import torch
+from torch import nn
+class Tagger(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+    def score(self, x):
+        score = torch.zeros(1)
+        for each in x:
+            score = score + self.layer(x)[0] * each
+        return score
+    def loss(self, x):
+        return torch.logsumexp(self.layer(x), 0) - self.score(x)
+    def forward(self, x):
+        return (self.layer(x)).argmax().item()
+tagger = Tagger()
+opt = torch.optim.SGD(tagger.parameters(), lr=0.01)
+for step in range(3):
+    opt.zero_grad()
+    loss = tagger.loss(torch.ones(2))
+    loss.backward()
+    opt.step()
+tagger(torch.ones(2))
+"""
+
+
 REPORTED = {
     "constant-term": {
         "data": loop("decay = sum(p.data.pow(2).sum() for p in net.parameters())  # here", "loss = loss + 0.1 * decay", *STEP),
@@ -297,6 +324,7 @@ CORRECT = {
         "a constant": loop("offset = torch.tensor(0.5)", "loss = loss + offset", *STEP),
         "under no_grad": loop("with torch.no_grad(): size = net(x).mean()", "loss = loss + size", *STEP),
         "a sum for the log": loop(*STEP, "total += loss.item()", begin=f"{BEGIN}total = 0.0\n"),
+        "a sum that starts at zero": TAGGER,
         "a factor": loop("scale = net(x).detach().std()", "loss = loss / scale", *STEP),
     },
     "zero-gradient": {
