@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": {"byte_cache", "errors", "model", "recording", "wire"},
     "executor": {"errors", "model", "sandbox", "settings", "wire"},
     "runs": {"errors", "executor", "inputs", "model", "recording", "settings", "store", "wire"},
-    "replays": {"errors", "executor", "model", "recording", "runs", "wire"},
+    "replays": {"byte_cache", "errors", "executor", "model", "recording", "runs", "wire"},
     "lessons": {"errors", "inputs", "model", "recording", "replays", "runs"},
     "finder": {"errors", "explain", "model", "recording", "runs", "store", "wire", "workers"},
     "web": {

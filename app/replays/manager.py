@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import OrderedDict
 from typing import Any, Final
 
 import msgspec
 
 from .. import model, wire
+from ..byte_cache import ByteCache
 from ..errors import Busy, NotAllowed, NotEnded, NotFound
 from ..executor import Executor, job_for
 from ..recording import WholeSteps
@@ -25,8 +25,10 @@ from .result import Replay, path, result_of
 
 log = logging.getLogger(__name__)
 
-REMEMBERED: Final = 64
-"""Number of ended replays that are remembered without being stored, for example because they failed or timed out."""
+REMEMBERED_BYTES: Final = 4 * 1024 * 1024
+"""Size of the answers of ended replays that are remembered without being stored, for example because they timed out."""
+LEAST_BYTES: Final = 16 * 1024
+"""Size as which a small answer counts among them: its replay takes memory too."""
 CANCELLED: Final = "The replay was cancelled."
 CHECK_PART: Final = 0.5
 """Fraction of a run's time limit after which a check ends with the elements checked so far."""
@@ -97,7 +99,7 @@ class Replays:
         self._executor = executor
         self._slots = slots
         self._live: dict[tuple[str, str], LiveReplay] = {}
-        self._recent: OrderedDict[tuple[str, str], LiveReplay] = OrderedDict()
+        self._recent = ByteCache[tuple[str, str], LiveReplay](REMEMBERED_BYTES, largest=8 * REMEMBERED_BYTES)
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
 
@@ -132,7 +134,7 @@ class Replays:
                     found.wanted[caller] = True
                 return found
             await found.until_ended()
-            self._recent.pop(key, None)
+            self._recent.drop(lambda known: known == key)
         if self._closing:
             raise Busy(STOPPING, retry_after=STOPPING_SECONDS)
         ticket = self._slots.admit(client or Client(caller, ""))
@@ -203,8 +205,9 @@ class Replays:
         key = (recorded.id, live.request.id)
         try:
             result, lasting = await self._execute(recorded, live)
-            if not lasting or not await self._archive.keep_replay(*key, msgspec.json.encode(result)):
-                self._remember(key, live)
+            answer = msgspec.json.encode(result)
+            if not lasting or not await self._archive.keep_replay(*key, answer):
+                self._remember(key, live, len(answer))
             live.result = result
         except asyncio.CancelledError:  # the server is stopping
             live.failure = Busy(STOPPING, retry_after=STOPPING_SECONDS)
@@ -212,17 +215,15 @@ class Replays:
             live.failure = error
         except Exception as error:
             live.failure = error
-            self._remember(key, live)
+            self._remember(key, live, 0)
             log.exception("Run %s could not be replayed.", recorded.id)
         finally:
             self._live.pop(key, None)
             live.wake()
 
-    def _remember(self, key: tuple[str, str], live: LiveReplay) -> None:
+    def _remember(self, key: tuple[str, str], live: LiveReplay, size: int) -> None:
         """Remember an ended replay that is not stored, so that its callers can still read it by its id."""
-        self._recent[key] = live
-        while len(self._recent) > REMEMBERED:
-            self._recent.popitem(last=False)
+        self._recent.put(key, live, max(size, LEAST_BYTES))
 
     async def _execute(self, recorded: RecordedRun, live: LiveReplay) -> tuple[Replay, bool]:
         """Return the result, and whether another replay would give the same result."""

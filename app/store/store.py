@@ -35,6 +35,8 @@ FILE: Final = "tapedeck.sqlite3"
 DISK_FULL: Final = 'The disk of this server is full: delete old runs, or send "store": false.'
 MOST_REPLAYS: Final = 500
 """Largest number of replay answers that are stored for one run."""
+REPLAY_BYTES: Final = 16 * 1024 * 1024
+"""Largest size of the replay answers of one run, in bytes. Anybody who has its address can request replays."""
 
 log = logging.getLogger(__name__)
 
@@ -239,7 +241,8 @@ class Store:
     def keep_replay(self, run: str, id: str, answer: bytes) -> bool:
         """Store the answer of a replay and return whether it is stored.
 
-        It is not stored if the run was deleted, if it already has :data:`MOST_REPLAYS` answers, or if the disk is full.
+        It is not stored if the run was deleted, if it already has :data:`MOST_REPLAYS` answers or :data:`REPLAY_BYTES` of
+        them, or if the disk is full.
         """
         try:
             return self._keep_replay(run, id, zlib.compress(answer, 6))
@@ -255,7 +258,8 @@ class Store:
                 return False
             sizes = select(replays.c.id, func.length(replays.c.payload).label("bytes")).where(replays.c.run == number)
             stored = {row.id: row.bytes for row in connection.execute(sizes)}
-            if id not in stored and len(stored) >= MOST_REPLAYS:
+            others = sum(size for each, size in stored.items() if each != id)
+            if (id not in stored and len(stored) >= MOST_REPLAYS) or others + len(payload) > REPLAY_BYTES:
                 return False
             connection.execute(delete(replays).where(replays.c.run == number, replays.c.id == id))
             connection.execute(insert(replays), {"run": number, "id": id, "payload": payload})
@@ -295,8 +299,10 @@ class Store:
     def make_room(self, most: int, exempt: Collection[str] = ()) -> list[str]:
         """Delete ended runs until all recordings have at most ``most`` bytes; return their ids. See :mod:`.shares`.
 
-        The runs of the owners in ``exempt`` are not deleted.
+        The runs of the owners in ``exempt`` are not deleted. The answers of their replays go first: they can be computed again.
         """
+        if self.bytes > most:
+            self._delete_replays(exempt)
         excess = self.bytes - most
         if excess <= 0:
             return []
@@ -306,6 +312,18 @@ class Store:
         for number in numbers:
             self._delete(runs.c.number == number)
         return ids
+
+    def _delete_replays(self, owners: Collection[str]) -> None:
+        """Delete the answers of all replays of some owners' runs."""
+        size = func.sum(func.length(replays.c.payload)).label("bytes")
+        of_runs = select(replays.c.run, size).join(runs).where(runs.c.owner.in_(owners)).group_by(replays.c.run)
+        with self._writing, self._engine.begin() as connection:
+            sizes = {row.run: row.bytes for row in connection.execute(of_runs)}
+            for number, freed in sizes.items():
+                connection.execute(delete(replays).where(replays.c.run == number))
+                less = runs.c.recording_bytes - freed
+                connection.execute(update(runs).where(runs.c.number == number).values(recording_bytes=less))
+        self.bytes -= sum(sizes.values())
 
     def sweep(self, now: float) -> int:
         """Delete the expired runs, free their disk space, and return their number."""

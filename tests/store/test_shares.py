@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 from tapedeck.store import Store
+from tapedeck.store import store as stores
 
 from .test_store import DONE, RUNNING, new
 
@@ -97,3 +99,24 @@ def test_runs_in_progress_and_exempt_owners_stay(store: Store) -> None:
     put(store, "a", "anna", KB)
     assert left(store, 10 * KB, "tapedeck") == ["live", "ours"]
     assert left(store, 10 * KB, "tapedeck") == ["live", "ours"]
+
+
+def test_answers_of_replays_of_exempt_runs_go_first_because_they_can_be_computed_again(store: Store) -> None:
+    put(store, "example", "ours", 10 * KB)
+    put(store, "a", "anna", 10 * KB)
+    for number in range(5):
+        assert store.keep_replay("example", f"replay {number}", secrets.token_bytes(20 * KB))
+    assert store.keep_replay("a", "replay", secrets.token_bytes(KB))
+    assert left(store, 50 * KB, "ours") == ["example", "a"]
+    assert store.replay("example", "replay 0") is None
+    assert store.replay("a", "replay") is not None
+    assert store.bytes < 25 * KB
+
+
+def test_the_answers_of_the_replays_of_one_run_are_limited_in_bytes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stores, "REPLAY_BYTES", 50 * KB)
+    put(store, "a", "anna", 10 * KB)
+    kept = [store.keep_replay("a", f"replay {number}", secrets.token_bytes(20 * KB)) for number in range(4)]
+    assert kept == [True, True, False, False]
+    assert store.keep_replay("a", "replay 0", secrets.token_bytes(21 * KB)), "a newer answer takes the place of the earlier one"
+    assert store.keep_replay("a", "small", b"small")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncGenerator
 from typing import Annotated, Any, Final
 
@@ -14,6 +15,7 @@ from ..links import API, run_page, with_query
 from ..protection.clients import sender_of
 from ..service import root_of, service_of
 from ..streams.classrooms import LONGEST, Classroom, Classrooms
+from ..streams.feed import MOST_COMMENTS
 from ..streams.stream import COMMENT, sse
 from . import reference
 
@@ -84,6 +86,11 @@ async def follow_classroom(request: Request, room: str) -> Response:
 
 
 async def _events(classrooms: Classrooms, room: Classroom) -> AsyncGenerator[bytes, None]:
-    async for position in classrooms.follow(room):
-        yield COMMENT if position is None else sse("position", Shared(position))
+    silences = 0
+    async with contextlib.aclosing(classrooms.follow(room)) as positions:
+        async for position in positions:
+            silences = silences + 1 if position is None else 0
+            if silences > MOST_COMMENTS:
+                return  # without an end: a page that still listens opens the stream again
+            yield COMMENT if position is None else sse("position", Shared(position))
     yield sse("end", {"status": "closed"})

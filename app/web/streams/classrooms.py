@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Final
 
 from ...errors import NotAllowed, NotFound, TooMany
@@ -16,6 +16,12 @@ ROOMS_OF_ADDRESS: Final = 20
 """Largest number of rooms that one address opened."""
 IDLE_SECONDS: Final = 2 * 3600.0
 """Seconds without a new position after which a room closes."""
+DESERTED_SECONDS: Final = 600.0
+"""Seconds without a new position after which a room that nobody follows closes if another one is to be opened."""
+INTERVAL: Final = 0.1
+"""Shortest time in seconds between two positions that a listener gets."""
+LISTENER_SECONDS: Final = 0.001
+"""Seconds that each listener of a room adds to ``INTERVAL``."""
 LONGEST: Final = 500
 """Largest number of characters of a position: the query of the page's address."""
 HEARTBEAT: Final = 15.0
@@ -32,6 +38,7 @@ class Classroom:
         self.position = ""
         self.moved_at = now
         self.closed = False
+        self.listeners = 0
         self.changed = asyncio.Event()
 
     def notify(self) -> None:
@@ -48,10 +55,15 @@ class Classrooms:
         self._rooms: dict[str, Classroom] = {}
 
     def open(self, run: str, address: str) -> tuple[str, Classroom]:
-        """Open a room for a run, and return its id with it. Raises :class:`TooMany` at a ceiling."""
+        """Open a room for a run, and return its id with it. Raises :class:`TooMany` at a ceiling.
+
+        Before that, the room closes that was moved longest ago, if nobody follows it: of the address, or of all.
+        """
         self._forget()
-        own = sum(room.address == address for room in self._rooms.values())
-        if len(self._rooms) >= ROOMS or own >= ROOMS_OF_ADDRESS:
+        own = [id for id, room in self._rooms.items() if room.address == address]
+        if (len(own) >= ROOMS_OF_ADDRESS and not self._close_deserted(own)) or (
+            len(self._rooms) >= ROOMS and not self._close_deserted(self._rooms)
+        ):
             raise TooMany("Too many classrooms are open: close one, or try again later.", retry_after=60.0)
         id = secrets.token_urlsafe(9)
         self._rooms[id] = Classroom(run, address, self._clock())
@@ -78,26 +90,39 @@ class Classrooms:
     async def follow(self, room: Classroom) -> AsyncGenerator[str | None, None]:
         """Yield the position of a room and each new one, ``None`` after a silence, until the room closes.
 
-        A listener that is slow skips positions: it gets the newest one.
+        A listener gets a few positions a second, always the newest one: the more listeners there are, the fewer.
         """
         seen: str | None = None
-        while not room.closed:
-            changed = room.changed
-            if room.position != seen:
-                seen = room.position
-                yield seen
-                continue
-            try:
-                await asyncio.wait_for(changed.wait(), HEARTBEAT)
-            except TimeoutError:
-                self._forget()
-                yield None
+        room.listeners += 1
+        try:
+            while not room.closed:
+                changed = room.changed
+                if room.position != seen:
+                    seen = room.position
+                    yield seen
+                    await asyncio.sleep(INTERVAL + LISTENER_SECONDS * room.listeners)
+                    continue
+                try:
+                    await asyncio.wait_for(changed.wait(), HEARTBEAT)
+                except TimeoutError:
+                    self._forget()
+                    yield None
+        finally:
+            room.listeners -= 1
 
     def _owned(self, id: str, key: str) -> Classroom:
         room = self.find(id)
         if not secrets.compare_digest(room.key.encode(), key.encode()):
             raise NotAllowed("Only the page that opened this classroom can move it.")
         return room
+
+    def _close_deserted(self, among: Iterable[str]) -> bool:
+        """Close the room that was moved longest ago and that nobody follows. Return whether there is one."""
+        before = self._clock() - DESERTED_SECONDS
+        deserted = [id for id in among if not self._rooms[id].listeners and self._rooms[id].moved_at <= before]
+        if deserted:
+            self._close(min(deserted, key=lambda id: self._rooms[id].moved_at))
+        return bool(deserted)
 
     def _forget(self) -> None:
         oldest = self._clock() - IDLE_SECONDS

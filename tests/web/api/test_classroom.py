@@ -11,6 +11,7 @@ import httpx
 import pytest
 import segno
 from tapedeck.errors import NotAllowed, NotFound, TooMany
+from tapedeck.web.api import classroom
 from tapedeck.web.streams import classrooms
 from tapedeck.web.streams.classrooms import Classrooms
 
@@ -56,6 +57,56 @@ async def test_rooms_are_limited_and_close_when_nobody_moves_them() -> None:
     assert all(room.closed for _, room in opened)
     with pytest.raises(NotFound):
         rooms.find(opened[0][0])
+
+
+async def test_however_often_a_room_is_moved_a_listener_gets_the_newest_position_a_few_times_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(classrooms, "INTERVAL", 3600.0)
+    rooms = Classrooms()
+    id, room = rooms.open("run", "192.0.2.1")
+    rooms.move(id, room.key, "step=0")
+    positions = rooms.follow(room)
+    assert await anext(positions) == "step=0"
+    following = asyncio.ensure_future(anext(positions))
+    for step in range(100):
+        rooms.move(id, room.key, f"step={step}")
+        await asyncio.sleep(0)
+    assert not following.done()
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+
+
+async def test_a_room_that_nobody_follows_makes_way_for_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classrooms, "ROOMS", 4)
+    now = 0.0
+    rooms = Classrooms(lambda: now)
+    followed, deserted, moved = (rooms.open("run", f"192.0.2.{number}") for number in range(3))
+    rooms.move(*(followed[0], followed[1].key, "step=1"))
+    positions = rooms.follow(followed[1])
+    await anext(positions)
+    now = classrooms.DESERTED_SECONDS + 1
+    rooms.move(moved[0], moved[1].key, "step=1")
+    rooms.open("run", "192.0.2.9")
+    rooms.open("run", "192.0.2.9")
+    assert [room.closed for _, room in (followed, deserted, moved)] == [False, True, False]
+    with pytest.raises(TooMany):
+        rooms.open("run", "192.0.2.9")
+    await positions.aclose()
+    rooms.open("run", "192.0.2.9")
+    assert followed[1].closed
+
+
+async def test_a_stream_without_news_is_closed_so_that_only_pages_that_listen_open_it_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(classrooms, "HEARTBEAT", 0.0)
+    rooms = Classrooms()
+    _, room = rooms.open("run", "192.0.2.1")
+    sent = [each async for each in classroom._events(rooms, room)]
+    assert not any(b"end" in each for each in sent)
+    assert len(sent) < 30
+    assert room.listeners == 0
 
 
 async def test_a_classroom_is_opened_moved_followed_and_closed(client: httpx.AsyncClient) -> None:

@@ -481,6 +481,16 @@ async def test_a_replay_that_the_store_has_no_room_for_can_still_be_read(serve: 
             assert (await client.get(made.headers["Location"])).json() == made.json()
 
 
+async def test_replays_that_are_only_remembered_are_limited_in_bytes(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tapedeck.store.store.MOST_REPLAYS", 0)
+    monkeypatch.setattr("tapedeck.replays.manager.REMEMBERED_BYTES", 40_000)
+    async with serve(executor=InProcess()) as client:
+        run = await posted(client, FIT)
+        asked = ({"what": "watch", "line": 5, "expression": f"{number} + 0"} for number in range(4))
+        made = [(await client.post(f"{run}/replays", json=body)).headers["Location"] for body in asked]
+        assert [(await client.get(each)).status_code for each in made] == [404, 404, 200, 200]
+
+
 async def test_a_long_replay_can_be_followed_by_its_events(serve: Serve) -> None:
     executor = Paused()
     async with serve(executor=executor) as client:
