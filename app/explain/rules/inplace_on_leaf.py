@@ -63,7 +63,9 @@ def explain(failure: Failure) -> model.Finding:
     """Return the finding. The fix puts an update under ``no_grad``, and makes a new tensor in a computation."""
     line, syntax = failure.line, failure.syntax
     statement = syntax.statement(line) if line is not None else None
-    text = f"`{first_line(syntax.text(statement))}`" if statement is not None else failure.raising_line
+    text = failure.raising_line
+    if statement is not None and syntax.alone(statement):  # of several statements on a line, any may have raised
+        text = f"`{first_line(syntax.text(statement))}`"
     if "single memory location" in failure.exception.message:
         message = f"{text} writes to a tensor in which several elements share one memory location."
         why = "`expand` repeats a tensor without a copy, so a write to one row would change all rows. Make a new tensor instead"

@@ -82,3 +82,12 @@ ACCEPTED = {
 @pytest.mark.parametrize("text", ACCEPTED.values(), ids=ACCEPTED.keys())
 def test_what_pytorch_accepts_is_not_reported(text: str) -> None:
     assert [each.code for each in findings(BEGIN + text) if each.severity == "error"] == []
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_no_statement_is_quoted_for_a_line_with_several() -> None:
+    text = f"{BEGIN}w = torch.ones(3, requires_grad=True)\ny = w * 2\ny.register_hook(lambda g: g.mul_(3)); print(1)\n"
+    found = [each for each in findings(f"{text}y.sum().backward()\n") if each.code == "inplace-on-leaf"]
+    assert [each.message for each in found] == [
+        "Line 7 writes to a tensor in which several elements share one memory location."
+    ]
