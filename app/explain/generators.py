@@ -34,9 +34,9 @@ def used_up(syntax: Syntax, call: ast.Call) -> tuple[str, int] | None:
     for use in syntax.statements(type(first)):
         if use is not first and isinstance(use.ctx, ast.Load) and syntax.text(use) == name:
             before = made.lineno <= use.lineno < call.lineno
-            if before and _reads(syntax, use) and not (of_name and _loops(syntax, made) - _loops(syntax, use)):
+            if before and _reads(syntax, use) and not (of_name and set(syntax.loops(made)) - set(syntax.loops(use))):
                 return name, use.lineno
-    return (name, call.lineno) if _loops(syntax, call) - _loops(syntax, made) else None
+    return (name, call.lineno) if set(syntax.loops(call)) - set(syntax.loops(made)) else None
 
 
 def _is_generator(made: ast.expr) -> bool:
@@ -49,14 +49,3 @@ def _reads(syntax: Syntax, use: ast.expr) -> bool:
     if isinstance(parent, ast.For | ast.comprehension):
         return parent.iter is use
     return isinstance(parent, ast.Call) and ("optim." in syntax.text(parent.func) or called(parent) in _READS)
-
-
-def _loops(syntax: Syntax, node: ast.AST) -> set[ast.AST]:
-    """Return the loops around a node, in the same function."""
-    found: set[ast.AST] = set()
-    parent = syntax.parent(node)
-    while parent is not None and not isinstance(parent, ast.FunctionDef):
-        if isinstance(parent, ast.For | ast.While):
-            found.add(parent)
-        parent = syntax.parent(parent)
-    return found

@@ -192,6 +192,16 @@ class Syntax:
             node = self._parents.get(node)
         return node
 
+    def loops(self, node: ast.AST | None) -> list[ast.For | ast.While]:
+        """Return the loops around a node in its function, the innermost first."""
+        found = []
+        around = node
+        while around is not None and (around := self.repetition(self._parents.get(around))) is not None:
+            if isinstance(around, ast.FunctionDef):
+                break
+            found.append(around)
+        return found
+
     def printed(self, node: ast.AST) -> bool:
         """Return whether a node is part of a call of ``print``."""
         around: ast.AST | None = node

@@ -90,10 +90,8 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
 def _again(syntax: Syntax, created: ast.stmt, line: int) -> bool:
     """Return whether a tensor is made again for each pass: in the innermost loop around the pass, if there is one."""
     call = syntax.statement_of(syntax.call(line, "backward", "grad"))
-    around: ast.AST | None = call
-    while around is not None and not isinstance(around, ast.For | ast.While):
-        around = syntax.parent(around)
-    return call is not None and (around is None or created in ast.walk(around)) and len(_given(syntax, created)) == 1
+    loops = syntax.loops(call)
+    return call is not None and (not loops or created in ast.walk(loops[0])) and len(_given(syntax, created)) == 1
 
 
 def _given(syntax: Syntax, created: ast.stmt) -> list[ast.expr]:
