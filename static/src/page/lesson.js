@@ -1,7 +1,7 @@
 // A lesson: prose beside the stage. The article is complete without this script, which makes the stage follow the reader.
 
-import { wantedOf, lastStep } from "../core/instant.js";
-import { byNode, byPhase, player } from "../core/player.js";
+import { lastStep } from "../core/instant.js";
+import { player } from "../core/player.js";
 import { session } from "../core/session.js";
 import { shortcutOf } from "../core/shortcuts.js";
 import { EMPTY } from "../core/state.js";
@@ -22,9 +22,11 @@ import { compare } from "./playground/compare.js";
 import { deckAndCharts } from "./playground/deck-and-charts.js";
 import { inspectorContent } from "./playground/inspector-content.js";
 import { absence } from "./playground/messages.js";
+import { deckActions } from "./stage/deck-actions.js";
 import { stage } from "./stage/stage.js";
 
 /** @import {Run} from "../leaves/types.js" */
+/** @import {Action} from "../core/shortcuts.js" */
 /** @import {State} from "../core/state.js" */
 /** @import {Given, LessonView} from "./lesson/types.js" */
 
@@ -165,6 +167,9 @@ void complete(given).then(() => tasks({ given, api, state, kept, shown, show: re
 
 // -- keys: J and K go from passage to passage; the keys of the deck act while the stage has the focus
 
+/** @type {Partial<Record<Action, (argument: any) => void>>} */
+const actions = deckActions({ state, go, step, play, canvas });
+
 addEventListener("keydown", (event) => {
   const at = event.target instanceof Element ? event.target : document.body;
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || at.closest("input, select, textarea, [contenteditable]")) return;
@@ -175,16 +180,10 @@ addEventListener("keydown", (event) => {
   if (!found || ((event.key === " " || event.key === "Enter") && at.closest("button, a, summary"))) return;
   const { shortcut, argument } = found;
   if (shortcut.letter && !letters) return;
-  const by = /** @type {1 | -1} */ (argument);
-  const next = shortcut.action === "phase" ? byPhase(state.get(), by) : shortcut.action === "node" ? byNode(state.get(), by) : null;
-  if (next) go(next);
-  else if (shortcut.action === "play") play();
-  else if (shortcut.action === "step") step(wantedOf(state.get()).at + by);
-  else if (shortcut.action === "end") step(argument === "first" ? 0 : lastStep(state.get().run));
-  else if (shortcut.action === "walk") canvas.walk(/** @type {import("../widgets/graph/walk.js").Arrow} */ (argument));
-  else if (shortcut.action === "zoom") (by ? canvas.by(1.25 ** by) : canvas.fit());
-  else return;
+  const act = actions[shortcut.action];
+  if (!act) return;
   event.preventDefault();
+  act(argument);
 });
 
 shell();

@@ -4,7 +4,7 @@ import { read } from "../core/address.js";
 import { lastStep, wantedOf } from "../core/instant.js";
 import { margin } from "../core/margin.js";
 import { cellsOver } from "../core/playhead.js";
-import { byNode, byPhase, player } from "../core/player.js";
+import { player } from "../core/player.js";
 import { picture } from "../core/pictures.js";
 import { session } from "../core/session.js";
 import { EMPTY, ended, shownPass } from "../core/state.js";
@@ -44,6 +44,7 @@ import { titles } from "./playground/titles.js";
 import { troubleBox } from "./playground/trouble-box.js";
 import { absence, notebookOf, outcome, outputs } from "./playground/messages.js";
 import { graphHead } from "./stage/graph-head.js";
+import { deckActions } from "./stage/deck-actions.js";
 import { stage } from "./stage/stage.js";
 
 /** @import {Given, State} from "../core/state.js" */
@@ -162,19 +163,11 @@ files({
   ontrouble: (trouble) => state.set({ trouble }),
 });
 const play = () => (state.get().playing ? playing.pause() : playing.play());
-/** Go to another instant, if there is one. @param {Partial<import("../core/instant.js").Instant> | null} instant */
-const goIf = (instant) => void (instant && go(instant));
 const presented = presenter(state, given.root, canvas, () => teach(api, state));
 keys(
   {
     run,
-    play,
-    phase: (/** @type {1 | -1} */ by) => goIf(byPhase(state.get(), by)),
-    node: (/** @type {1 | -1} */ by) => goIf(byNode(state.get(), by)),
-    step: (/** @type {number} */ by) => step(wantedOf(state.get()).at + by),
-    end: (/** @type {"first" | "last"} */ which) => step(which === "first" ? 0 : lastStep(state.get().run)),
-    walk: canvas.walk,
-    zoom: (/** @type {1 | 0 | -1} */ by) => (by ? canvas.by(1.25 ** by) : canvas.fit()),
+    ...deckActions({ state, go, step, play, canvas }),
     search: () => tools?.search(),
     why: () => whys.begin(),
     theme: flip,

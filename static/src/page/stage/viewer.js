@@ -5,7 +5,7 @@ import { read } from "../../core/address.js";
 import { lastStep, wantedOf } from "../../core/instant.js";
 import { margin } from "../../core/margin.js";
 import { cellsOver } from "../../core/playhead.js";
-import { byNode, byPhase, player } from "../../core/player.js";
+import { player } from "../../core/player.js";
 import { session } from "../../core/session.js";
 import { EMPTY, ended } from "../../core/state.js";
 import { store } from "../../core/store.js";
@@ -20,6 +20,7 @@ import { inspectorContent } from "../playground/inspector-content.js";
 import { keys } from "../playground/keys.js";
 import { absence, outputs } from "../playground/messages.js";
 import { picked } from "../playground/picking.js";
+import { deckActions } from "./deck-actions.js";
 import { graphHead } from "./graph-head.js";
 import { stage } from "./stage.js";
 
@@ -109,21 +110,7 @@ export function viewer(given, api, { search = "", curves, offered = ["curves", "
     offered,
   });
 
-  /** Go to another instant, if there is one. @param {Partial<Instant> | null} instant */
-  const goIf = (instant) => void (instant && go(instant));
-  keys(
-    {
-      play,
-      phase: (/** @type {1 | -1} */ by) => goIf(byPhase(state.get(), by)),
-      node: (/** @type {1 | -1} */ by) => goIf(byNode(state.get(), by)),
-      step: (/** @type {number} */ by) => step(wantedOf(state.get()).at + by),
-      end: (/** @type {"first" | "last"} */ which) => step(which === "first" ? 0 : lastStep(state.get().run)),
-      walk: canvas.walk,
-      zoom: (/** @type {1 | 0 | -1} */ by) => (by ? canvas.by(1.25 ** by) : canvas.fit()),
-      theme: flip,
-    },
-    /Mac|iP/.test(navigator.platform),
-  );
+  keys({ ...deckActions({ state, go, step, play, canvas }), theme: flip }, /Mac|iP/.test(navigator.platform));
 
   // -- rendering
 

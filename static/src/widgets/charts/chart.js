@@ -1,5 +1,6 @@
 // Draw one chart: a few columns over the steps, coloured as far as they have been played, with the number at the pointer.
 
+import { positionOf } from "../../core/curves.js";
 import { fill, h } from "../../leaves/dom.js";
 import * as format from "../../leaves/format.js";
 import { ticks } from "../../leaves/ticks.js";
@@ -319,15 +320,4 @@ function decades(low, high, least) {
   const found = low <= 0 && high >= 0 ? [0] : [];
   for (let power = last; power >= first; power -= stride) found.push(10 ** power, -(10 ** power));
   return found.filter((each) => each >= low && each <= high).sort((a, b) => a - b);
-}
-
-/** Return the position of a step, or of the last step before it. @param {readonly number[]} index @param {number} step */
-function positionOf(index, step) {
-  let [low, high] = [0, index.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((index[middle] ?? 0) <= step) low = middle + 1;
-    else high = middle;
-  }
-  return low - 1;
 }
