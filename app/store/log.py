@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -75,11 +76,6 @@ class BlockHeading(Struct, frozen=True):
     """Number of events of each of :data:`KINDS`."""
     size: int = 0
     """Bytes of the payload."""
-
-    def overlaps(self, kind: str, start: int, stop: int) -> bool:
-        """Return whether the block has events of a kind with indices from ``start`` to before ``stop``."""
-        first, count = self.firsts[kind], self.counts[kind]
-        return bool(count) and first < stop and start < first + count
 
 
 _HEADINGS = (
@@ -269,9 +265,12 @@ class StoredLog:
 
     def _overlapping(self, kind: str, start: int, stop: int) -> Iterator[tuple[BlockHeading, EventBlock]]:
         """Yield the blocks with events of a kind whose indices are from ``start`` to before ``stop``."""
-        for heading in self._headings:
-            if heading.overlaps(kind, start, stop) and (block := self._block(heading)) is not None:
-                yield heading, block
+        headings = self._headings
+        at = bisect_right(headings, start, key=lambda heading: heading.firsts[kind] + heading.counts[kind])
+        while at < len(headings) and headings[at].firsts[kind] < stop:
+            if headings[at].counts[kind] and (block := self._block(headings[at])) is not None:
+                yield headings[at], block
+            at += 1
 
     def _one(self, kind: type[E], name: str, index: int) -> E:
         for heading, block in self._overlapping(name, index, index + 1):

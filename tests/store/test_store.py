@@ -6,6 +6,7 @@ import secrets
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -17,6 +18,7 @@ from tapedeck import model, wire
 from tapedeck.errors import NotFound, RecordingDamaged, StoreFull
 from tapedeck.recording import MemoryLog, Recording, lists
 from tapedeck.store import NewRun, Outcome, Store
+from tapedeck.store.log import BlockHeading
 from tapedeck.store.schema import metadata
 
 from ..handmade_events import FIT, fit, pass_, step, turns
@@ -137,6 +139,34 @@ def test_reading_one_step_unpacks_only_its_block(store: Store) -> None:
     assert [group.index.tolist() for group in store.log(run).step_groups(699, 702)] == [[699, 700, 701]]
     with pytest.raises(RecordingDamaged):
         store.log(run).step(0)
+
+
+class CountedList(list[BlockHeading]):
+    """Counts how often an item is read."""
+
+    reads = 0
+
+    def __getitem__(self, index: Any) -> Any:
+        self.reads += 1
+        return super().__getitem__(index)
+
+    def __iter__(self) -> Iterator[BlockHeading]:
+        self.reads += len(self)
+        return super().__iter__()
+
+
+def test_a_step_is_found_without_looking_at_every_block(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tapedeck.store.block.FULL_EVENTS", 4)
+    store.write(new(), fit(1000), 0, msgspec.structs.replace(DONE, steps=1000, passes=1000))
+    run = store.get("a" * 32)
+    assert run is not None
+    log = store.log(run)
+    headings = log.__dict__["_headings"] = CountedList(log._headings)
+    assert len(headings) > 400
+    for index in (0, 1, 500, 999):
+        headings.reads = 0
+        assert log.step(index).index == index
+        assert headings.reads < 20
 
 
 @pytest.mark.parametrize("index", [2, -1, 10**20])
