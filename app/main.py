@@ -88,8 +88,8 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
             app.state.service = service = _service(
                 chosen, folder, executor or LocalExecutor(chosen), workers, finder or WorkerFinder(_slots(chosen))
             )
-            if chosen.lessons:
-                await run_in_threadpool(service.lessons.load)  # a problem is reported before the server starts
+            if chosen.lessons or executor is None:  # a problem is reported before the server starts
+                await run_in_threadpool(service.lessons.load)
             app.state.metrics = health.registry_of(service)
             await service.archive.start()
             await service.executor.start()
@@ -158,11 +158,12 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
 async def _prepare(service: Service) -> None:
     """Record the first example, then, unless a setting says not to, the other examples and the programs of the lessons."""
     await service.example_runs.prepare([service.first_example])
-    await run_in_threadpool(service.lessons.load)
     in_lessons = [each for lesson in service.lessons.lessons for each in lesson_pages.prepared_runs(lesson).values()]
     service.example_runs.know(in_lessons)
     if service.settings.record_examples:
         await service.example_runs.prepare([*service.examples, *in_lessons])
+        for lesson in service.lessons.lessons:
+            await lesson_pages.stated(service, lesson, seconds=None)
 
 
 def _service(settings: Settings, folder: Path | None, executor: Executor, workers: Workers, finder: Finder) -> Service:

@@ -87,12 +87,15 @@ async def recordings(service: Service, lesson: Lesson) -> Mapping[str, RecordedR
     return dict(zip(prepared, found, strict=True))
 
 
-async def stated(service: Service, lesson: Lesson) -> Mapping[int, str] | None:
-    """Return the numbers that a lesson states without a text of their own; ``None`` if that takes longer than a page waits."""
+async def stated(service: Service, lesson: Lesson, seconds: float | None = VISIT_SECONDS) -> Mapping[int, str] | None:
+    """Return the numbers that a lesson states without a text of their own; ``None`` if reading them takes over ``seconds``.
+
+    The programs are run for the first reader only, even if that reader does not wait.
+    """
     if not service.executor.ready:
         return None
     try:
-        return await asyncio.wait_for(service.lessons.numbers(lesson.id).stated(), VISIT_SECONDS)
+        return await asyncio.wait_for(service.lessons.numbers(lesson.id).stated(), seconds)
     except TimeoutError:
         return None
     except TapedeckError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
@@ -144,3 +145,14 @@ async def test_a_server_that_cannot_record_yet_shows_the_article(serve: Serve) -
     assert "are being recorded" in page
     assert "−0.6667, −1.3333, −2.0000" in page
     assert "<img" not in article_of(page)
+
+
+async def test_the_programs_of_a_lesson_run_once_however_often_it_is_visited(serve: Serve) -> None:
+    executor = FakeExecutor(fit())
+    async with serve(executor=executor) as client:
+        await asyncio.gather(*(client.get("/lessons/step", headers=HTML) for _ in range(5)))
+        await recorded_page(client)
+        ran = len(executor.jobs)
+        assert ran <= 4, "two recordings, each for the page and once more with its probes"
+        await asyncio.gather(*(client.get("/lessons/step", headers=HTML) for _ in range(5)))
+        assert len(executor.jobs) == ran
