@@ -1,4 +1,4 @@
-"""Send every hostile request of ``tests/hardening/hostile.py`` while a client requests ``/healthz`` every 20 ms.
+"""Send every hostile request of ``tests/hardening`` while a client requests ``/healthz`` every 20 ms.
 
 For each request, the longest silence is the longest time for which that client waited for an answer. A server that processes
 untrusted input in other processes, within a budget, is never silent for long. The silence without a hostile request is the part
@@ -22,7 +22,8 @@ from pathlib import Path
 from _common import Client, connect, machine, p95, serving, table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from tests.hardening.hostile import REQUESTS, HostileRequest
+from tests.hardening.hostile import HostileRequest
+from tests.hardening.hostile_sharing import REQUESTS
 
 SILENCE_MS = 250.0
 """Bound on the longest silence."""

@@ -12,7 +12,8 @@ from tapedeck.inputs.body import LIGHT_BYTES
 
 from ..handmade_events import FIT
 from .conftest import Ask, NoFinder
-from .hostile import REQUESTS, RUNS, HostileRequest
+from .hostile import RUNS, HostileRequest
+from .hostile_sharing import REQUESTS
 
 Finder = NoFinder  # findings have tests of their own
 ANSWER_BYTES = 4_000
