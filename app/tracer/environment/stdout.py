@@ -111,8 +111,8 @@ class Printer:
 class PrintedStream(io.TextIOBase):
     """The replacement for one of the streams, which is ``own``.
 
-    ``errors`` says what happens to a lone surrogate, which UTF-8 cannot encode. Bytes that are not UTF-8 are recorded as
-    U+FFFD.
+    ``errors`` says what happens to text that the encoding cannot encode, such as a lone surrogate in UTF-8. Bytes that are not
+    UTF-8 are recorded as U+FFFD.
     """
 
     encoding = "utf-8"
@@ -121,14 +121,38 @@ class PrintedStream(io.TextIOBase):
         self._printer = printer
         self._stream = stream
         self._errors = errors
+        self._newline = "\n"
         self._own = own
         self.name = f"<{stream}>"
         self.mode = "w"
+        self.line_buffering = stream == "stderr"
+        self.write_through = False
         self.buffer = _Bytes(self)
 
     @property
     def errors(self) -> str:  # type: ignore[override]
         return self._errors
+
+    def reconfigure(
+        self,
+        *,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+        line_buffering: bool | None = None,
+        write_through: bool | None = None,
+    ) -> None:
+        """Change settings as :meth:`io.TextIOWrapper.reconfigure` does. Raises the same exceptions for wrong ones."""
+        own = self._own if isinstance(self._own, io.TextIOWrapper) else io.TextIOWrapper(io.BytesIO(), self.encoding)
+        own.reconfigure(
+            encoding=encoding, errors=errors, newline=newline, line_buffering=line_buffering, write_through=write_through
+        )
+        if errors is not None or encoding is not None:
+            self._errors = errors or "strict"
+        self.encoding = encoding or self.encoding
+        self._newline = self._newline if newline is None else newline or "\n"
+        self.line_buffering = self.line_buffering if line_buffering is None else bool(line_buffering)
+        self.write_through = self.write_through if write_through is None else bool(write_through)
 
     def writable(self) -> bool:
         return True
@@ -139,15 +163,23 @@ class PrintedStream(io.TextIOBase):
 
     def write(self, text: str) -> int:
         if self._printer.closed:
-            return self._own.write(text) if self._own is not None else len(text)
+            self.take(text)
+            return len(text)
         try:
-            text.encode()
-        except UnicodeEncodeError:  # lone surrogates; the program gets this error where Python would raise it
-            printed = text.encode("utf-8", self._errors).decode("utf-8", "replace")
+            text.encode(self.encoding)
+        except UnicodeEncodeError:  # the program gets this error where Python would raise it
+            printed = text.encode(self.encoding, self._errors).decode(self.encoding, "replace")
         else:
             printed = text
-        self._printer.add(self._stream, printed)
+        self.take(printed if self._newline == "\n" else printed.replace("\n", self._newline))
         return len(text)
+
+    def take(self, text: str) -> None:
+        """Print text as it is, whatever the encoding."""
+        if not self._printer.closed:
+            self._printer.add(self._stream, text)
+        elif self._own is not None:
+            self._own.write(text)
 
     def flush(self) -> None:
         self._printer.send()
@@ -160,6 +192,8 @@ class _Bytes(io.BufferedIOBase):
 
     def __init__(self, stream: PrintedStream) -> None:
         self._stream = stream
+        self.name = stream.name
+        self.mode = "wb"
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def writable(self) -> bool:
@@ -167,7 +201,7 @@ class _Bytes(io.BufferedIOBase):
 
     def write(self, data: Any) -> int:
         part = bytes(data)
-        self._stream.write(self._decoder.decode(part))
+        self._stream.take(self._decoder.decode(part))
         return len(part)
 
     def flush(self) -> None:
