@@ -11,9 +11,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from playwright.sync_api import Page, expect
 
 from .conftest import THEMES
+from .programs import FIT
 from .test_layout import outside, violations
 
 Look = Callable[[int, str], Page]
+
+PASTE = """(editor, text) => {
+    const data = new DataTransfer();
+    data.setData("text/plain", text);
+    editor.focus();
+    editor.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true }));
+}"""
 
 
 @contextmanager
@@ -121,3 +129,36 @@ def test_the_page_for_teachers_has_the_text_that_the_dialog_writes(look: Look) -
     for theme in THEMES:
         look(1440, theme)
         assert not violations(page)
+
+
+def test_a_frame_follows_a_run_in_progress(page: Page) -> None:
+    program = (
+        "import time, torch\nm = torch.tensor(1.0, requires_grad=True)\nwhile True:\n    ((m - 3) ** 2).backward()\n"
+        "    with torch.no_grad():\n        m -= 0.01 * m.grad\n    m.grad = None\n    time.sleep(0.05)\n"
+    )
+    run = page.request.post("/api/v1/runs", data={"program": program}, headers={"Prefer": "wait=0"}).json()["id"]
+    page.goto(f"/embed/{run}?panes=graph,deck")
+    expect(page.locator("#canvas .node").first).to_be_visible()
+    count = page.locator("#deck .count b")
+    first = count.text_content() or ""
+    expect(count).not_to_have_text(first)
+    page.request.post(f"/api/v1/runs/{run}/cancel")
+    steps = page.request.get(f"/api/v1/runs/{run}").json()["steps"]
+    expect(page.locator("#deck")).to_contain_text(f"{steps - 1:,}")
+
+
+def test_the_address_of_a_run_is_imported(page: Page) -> None:
+    mark = "0.0123 * m.grad"
+    run = page.request.post("/api/v1/runs", data={"program": FIT.replace("0.05 * m.grad", mark)}).json()["id"]
+    for address in (f"/r/{run}?step=1", f"/embed/{run}?step=1", f"/api/v1/runs/{run}?step=1"):
+        page.goto("/?example=fit-by-hand")
+        expect(page.locator("#canvas .node").first).to_be_visible()
+        page.locator(".cm-content").evaluate(PASTE, page.url.split("/?")[0] + address)
+        expect(page.locator(".cm-content")).to_contain_text(mark)
+        expect(page).to_have_url(re.compile(f"/r/{run}.*step=1"))
+    page.goto("/?example=fit-by-hand")
+    page.evaluate("path => { location.hash = path }", f"/r/{run}")
+    expect(page.locator(".cm-content")).to_contain_text(mark)
+    page.goto("/?example=fit-by-hand")
+    page.locator(".cm-content").evaluate(PASTE, f"https://elsewhere.example/r/{run}")  # is a text like any other
+    expect(page.locator(".cm-content")).to_contain_text("elsewhere.example")

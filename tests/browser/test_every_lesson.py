@@ -1,4 +1,7 @@
-"""Every lesson is done from start to end in the browser, its tasks in turn by keyboard and by touch."""
+"""Every lesson is done from start to end in the browser, its tasks in turn by keyboard and by touch.
+
+Three lessons are done once more, with the other way for each task: together they have all kinds of questions and tasks.
+"""
 
 from __future__ import annotations
 
@@ -84,13 +87,17 @@ def drag(task: Locator, touch: bool) -> None:
         expect(task.locator("output")).not_to_have_text(before)
 
 
-@pytest.mark.parametrize("lesson", [lesson.id for lesson in library.own()])
-def test_a_lesson_is_done_from_start_to_end(page: Page, problems: Problems, lesson: str) -> None:
+AGAIN = ("no-grad", "forward", "in-place")
+"""The lessons that are done twice. Their programs are quick."""
+
+
+@pytest.mark.parametrize(("lesson", "other"), [(each.id, 0) for each in library.own()] + [(id, 1) for id in AGAIN])
+def test_a_lesson_is_done_from_start_to_end(page: Page, problems: Problems, lesson: str, other: int) -> None:
     problems.expect(r"503 .*/drag/")  # a busy server refuses to run a dragged program, and the page says so
     open_recorded(page, f"/lessons/{lesson}")
     tasks = page.locator("[data-task]")
     for index in range(tasks.count()):
-        task, touch = tasks.nth(index), bool(index % 2)
+        task, touch = tasks.nth(index), bool((index + other) % 2)
         kind = task.get_attribute("data-task")
         if kind == "predict":
             predict(task, touch)

@@ -30,7 +30,7 @@ import { lazyExplore } from "./playground/lazy-explore.js";
 import { lazyRuns } from "./playground/lazy-runs.js";
 import { lazyShare } from "./playground/lazy-share.js";
 import { lazyWhy } from "./playground/lazy-why.js";
-import { exampleTitle, linked } from "./playground/linked.js";
+import { exampleTitle, linked, runIn } from "./playground/linked.js";
 import { picked } from "./playground/picking.js";
 import { addressSync } from "./playground/address-sync.js";
 import { presenter } from "./playground/presenter.js";
@@ -80,8 +80,10 @@ const text = editor({
   oncopy: (literal) => void copied(literal),
   onwatch: watchLine,
   onpaste(pasted) {
-    if (isNotebook(pasted)) openNotebook(pasted);
-    return isNotebook(pasted);
+    const named = runIn(pasted, given.root);
+    if (named) openRun(named);
+    else if (isNotebook(pasted)) openNotebook(pasted);
+    return named !== null || isNotebook(pasted);
   },
 });
 const keeper = draftKeeper(state, text, bare);
@@ -339,6 +341,12 @@ head.begin();
 state.watch(["run", "step", "graph", "apart", "pass", "direction", "view", "picture"], updateExport);
 find("#export").addEventListener("toggle", () => updateExport(state.get())); // the theme may have changed
 
+/** Show another recording, in a view. @param {{id: string, view: Partial<State>}} named */
+function openRun({ id, view }) {
+  keeper.flush();
+  void work.open(id, view);
+}
+
 /** Point the links of the export menu to the shown graph. @param {State} now */
 function updateExport(now) {
   const { run: recorded, apart, direction, view, picture: drawn } = now;
@@ -365,8 +373,8 @@ function updateExport(now) {
 
 titles(state, given);
 lazyShare(state, api, given);
-lazyRuns(state, api, given, (id) => (keeper.flush(), void work.open(id, {})));
+lazyRuns(state, api, given, (id) => openRun({ id, view: {} }));
 follow(api, (view) => (playing.pause(), work.go(view)));
 find("#present").addEventListener("click", presented.toggle);
-linked(given, start, (trouble) => state.set({ trouble }));
+linked(given, start, openRun, (trouble) => state.set({ trouble }));
 keeper.begin();

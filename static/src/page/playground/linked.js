@@ -1,9 +1,12 @@
-// Run the program that a link carries: when the page opens, and when such a link is pasted into a tab that is open already.
+// Run the program that a link carries, or show the recording that it names: when the page opens, and when such a link is pasted
+// into a tab that is open already.
 
+import { read } from "../../core/address.js";
 import { TooLong, packedProgramIn } from "../../core/packed-program.js";
 import { thousands } from "../../leaves/format.js";
 
 /** @import {Given} from "../../core/state.js" */
+/** @import {State} from "../../core/state.js" */
 /** @import {Run} from "../../leaves/types.js" */
 
 /** Return the title of the example that a run is of, or null. @param {Run | null} run */
@@ -13,17 +16,36 @@ export function exampleTitle(run) {
 }
 
 /**
+ * Return the run that an address of this server names, with the view of the address; null for any other text.
+ *
+ * @param {string} text  `https://…/r/ID?step=3`, or the path of it; also of a frame, or of the API
+ * @param {string} root  root path of the server
+ */
+export function runIn(text, root) {
+  const address = text.trim();
+  if (/\s/.test(address) || !URL.canParse(address, location.origin)) return null;
+  const { origin, pathname, search } = new URL(address, location.origin);
+  const [, id] = (pathname.startsWith(`${root}/`) && /^\/(?:r|embed|api\/v1\/runs)\/([0-9a-f]{32})(?:\/|$)/.exec(pathname.slice(root.length))) || [];
+  if (!id || origin !== location.origin) return null;
+  const { node, ...view } = read(search);
+  return { id, view: node === null ? view : { ...view, node } };
+}
+
+/**
  * Start to follow links with a program.
  *
  * @param {Given} given
  * @param {(program: string) => void} start
+ * @param {(run: {id: string, view: Partial<State>}) => void} open  show a recording
  * @param {(trouble: {title: string, detail: string}) => void} ontrouble
  */
-export function linked(given, start, ontrouble) {
+export function linked(given, start, open, ontrouble) {
   const follow = async () => {
     const { hash } = location;
     const slug = /^#example=([\w-]+)$/.exec(hash)?.[1];
     if (slug) location.replace(`${given.root}/?example=${slug}`); // as links to examples were written before
+    const run = runIn(hash.slice(1), given.root);
+    if (run) return open(run);
     try {
       const program = await packedProgramIn(hash, given.limits.source_bytes);
       if (program !== null && hash === location.hash) start(program);
@@ -35,6 +57,6 @@ export function linked(given, start, ontrouble) {
     }
   };
   addEventListener("hashchange", () => void follow());
-  if (location.hash.startsWith("#code=") || location.hash.startsWith("#example=")) void follow();
+  if (/^#(?:code=|example=|\/|http)/.test(location.hash)) void follow();
   else if (given.example && !given.run) start(given.program); // its recording was not made in time
 }

@@ -144,5 +144,5 @@ export function viewer(given, api, { search = "", curves, offered = ["curves", "
     else details.show(inspectorContent(now, { check: unchecked, why: null }));
   });
 
-  return { state, playing, canvas, still };
+  return { state, work, playing, canvas, still };
 }
