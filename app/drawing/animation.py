@@ -1,12 +1,13 @@
-"""Join the pictures of several instants to one SVG that plays them, without a script."""
+"""Join the pictures of several instants to one SVG that plays them, without a script, or to pictures of one size."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Final
 
-from .pen import BROWSER, escape, pen
+from .pen import BROWSER, EMBEDDED, Face, escape, pen
 from .style import Theme
 
 FRAMES: Final = 40
@@ -15,6 +16,10 @@ SECONDS: Final = 0.7
 """Seconds for which each picture is shown. The last one is shown for three times as long."""
 CAPTION: Final = 28
 """Height of the caption above the picture, in pixels."""
+BYTES: Final = 8 * 1024 * 1024
+"""Largest size of an animated SVG. Fewer pictures are chosen if they are large."""
+PIXELS: Final = 40_000_000
+"""Largest number of pixels of all pictures of an animated PNG together. Larger pictures are drawn smaller."""
 _OPENING: Final = re.compile(r"<svg [^>]*>")
 _SIZE: Final = re.compile(r' width="([\d.]+)" height="([\d.]+)"')
 
@@ -30,30 +35,64 @@ def chosen(count: int, most: int = FRAMES) -> list[int]:
     return [round(index * (count - 1) / (most - 1)) for index in range(most)]
 
 
+def most(size: int) -> int:
+    """Return how many pictures of some size, in bytes, an animation may have, at least two.
+
+    >>> most(20_000), most(1_000_000)
+    (40, 8)
+    """
+    return max(2, min(FRAMES, BYTES // max(1, size)))
+
+
 def animate(pictures: Sequence[tuple[str, str]], theme: Theme) -> str:
     """Return an SVG that shows pictures, each with its caption, one after another, and repeats.
 
     All pictures must be SVG of this package. A viewer that does not animate shows the first one.
     """
-    sizes = [found.groups() for svg, _ in pictures if (found := _SIZE.search(svg))]
-    wide = max(float(size[0]) for size in sizes)
-    high = max(float(size[1]) for size in sizes) + CAPTION
-    mine = pen(theme, BROWSER)
     total = SECONDS * (len(pictures) + 2)
     frames = []
     for index, (svg, caption) in enumerate(pictures):
         start = SECONDS * index / total
         stop = 1.0 if index == len(pictures) - 1 else SECONDS * (index + 1) / total
-        body = _OPENING.sub("", svg, count=1).removesuffix("</svg>")
         hidden = "" if index == 0 else ' visibility="hidden"'
-        frames.append(
-            f'<g{hidden}>{_visibility(start, stop, total)}<text {mine.fill("ink-2")} x="16" y="20" font-size="13" '
-            f'font-weight="600">{escape(caption)}</text><g transform="translate(0 {CAPTION})">{body}</g></g>'
-        )
+        frames.append(f"<g{hidden}>{_visibility(start, stop, total)}{_captioned(svg, caption, theme)}</g>")
+    return _sheet("".join(frames), _size(pictures), 1.0, theme)
+
+
+def stills(pictures: Sequence[tuple[str, str]], theme: Theme) -> list[str]:
+    """Return pictures with their captions as SVG of one size, which are the frames of an animated PNG."""
+    wide, high = _size(pictures)
+    scale = min(1.0, math.sqrt(PIXELS / (4 * wide * high * len(pictures))))  # a PNG has four pixels for one of the SVG
+    return [_sheet(_captioned(svg, caption, theme, EMBEDDED), (wide, high), scale, theme) for svg, caption in pictures]
+
+
+def durations(count: int) -> list[int]:
+    """Return for how many milliseconds each of ``count`` pictures is shown."""
+    beat = round(1000 * SECONDS)
+    return [*[beat] * (count - 1), 3 * beat]
+
+
+def _size(pictures: Sequence[tuple[str, str]]) -> tuple[float, float]:
+    """Return the width and the height in which each of the pictures fits, with its caption."""
+    sizes = [found.groups() for svg, _ in pictures if (found := _SIZE.search(svg))]
+    return max(float(wide) for wide, _ in sizes), max(float(high) for _, high in sizes) + CAPTION
+
+
+def _captioned(svg: str, caption: str, theme: Theme, face: Face = BROWSER) -> str:
+    body, mine = _OPENING.sub("", svg, count=1).removesuffix("</svg>"), pen(theme, face)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{wide:g}" height="{high:g}" viewBox="0 0 {wide:g} {high:g}" '
-        f'font-family="{mine.face.sans}" font-size="{mine.size:g}"><rect {mine.fill("bg")} width="{wide:g}" height="{high:g}"/>'
-        f"{''.join(frames)}</svg>"
+        f'<text {mine.fill("ink-2")} x="16" y="20" font-family="{face.sans}" font-size="13" '
+        f'font-weight="600">{escape(caption)}</text>'
+        f'<g font-family="{face.sans}" font-size="{mine.size:g}" transform="translate(0 {CAPTION})">{body}</g>'
+    )
+
+
+def _sheet(content: str, size: tuple[float, float], scale: float, theme: Theme) -> str:
+    (wide, high), mine = size, pen(theme, BROWSER)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{wide * scale:g}" height="{high * scale:g}" '
+        f'viewBox="0 0 {wide:g} {high:g}" font-family="{mine.face.sans}" font-size="{mine.size:g}">'
+        f'<rect {mine.fill("bg")} width="{wide:g}" height="{high:g}"/>{content}</svg>'
     )
 
 
@@ -100,3 +139,19 @@ def animate_pass(svg: str, order: Sequence[str]) -> str:
         )
 
     return _DRAWN.sub(timed, svg)
+
+
+def stills_of_pass(svg: str, order: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the picture of a pass after some of its nodes have run, at most :data:`FRAMES` times, each with its caption."""
+    beat = {node: index for index, node in enumerate(order)}
+
+    def at(reached: int) -> str:
+        def faint(found: re.Match[str]) -> str:
+            node = _NODE.search(found[0])
+            later = node is not None and beat.get(node[1], -1) > reached
+            return f'{found[0][:-1]} opacity="{FAINT}">' if later else found[0]
+
+        return _DRAWN.sub(faint, svg)
+
+    chosen_beats = chosen(len(order), most(len(svg)))
+    return [(at(index), f"backward {index + 1} of {len(order)}") for index in chosen_beats]

@@ -22,7 +22,7 @@ from .engine import LayoutEngine
 from .layout_files import LayoutFiles
 from .map_graph import draw_graph, is_hard_to_read, plan_map
 from .map_rows import draw_rows
-from .pen import EMBEDDED
+from .pen import EMBEDDED, Face
 from .plan import BOXES, plan
 from .sheet import Sheet
 from .style import Direction, MapLayout, Theme
@@ -69,6 +69,7 @@ class SheetLook(TypedDict, total=False):
     selected: str | None
     standalone: bool
     layout: MapLayout
+    face: Face
 
 
 class Tools(Struct, frozen=True):

@@ -10,6 +10,7 @@ from msgspec import Struct
 from ..drawing import picture
 from ..drawing.conversion import Converter
 from ..drawing.engine import LayoutEngine
+from ..drawing.pen import EMBEDDED
 from ..drawing.picture import Drawn
 from ..drawing.sheet import Sheet
 from ..drawing.style import Direction, MapLayout
@@ -34,6 +35,8 @@ class Look(Struct, frozen=True):
     view: str | None = None
     reveal: str | None = None
     layout: str = "auto"
+    embedded: bool = False
+    """Whether the text is written with the converter's own fonts, for a picture that is converted to PNG."""
 
     def checked(self) -> Look:
         """Return the look itself. Raises :class:`InvalidInput` for an unknown theme, direction or layout."""
@@ -58,7 +61,7 @@ class Look(Struct, frozen=True):
             "view": self.view,
             "reveal": self.reveal,
             "layout": self.layout,
-        }
+        } | ({"face": EMBEDDED} if self.embedded else {})
 
 
 class RunReader(Protocol):

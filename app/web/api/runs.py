@@ -37,8 +37,6 @@ LIGHT_BODY: Final = 200_000
 """Largest body in bytes whose fingerprint is computed on the event loop."""
 CHANGE_BYTES: Final = 2_000
 """Largest body in bytes that renames a run."""
-LOOK: Final = ("theme", "direction")
-"""Picture options that a POST accepts as query parameters."""
 
 router = APIRouter(prefix=API, tags=["runs"])
 
@@ -56,7 +54,7 @@ async def start_run(request: Request) -> Response:
     service, root = service_of(request), root_of(request)
     form = preferred_form(request.headers.get("accept", ""))
     query = dict(request.query_params)
-    look = Look(**{name: query.pop(name) for name in LOOK if name in query}).checked()
+    look = Look(query.pop("theme", "light"), query.pop("direction", "TB")).checked()  # the other parameters are of the run
     owner = service.owners.identify(request)
     client = client_of(request, owner)
     media_type = request.headers.get("content-type", "")

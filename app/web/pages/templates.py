@@ -16,6 +16,7 @@ Every template:
 - ``theme``: ``"light"`` or ``"dark"`` if the address contains ``?theme=``, else ``None``: for ``data-theme`` on ``<html>``.
 - ``mode``: the mode of the sandbox: ``"full"``, ``"nofiles"``, ``"unconfined"`` (every page shows a banner),
   ``"refused"`` (no programs are run) or ``"starting"``.
+- ``video`` (bool): whether the server writes MP4.
 - ``limits`` (:class:`~tapedeck.model.Limits`), ``keep_days`` (float, 0 means forever): for the sentence below the Run button.
 
 ``playground.html``, for ``/`` and ``/r/{id}``:
@@ -84,6 +85,7 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
 
 from ... import __version__, assets
+from ...drawing import video
 from ..protection.security import NONCE
 from ..service import root_of, service_of
 from .bundle import file_of, imports_of
@@ -112,6 +114,7 @@ def page(request: Request, name: str, status_code: int = 200, **context: Any) ->
         mode=service.mode,
         limits=service.limits,
         keep_days=service.settings.keep_days,
+        video=video.program() is not None,
         **context,
     )
     return HTMLResponse(text, status_code)

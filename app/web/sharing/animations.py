@@ -1,4 +1,4 @@
-"""Play a recording as an animated SVG: the training, or the backward pass of one step."""
+"""Play a recording as an animated picture or a video: the training, or the backward pass of one step."""
 
 from __future__ import annotations
 
@@ -10,23 +10,25 @@ from msgspec import Struct
 from starlette.responses import Response
 
 from ... import wire
-from ...drawing import animation, numerals
+from ...drawing import animation, apng, numerals, video
 from ...errors import NotFound, TooLarge
 from ...recording import Tensors
 from ...runs.run import RecordedRun
 from ..api import reference
+from ..api.recordings import Direction, Layout, View
 from ..links import API
 from ..pictures import Look, draw
 from ..service import Service, service_of
 from .made_files import made_file
 from .program_files import file_name
 
+MEDIA: Final = {"svg": "image/svg+xml", "png": "image/apng", "mp4": "video/mp4"}
 ANIMATION: Final[dict[str, Any]] = {
     "response_class": Response,
     "responses": {
         200: {
-            "description": "The animation, an SVG without scripts.",
-            "content": {"image/svg+xml": {"schema": {"type": "string"}}},
+            "description": "The animation. An SVG has no scripts; an MP4 needs ffmpeg on the server.",
+            "content": {media: {"schema": {"type": "string", "format": "binary"}} for media in MEDIA.values()},
         }
     }
     | reference.problems(304, 404, 413, 422, 503),
@@ -40,46 +42,69 @@ LARGEST: Final = 16 * 1024 * 1024
 router = APIRouter(prefix=f"{API}/runs/{{id}}", tags=["recording"])
 
 
-@router.get("/animation.svg", **ANIMATION)
-async def export_animation(request: Request, id: str, step: Step = None, theme: Theme = "light") -> Response:
-    """Read the training as an animated picture, at most 40 steps of it, or the backward pass of one step, node by node."""
+@router.get("/animation.{form}", **ANIMATION)
+async def export_animation(
+    request: Request,
+    id: str,
+    form: Literal["svg", "png", "mp4"],
+    step: Step = None,
+    theme: Theme = "light",
+    direction: Direction = "TB",
+    view: View = None,
+    layout: Layout = "auto",
+) -> Response:
+    """Read the training as a moving picture, at most 40 steps of it, or the backward pass of one step, node by node.
+
+    It is an animated SVG, an animated PNG, or an MP4 video. Of large graphs, it has fewer steps.
+    """
     service = service_of(request)
     recorded = await service.find(id)
-    count = recorded.counts[2]
-    if step is None and not count:
-        raise NotFound("The run has no steps to animate: it needs a backward() call.")
-
-    async def make() -> bytes:
-        if step is not None:
-            return await _of_step(service, recorded, step, theme)
-        return await _of_training(service, recorded, count, theme)
-
+    look = Look(theme, direction, view=view, layout=layout, embedded=form != "svg").checked()
     return await made_file(
         request,
         recorded,
-        f"animation.svg {step} {theme}",
-        "image/svg+xml",
-        make,
-        disposition=f'inline; filename="{file_name(recorded)}.svg"',
+        f"animation.{form} {step} {look}",
+        MEDIA[form],
+        lambda: _made(service, recorded, form, step, look),
+        disposition=f'inline; filename="{file_name(recorded)}.{form}"',
     )
 
 
-async def _of_step(service: Service, recorded: RecordedRun, step: int, theme: str) -> bytes:
-    shown = (await service.read(recorded, _instants, recorded, [step]))[0]
-    drawn = await draw(service, recorded, "pass", shown.pass_, "svg", Look(theme))
-    return (await asyncio.to_thread(animation.animate_pass, drawn.body.decode(), shown.order)).encode()
+async def _made(service: Service, recorded: RecordedRun, form: str, step: int | None, look: Look) -> bytes:
+    theme: Any = look.theme
+    if step is not None:
+        shown = (await service.read(recorded, _instants, recorded, [step]))[0]
+        drawn = (await draw(service, recorded, "pass", shown.pass_, "svg", look)).body.decode()
+        if form == "svg":
+            return (await asyncio.to_thread(animation.animate_pass, drawn, shown.order)).encode()
+        frames = await asyncio.to_thread(animation.stills_of_pass, drawn, shown.order)
+    else:
+        frames = await _training(service, recorded, look)
+        if form == "svg":
+            return (await asyncio.to_thread(animation.animate, frames, theme)).encode()
+    stills = await asyncio.to_thread(animation.stills, frames, theme)
+    pictures = [await service.converter.convert(still, "png", recorded.new.owner) for still in stills]
+    joined = await asyncio.to_thread(apng.join, pictures, animation.durations(len(pictures)))
+    return joined if form == "png" else await video.mp4(joined)
 
 
-async def _of_training(service: Service, recorded: RecordedRun, count: int, theme: Literal["light", "dark"]) -> bytes:
-    frames: list[tuple[str, str]] = []
-    size = 0
-    for shown in await service.read(recorded, _instants, recorded, animation.chosen(count)):
-        drawn = await draw(service, recorded, "pass", shown.pass_, "svg", Look(theme))
-        size += len(drawn.body)
-        if frames and size > LARGEST:
+async def _training(service: Service, recorded: RecordedRun, look: Look) -> list[tuple[str, str]]:
+    """Return the pictures of steps with their captions. Raises :class:`NotFound` if the run has no steps."""
+    count = recorded.counts[2]
+    if not count:
+        raise NotFound("The run has no steps to animate: it needs a backward() call.")
+
+    async def drawn(shown: _PlayedPass) -> tuple[str, str]:
+        return (await draw(service, recorded, "pass", shown.pass_, "svg", look)).body.decode(), shown.caption
+
+    last = await drawn((await service.read(recorded, _instants, recorded, [count - 1]))[0])
+    steps = animation.chosen(count, animation.most(len(last[0])))[:-1]
+    frames = [last]
+    for at, shown in enumerate(await service.read(recorded, _instants, recorded, steps)):
+        frames.insert(at, await drawn(shown))
+        if sum(len(svg) for svg, _ in frames) > LARGEST:
             raise TooLarge(f"The animation has more than {LARGEST:,} bytes: play one step instead, with step=0.")
-        frames.append((drawn.body.decode(), shown.caption))
-    return (await asyncio.to_thread(animation.animate, frames, theme)).encode()
+    return frames
 
 
 class _PlayedPass(Struct, frozen=True):

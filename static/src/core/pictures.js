@@ -139,6 +139,20 @@ function layoutOf(svg) {
  * @param {Layout | null} layout  of a map; null for the one that the server chooses
  */
 export const picture = (run, what, format, direction, theme, view = null, layout = null) =>
-  `/runs/${encodeURIComponent(run)}/${what}/graph.${format}?direction=${direction}&theme=${theme}` +
-  (view === null ? "" : `&view=${encodeURIComponent(view)}`) +
-  (layout === null ? "" : `&layout=${layout}`);
+  `/runs/${encodeURIComponent(run)}/${what}/graph.${format}?direction=${direction}&theme=${theme}${ofMap(view, layout)}`;
+
+/**
+ * Return the path of an animation of the training, or of a step.
+ *
+ * @param {string} run
+ * @param {{kind: string, step: number | null}} animated  kind: `svg`, `png` or `mp4`
+ * @param {string} direction
+ * @param {string} theme
+ * @param {string | null} view    as for a picture
+ * @param {Layout | null} layout
+ */
+export const animation = (run, { kind, step }, direction, theme, view = null, layout = null) =>
+  `/runs/${encodeURIComponent(run)}/animation.${kind}?direction=${direction}&theme=${theme}${step === null ? "" : `&step=${step}`}${ofMap(view, layout)}`;
+
+/** @param {string | null} view @param {Layout | null} layout */
+const ofMap = (view, layout) => (view === null ? "" : `&view=${encodeURIComponent(view)}`) + (layout === null ? "" : `&layout=${layout}`);

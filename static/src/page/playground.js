@@ -5,7 +5,7 @@ import { lastStep, wantedOf } from "../core/instant.js";
 import { margin } from "../core/margin.js";
 import { cellsOver } from "../core/playhead.js";
 import { player } from "../core/player.js";
-import { picture } from "../core/pictures.js";
+import { animation, picture } from "../core/pictures.js";
 import { session } from "../core/session.js";
 import { EMPTY, ended, shownPass } from "../core/state.js";
 import { store } from "../core/store.js";
@@ -357,11 +357,13 @@ function updateExport(now) {
   for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("a[data-format]"))) {
     link.href = api.address(picture(recorded.id, what, link.dataset["format"] ?? "svg", direction, dark() ? "dark" : "light", view, drawn?.layout));
   }
-  for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("a[data-animation]"))) {
-    const ofStep = link.dataset["animation"] === "step";
-    link.hidden = !now.step || (!ofStep && recorded.steps < 2);
-    const query = new URLSearchParams({ ...(ofStep && now.step ? { step: String(now.step.index) } : {}), ...(dark() ? { theme: "dark" } : {}) });
-    link.href = api.address(`/runs/${recorded.id}/animation.svg?${query}`);
+  for (const row of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-animated]"))) {
+    const ofStep = row.dataset["animated"] === "step";
+    row.hidden = !now.step || (!ofStep && recorded.steps < 2);
+    for (const link of row.querySelectorAll("a")) {
+      const animated = { kind: link.dataset["form"] ?? "svg", step: ofStep && now.step ? now.step.index : null };
+      link.href = api.address(animation(recorded.id, animated, direction, dark() ? "dark" : "light", view, drawn?.layout));
+    }
   }
   for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("a[data-whole]"))) {
     link.href = api.address(`/runs/${recorded.id}${link.dataset["whole"] ?? ""}`);

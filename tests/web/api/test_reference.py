@@ -43,7 +43,7 @@ def test_every_route_is_described(description: dict[str, Any]) -> None:
         f"{base}/graphs/{{graph}}/search", f"{base}/graphs/{{graph}}/edges",
             f"{base}/passes/{{index}}/nodes", f"{base}/passes/{{index}}/edges",
         f"{base}/steps/{{index}}/parameters",
-        f"{base}/program.py", f"{base}/notebook.ipynb", f"{base}/animation.svg",
+        f"{base}/program.py", f"{base}/notebook.ipynb", f"{base}/animation.{{form}}",
         f"{base}/replays", f"{base}/replays/{{replay}}", f"{base}/replays/{{replay}}/events",
         f"{base}/replays/{{replay}}/cancel",
         "/api/v1/lessons", "/api/v1/lessons/{id}", "/api/v1/lessons/{id}/write/{name}", "/api/v1/lessons/{id}/fix/{name}",

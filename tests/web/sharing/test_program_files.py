@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from tapedeck.drawing import animation
+from tapedeck.drawing.conversion import size
 from tapedeck.web.sharing import animations, program_files
 
+from ...handmade_events import fit
 from ..api.test_replays import FIT, InProcess
 from ..conftest import Serve
 
@@ -88,6 +93,44 @@ async def test_the_training_and_the_pass_of_a_step_are_played(serve: Serve) -> N
         nodes = (await client.get(f"{run}/passes/2")).json()["order"]
         assert one.text.count("<animate") >= len(nodes)
         assert (await client.get(f"{run}/animation.svg", params={"step": 9})).status_code == 404
+        wide, high = size((await client.get(f"{run}/passes/3/graph.svg?direction=LR")).text)
+        sideways = await client.get(f"{run}/animation.svg", params={"direction": "LR"})
+        assert size(sideways.text) == (wide, high + animation.CAPTION)
+        assert (await client.get(f"{run}/animation.svg", params={"direction": "XY"})).status_code == 422
+
+
+async def test_a_large_animation_has_fewer_steps(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(animation, "BYTES", 60_000)
+    async with serve(fit(30)) as client:
+        run = await post(client, json={"program": "…"})
+        found = (await client.get(f"{run}/animation.svg")).text
+        steps = [int(step) for step in re.findall(r">step (\d+)", found)]
+        assert (steps[0], steps[-1]) == (0, 29)
+        assert len(found) <= 70_000 < 30 * len(found) // len(steps)
+
+
+async def test_an_animation_is_a_png_and_with_ffmpeg_a_video(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async with serve(fit(3)) as client:
+        run = await post(client, json={"program": "…"})
+        moving = await client.get(f"{run}/animation.png")
+        assert moving.headers["content-type"] == "image/apng"
+        assert (moving.content.count(b"acTL"), moving.content.count(b"fcTL")) == (1, 3)
+        beats = await client.get(f"{run}/animation.png", params={"step": 1})
+        order = (await client.get(f"{run}/passes/1")).json()["order"]
+        assert beats.content.count(b"fcTL") == len(order)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        absent = await client.get(f"{run}/animation.mp4")
+        assert (absent.status_code, "ffmpeg is not installed" in absent.json()["detail"]) == (404, True)
+        ffmpeg = tmp_path / "ffmpeg"
+        ffmpeg.write_text("#!/bin/sh\nexec /bin/cat\n")
+        ffmpeg.chmod(0o755)
+        video = await client.get(f"{run}/animation.mp4")
+        assert (video.headers["content-type"], video.content) == ("video/mp4", moving.content)
+        ffmpeg.write_text("#!/bin/sh\necho Unknown decoder >&2; exit 1\n")
+        failed = await client.get(f"{run}/animation.mp4", params={"theme": "dark"})
+        assert (failed.status_code, "Unknown decoder" in failed.json()["detail"]) == (500, True)
 
 
 @pytest.mark.parametrize("name", ["animation.svg", "animation.svg?step=0", "notebook.ipynb"])
