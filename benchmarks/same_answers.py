@@ -48,7 +48,7 @@ RANDOM: Final[tuple[tuple[str, bytes, bytes], ...]] = (
     ("cursors of a list", rb"\b\d{9,}\.\d+(?::|%3A)\d+\b", b"<cursor>"),
     ("etags, which depend on dates", rb'W/"[0-9a-f]{24}"', b'W/"<etag>"'),
     ("positions in a stream, which depend on the time", rb"(> Last-Event-ID: )\d+", rb"\1<id>"),
-    ("the port of the server", rb"(http://127\.0\.0\.1:)\d+", rb"\1<port>"),
+    ("the port of the server", rb"(127\.0\.0\.1(?::|%3A))\d+", rb"\1<port>"),
     ("nonces", rb"('nonce-|<meta name=\"csp-nonce\" content=\")[\w-]{22}", rb"\1<nonce>"),
     ("folders of installed packages", rb"[\w./-]+/lib/python3\.\d+/site-packages", b"<packages>"),
     ("hashes in file names", rb"(/static/[\w.-]+-)[0-9A-Z]{8}(\.\w)", rb"\1<hash>\2"),

@@ -1,4 +1,4 @@
-"""Replace the number of a program that is dragged."""
+"""Replace a number in a program by the value to which a reader drags it."""
 
 from __future__ import annotations
 

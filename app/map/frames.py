@@ -1,7 +1,7 @@
-"""The frames of a graph: the calls of modules, the loops and the turns of loops in which its operations were made.
+"""Build the tree of a graph's frames: the calls of modules, the loops and the turns of loops in which its operations were made.
 
-Operations of a derivative, which a pass with ``create_graph`` made, are in frames of their own: one for each stretch of them,
-and inside it one for each module that they are the derivative of.
+Operations that a pass with ``create_graph`` made are in frames of their own: a frame for each stretch of such operations, and
+inside it a frame for each module whose derivative they compute.
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ def _stretches(*columns: Ints | Bools) -> Iterator[tuple[int, int]]:
 
 
 def _common(paths: Sequence[str]) -> str:
-    """Return the longest path that is the beginning of all.
+    """Return the longest path with which all paths begin.
 
     >>> _common(["model.h.0", "model.h.1"]), _common(["D.4", ""]), _common(["D"])
     ('model.h', '', 'D')

@@ -278,7 +278,7 @@ class _Rows:
         return [kept[each] for each in longest_sequence(named)]
 
     def _reference(self, kept: Sequence[int], sequence: Sequence[int]) -> int:
-        """Return the module that the others are compared with: the one nearest to the loss, in the sequence if there is one."""
+        """Return the module with which the others are compared: the first of the sequence, or of all if there is none."""
         for index in sequence or kept:
             gradient = _root(self._sums[index].gradient)
             if gradient is not None and math.isfinite(gradient) and gradient > 0 and (sequence or self._own[index]):

@@ -1,4 +1,4 @@
-"""The modules of a graph as a tree, with the operations and the parameters of each, however often it was called."""
+"""Build the tree of a graph's modules, with their operations and parameters. Repeated calls belong to one module."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ class NumberLayout:
 
 
 def _word_starts(starts: Matrix, counts: Matrix, size: int) -> Matrix:
-    """Return the start of each word, for pieces with these starts and numbers of words of ``size`` bytes."""
+    """Return the start of each word. Pieces begin at ``starts``, and each has a number of words of ``size`` bytes."""
     within = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
     return np.asarray(np.repeat(starts, counts) + size * within)
 

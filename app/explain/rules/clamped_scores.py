@@ -1,4 +1,4 @@
-"""Report scores that are clamped to the range of probabilities for `binary_cross_entropy`, instead of passing a sigmoid.
+"""Report scores that are clamped to the range of probabilities for `binary_cross_entropy`, where a sigmoid is missing.
 
 ## Why it matters
 

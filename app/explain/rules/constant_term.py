@@ -166,7 +166,7 @@ class _Terms:
         return min(found, key=lambda each: each[0].lineno, default=None)
 
     def _before(self, node: ast.expr) -> list[ast.expr]:
-        """Return the expressions that an expression stands for, except those that are assigned to a name further below."""
+        """Return the values that an expression may have: for a name, those that the program assigns to it in a line above."""
         if isinstance(node, ast.Call):
             return self._losses.values(node)
         function = self._syntax.function_of(node)

@@ -97,7 +97,7 @@ class Graphs:
         return walks if left >= 0 else None
 
     def _smallest(self, roots: Sequence[Any]) -> dict[Any, int]:
-        """Return by node the graphs that are small, each with one root. The size of all of them together is limited."""
+        """Return the small graphs with one root, by the node that is the root. The size of all of them together is limited."""
         found: dict[Any, int] = {}
         left = self._most_walked
         for root in sorted(roots, key=sequence_nr):

@@ -111,7 +111,7 @@ def _undispatched(function: FunctionType) -> FunctionType:
 
 
 class _MakingGradients:
-    """Switches the dispatch off while PyTorch makes the gradients with which a pass starts: six calls, none with a node.
+    """Switches off the dispatch of the six calls with which PyTorch makes the first gradients of a pass. They make no node.
 
     They are dispatched if a mode of the program or a subclass may observe them, or if ``mode`` follows one of the tensors.
     """

@@ -2,7 +2,7 @@
 
 For more than :data:`_ROWS` elements, our own code in C adds all elements in float64, if it was compiled. PyTorch computes
 everything else, and everything where it was not compiled. Both agree in minima, maxima and counts. Norms agree in six digits,
-and means to within 1e-7 of the mean magnitude, because of the following.
+and means to within 1e-7 of the mean magnitude.
 
 PyTorch computes mean and norm in float64 for a small tensor, and also if the result overflows or underflows. In float32, the
 rounding errors of a sum grow with the number of elements: the norm of ten million elements may be wrong in the third digit. The

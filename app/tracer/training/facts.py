@@ -12,7 +12,7 @@ from ..source.statements import LineContext
 
 
 class PassFacts(Struct):
-    """A pass that begins.
+    """The facts about a pass that begins.
 
     ``here`` is the line that calls it. ``leaves`` maps parameters to their leaves. ``first_number`` is the sequence number of
     its oldest node. ``name`` is the variable of its root.
