@@ -26,7 +26,7 @@ class LocalRule(Struct, frozen=True, dict=True):
     an operand was broadcast, so no expression does. Names that are neither operands nor saved tensors are options, such as
     ``dim``; ``options`` has values to try for those that the program's text does not show, the default first.
 
-    ``sums`` names operands in which the value is a sum of products, such as both operands of an addition, but one of a matrix
+    ``sums`` names the operands in which the value is a sum of products: both operands of an addition, one operand of a matrix
     product. A ``plain`` operation only moves or copies elements.
     """
 

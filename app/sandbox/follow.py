@@ -31,7 +31,7 @@ BURST: Final = 20_000
 
 
 GRACE: Final = 0.5
-"""Seconds in which a process that is asked where it is may answer, before it is killed."""
+"""Seconds that a process has to report its line before it is killed."""
 
 
 class JobProcess(Protocol):

@@ -23,7 +23,7 @@ SERIES: Final = "series:"
 FREE_BYTES: Final = 1024 * 1024
 """Largest size of the parts of a run. A large recording may have larger parts: see :data:`SHARE`."""
 SHARE: Final = 4
-"""A recording of this many bytes has room for one more byte of parts."""
+"""Bytes of a recording for each byte of its parts: the parts of a larger recording may be larger."""
 
 log = logging.getLogger(__name__)
 

@@ -57,7 +57,7 @@ _FIRST: Final = {
     "SoftmaxBackward0": ({"SoftmaxBackward0": "softmax"}, "softmax"),
     "SigmoidBackward0": ({"SigmoidBackward0": "sigmoid"}, "sigmoid"),
 }
-"""For a function: those that must not precede it, with their names, and the one that it applies itself."""
+"""By function: the functions that must not precede it, with their names, and the one that it applies itself."""
 _ACTIVATIONS: Final = frozenset({"SoftmaxBackward0", "SigmoidBackward0"})
 
 

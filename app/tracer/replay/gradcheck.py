@@ -116,7 +116,7 @@ class GradientCheck:
         found.verdict.append(judged.verdict)
 
     def _right_around(self, element: Element) -> bool:
-        """Return whether a gradient that differs from the slope equals its formula, which is the slope at nearby points.
+        """Return whether a gradient that differs from the slope equals its formula, which gives the slopes at nearby points.
 
         Where several kinks meet, for example a shared maximum that is clamped, PyTorch's gradient need not lie between the
         slopes on either side.

@@ -29,7 +29,7 @@ class PassPosition(Struct, frozen=True):
 
 
 class Action(Enum):
-    """What to do about an event."""
+    """The action that an event requires."""
 
     IGNORE = "ignore"
     UPDATE = "update"

@@ -31,7 +31,7 @@ export function drag(section, { value, onpull }) {
     sight.querySelector("b")?.replaceWith(h("button", { type: "button", class: "to", "aria-label": `Set ${name} to ${written(at)}`, onclick: () => set(at) }, written(at)));
   }
 
-  /** Show the value, and mark what one sees there. @param {number} to */
+  /** Show the value, and mark the statement about it. @param {number} to */
   function mark(to) {
     fill(output, `${name} = ${written(to)}`);
     slider.setAttribute("aria-valuetext", `${name} = ${written(to)}`);
