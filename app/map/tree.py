@@ -283,7 +283,7 @@ class GroupTree:
         return op_name(self.graph, node)
 
     def _derivative_name(self, frame: int, parent: Group) -> str:
-        """Return the name of a derivative: that of its module, inside of the derivative of another module relative to that."""
+        """Return the name of a derivative: the path of its module, relative to the module of the derivative around it."""
         path, line = self.frames.name[frame], int(self.frames.line[frame])
         if parent.kind == "derivative":
             return relative(path, parent.path)

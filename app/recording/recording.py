@@ -64,7 +64,7 @@ class Recording:
         return self._log.recorded if isinstance(self._log, WholeStepLog) else self._log
 
     def read_whole(self, whole: WholeSteps) -> None:
-        """From now on, read the steps that ``whole`` has from there."""
+        """Read the steps that ``whole`` has from ``whole`` instead of from the log."""
         self._whole, self.log = whole, self.recorded
         self._line_values.cache_clear()
 

@@ -89,7 +89,7 @@ from ..wording import first_line, listed
 CODE: Final = "not-in-optimizer"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
 STEPS: Final = 2
-"""Smallest number of steps with an optimizer's update, and of layers of one line that were used in only one step each."""
+"""Smallest number of steps with an optimizer's update. Also, of layers made by one line that were each used in one step."""
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
