@@ -164,3 +164,19 @@ def adafactor(w: Tensor, g: Tensor, s: State | None, o: Options) -> tuple[State,
     step = g / variance.clamp(min=least**2).sqrt()
     step = step / max(1.0, (step.norm() / math.sqrt(step.numel())).item() / o["d"])
     return {"step": torch.tensor(n, dtype=w.dtype), "row_var": rows, "col_var": columns}, w - rate * step
+
+
+def muon(w: Tensor, g: Tensor, s: State | None, o: Options) -> tuple[State, Tensor]:
+    """Orthogonalize the momentum by Newton-Schulz iterations in bfloat16 (Jordan et al., 2024)."""
+    kept = o["momentum"]
+    buffer = kept * (s["momentum_buffer"] if s else torch.zeros_like(w)) + (1 - kept) * g
+    x = ((1 - kept) * g + kept * buffer if o["nesterov"] else buffer).bfloat16()
+    x = x.T if x.size(0) > x.size(1) else x
+    x = x / x.norm().clamp(min=o["eps"])
+    a, b, c = o["ns_coefficients"]
+    for _ in range(int(o["ns_steps"])):
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    x = (x.T if w.size(0) > w.size(1) else x).to(w.dtype)
+    rate = o["lr"] * math.sqrt(max(1, w.size(0) / w.size(1)))
+    return {"momentum_buffer": buffer}, w * (1 - o["lr"] * o["weight_decay"]) - rate * x

@@ -34,6 +34,7 @@ OPTIMIZERS: dict[str, tuple[Formula, str]] = {
     "ASGD": (formulas.asgd, "ASGD([w], lr=0.05, lambd=0.01, t0=2, weight_decay=0.1)"),
     "Adafactor": (formulas.adafactor, "Adafactor([w], lr=0.1, weight_decay=0.1)"),
     "SparseAdam": (formulas.sparse_adam, "SparseAdam([w], lr=0.1)"),
+    "Muon": (formulas.muon, "Muon([w], lr=0.1)"),
 }
 
 PROGRAM = """\
