@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from .programs import FIT, node, open_run, recorded, run, run_another
+from .test_layout import violations
 
 ONCE_INFINITE = """\
 import torch
@@ -211,6 +212,7 @@ def test_an_expression_is_watched_after_a_line_in_all_steps(page: Page) -> None:
     answer = page.locator(".watch .answer")
     answer.get_by_text("As a list").click(timeout=60_000)
     shown = [float(text) for text in answer.locator("td.value").all_inner_texts()]
+    assert not violations(page)
     assert shown == pytest.approx([(m - 2) ** 2 * 14 / 3 for m in (1, 22 / 15, 386 / 225, 6238 / 3375)], abs=1e-4)
     expression.fill("loss < 1")
     page.get_by_role("button", name="Find first").click()

@@ -10,6 +10,7 @@ from time import monotonic
 from playwright.sync_api import Browser, Page, expect
 
 from .conftest import Problems
+from .test_layout import violations
 
 Look = Callable[[int, str], Page]
 NEEDS_SERVER = re.compile(r"Check against the numeric slope\n|\nWhy this .*\?\n\n")
@@ -56,6 +57,7 @@ def test_a_file_shows_what_the_page_shows_without_a_network_on_a_phone_too(
             assert {value for value in values if value.strip()} == {
                 value for value in page.locator(".cm-value").all_inner_texts() if value.strip()
             }
+        assert not violations(saved)
         saved.get_by_role("button", name="Next step").click()
         expect(saved.locator("#deck .count b")).to_have_text("4")
         saved.locator("#canvas .node", has_text="PowBackward0").click()

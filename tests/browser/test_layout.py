@@ -36,6 +36,14 @@ def violations(page: Page) -> list[str]:
     ]
 
 
+def test_names_targets_and_headers_meet_the_rules_that_axe_only_offers(page: Page) -> None:
+    page.goto("/")
+    expect(page.locator("#inspected .route")).to_be_visible()
+    rules = {name: {"enabled": True} for name in ("target-size", "td-has-header", "label-content-name-mismatch")}
+    found = Axe().run(page, options={"rules": rules}).response["violations"]
+    assert [(rule["id"], [node["html"][:200] for node in rule["nodes"]]) for rule in found] == []
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("path", PAGES)
 def test_every_page_fits_its_window(look: Look, path: str, width: int, problems: Problems) -> None:
@@ -47,7 +55,7 @@ def test_every_page_fits_its_window(look: Look, path: str, width: int, problems:
 
 
 @pytest.mark.parametrize("theme", THEMES)
-@pytest.mark.parametrize("path", ["/", "/examples"])
+@pytest.mark.parametrize("path", ["/", "/examples", "/teach", "/guide/graph"])
 def test_axe_reports_no_violation(look: Look, path: str, theme: str) -> None:
     page = look(1440, theme)
     page.goto(path)

@@ -7,6 +7,7 @@ import re
 from playwright.sync_api import Page, expect
 
 from .programs import open_run
+from .test_layout import violations
 
 PROGRAM = """\
 import torch
@@ -30,6 +31,7 @@ def test_a_run_is_presented_and_followed(page: Page) -> None:
     expect(page).to_have_url(re.compile("present=1"))
     for hidden in (".top", "#program", "#inspector", "#graph .pane-head"):
         expect(page.locator(hidden).first).to_be_hidden()
+    assert not violations(page)
     with page.expect_popup() as opened:
         page.keyboard.press("n")
     notes = opened.value

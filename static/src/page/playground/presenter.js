@@ -21,14 +21,14 @@ export const isPresented = () => "present" in root.dataset;
  * @param {() => Promise<string | null>} teach  share the position with a class; return the path of the page that follows
  */
 export function presenter(state, server, canvas, teach) {
-  const shown = h("pre", { class: "running", "aria-label": "Lines that run" });
+  const shown = h("pre", { class: "running" });
   const notes = notesWindow();
   const code = h("img", { alt: "QR code of this page’s address", width: 300, height: 300 });
   const text = h("p", null);
   const share = h("button", { type: "button", class: "btn" }, "Let others follow me");
   const link = h("div", { class: "qr", hidden: true }, code, text, share);
   const black = h("div", { class: "black", hidden: true });
-  find(".floor").before(h("div", { class: "stage" }, shown));
+  find(".floor").before(h("section", { class: "stage", "aria-label": "Lines that run" }, shown));
   document.body.append(link, black);
 
   /** @param {State} now */

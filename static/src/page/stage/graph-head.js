@@ -57,7 +57,9 @@ export function graphHead({ state, work, canvas, online }) {
     },
     /** Show the zoom level. @param {number} k */
     zoomed(k) {
-      find("#zoom").textContent = `${Math.round(k * 100)}%`;
+      const level = `${Math.round(k * 100)}%`;
+      find("#zoom").textContent = level;
+      find("#zoom").setAttribute("aria-label", `${level}: fit the graph`);
     },
     /** Follow the state from now on. */
     begin() {

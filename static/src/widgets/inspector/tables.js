@@ -66,6 +66,8 @@ export function sum(arriving, total, used, caption) {
 const sign = (text) => h("td", { class: "sign" }, text);
 /** @param {string} text */
 const head = (text) => h("th", { scope: "col" }, text);
+/** Make the head of a column of signs. @param {string} name  for screen readers */
+const unseen = (name) => h("th", { scope: "col", class: "sign" }, h("span", { class: "away" }, name));
 /** @param {number | null | undefined} value @param {boolean} [gradient] */
 const cell = (value, gradient = false) => h("td", { class: gradient ? "grad" : null }, format.number(value));
 
@@ -75,7 +77,7 @@ export function product({ rows, sum: total, factor, heading }) {
   return h(
     "table",
     { class: "worked" },
-    h("thead", null, h("tr", null, head(heading), sign(""), head(factor), sign(""), head("product"))),
+    h("thead", null, h("tr", null, head(heading), unseen("times"), head(factor), unseen("equals"), head("product"))),
     h(
       "tbody",
       null,
