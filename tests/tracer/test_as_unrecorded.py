@@ -393,6 +393,16 @@ def test_a_torch_function_of_the_program_is_called_as_often_as_alone(kind: str) 
     assert assert_as_unrecorded(f"{START}{head}t = torch.ones(2).as_subclass(T)\n{WRITTEN[kind]}\n")
 
 
+def test_the_repr_of_a_programs_own_tensors_is_not_called() -> None:
+    program = (
+        f"{START}class T(torch.Tensor):\n    def __repr__(self):\n        print('called')\n        return 'mine'\n"
+        "t = torch.ones(2).as_subclass(T)\nu = t * 2\nt\nprint('end')\n"
+    )
+    assert assert_as_unrecorded(program) == "end\n"
+    lines = {line.line: line.text for line in recorded(program)[2].lines()}
+    assert lines[8] == "T([2., 2.])"
+
+
 CLOSURES = {
     "no parameter": ("def closure(", "step(closure)"),
     "a parameter": ("def closure(again=True", "step(closure)"),

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..tensors.kinds import PLAIN_TYPES
+from ..tensors.kinds import PLAIN_TYPES, is_opaque
 from ..tensors.snapshot import Snapshot, TensorTraits
 from ..tensors.transforms import outside_transforms, without_dispatch_modes
 from .tensor_elements import plain_tensor_repr
@@ -267,9 +267,22 @@ def tensor_text(tensor: Tensor) -> str:
     """Return a tensor as a notebook prints it."""
     with torch._C.DisableTorchFunction(), without_dispatch_modes():
         try:
-            return (plain_tensor_repr(tensor) or repr(tensor))[: 10 * MAX_TEXT]
+            return (plain_tensor_repr(tensor) or _repr_of(tensor))[: 10 * MAX_TEXT]
         except Exception:  # the repr of a subclass or a wrapper may fail here, but must not fail the program
             return f"{type(tensor).__name__} of shape {list(tensor.shape)}"
+
+
+_tensor_repr: Any = Tensor.__repr__
+
+
+def _repr_of(tensor: Tensor) -> str:
+    """Return the ``repr`` of a tensor without running one that the program defines, which might print something."""
+    if type(tensor).__repr__.__module__.partition(".")[0] in ("torch", __name__.partition(".")[0]):
+        return repr(tensor)
+    if is_opaque(tensor):
+        raise TypeError("the program implements the operations of this tensor")
+    text: str = _tensor_repr(tensor)
+    return text
 
 
 def snapshot_text(snapshot: Snapshot) -> str:
