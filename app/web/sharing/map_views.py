@@ -1,7 +1,7 @@
-"""Draw the views of a map that a file of its own has, in which a reader opens and closes groups without a server.
+"""Draw the views of a map for a run's HTML file, in which a reader opens and closes groups without a server.
 
-Each group is opened at least once: in the first view, or inside the groups around it. In a file, opening a group of another
-branch closes the groups that the file does not have open together with it. Groups stay closed if there are too many.
+Each group is opened at least once: in the first view, or inside the groups around it. A file has no view for every combination
+of open groups, so opening a group may close groups of other branches. Groups stay closed if there are too many.
 """
 
 from __future__ import annotations
