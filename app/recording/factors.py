@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from ..formulas import RULES
@@ -17,6 +18,8 @@ from ..model import Node, TensorSummary
 
 LONGEST: Final = 22
 """Largest number of characters of a factor."""
+LONGEST_CACHED: Final = 300
+"""Largest number of characters of the texts of an operation and its operand whose factor is cached."""
 
 
 def edge_factor(
@@ -35,8 +38,19 @@ def edge_factor(
         return None
     sizes = math.prod(sent.shape), math.prod(arrived.shape)
     texts = [text for text in (target.name, _expression(lines, target)) if text]
-    found = (edge_factors(rule, expression, text, *sizes) for text in texts)
+    found = (_factor(source.op, expression, text, *sizes) for text in texts)
     return next((each for each in found if each is not None and len(each.text) <= LONGEST), None)
+
+
+def _factor(op: str, expression: str, operand: str, sent: int, arrived: int) -> EdgeFactor | None:
+    """Return :func:`~tapedeck.formulas.written.edge_factors` of a class of nodes. Those of short expressions are cached."""
+    read = _cached_factor if len(expression) + len(operand) <= LONGEST_CACHED else _cached_factor.__wrapped__
+    return read(op, expression, operand, sent, arrived)
+
+
+@lru_cache(maxsize=4096)
+def _cached_factor(op: str, expression: str, operand: str, sent: int, arrived: int) -> EdgeFactor | None:
+    return edge_factors(RULES[op], expression, operand, sent, arrived)
 
 
 def _expression(lines: Sequence[str], node: Node) -> str | None:

@@ -133,42 +133,56 @@ def node(recording: Recording, index: int, node: str) -> model.NodeDetail:
 
     Raises :class:`NotFound` if the pass or the node is missing.
     """
+    own = index_of_node(recording.log.graph(_pass_with_graph(recording, index).graph), node)
+    return next(node_details(recording, index, own, own + 1))
+
+
+def node_details(recording: Recording, index: int, start: int, stop: int) -> Iterator[model.NodeDetail]:
+    """Yield the details of nodes in one pass. What the nodes have in common is read once. Raises :class:`NotFound`."""
     event = _pass_with_graph(recording, index)
     graph_event = recording.log.graph(event.graph)
-    own = index_of_node(graph_event, node)
     tensors = Tensors(event.tensors)
-    shown = nodes(recording, event.graph, own, own + 1)[0]
-    saved_before = int(wire.int32(graph_event.saved_count, "saved_count")[:own].sum(dtype=np.int64))
-    saved = wire.int32(event.saved, "saved")[saved_before : saved_before + len(shown.saved)].tolist()
+    own_nodes = nodes(recording, event.graph, start, stop)
+    own_numbers = node_numbers(recording, index, start, stop)
+    saved_row = int(wire.int32(graph_event.saved_count, "saved_count")[:start].sum(dtype=np.int64))
+    saved_rows = wire.int32(event.saved, "saved")
     source, target = _ends(graph_event)
     gradients = wire.int32(event.edge, "edge")
     used = wire.int32(event.used, "used")
     first_output = starts(wire.int32(graph_event.outputs, "outputs"))
+    order = wire.int32(event.order, "order")
     lines = model.program_lines(recording.program)
-    ranks = np.flatnonzero(wire.int32(event.order, "order") == own)
+    neighbours: dict[int, model.Node] = {}
 
-    def flows(mine: np.ndarray[Any, Any], others: np.ndarray[Any, Any]) -> Iterator[model.Flow]:
+    def neighbour(other: int) -> model.Node:
+        if other not in neighbours:
+            (neighbours[other],) = read_nodes(graph_event, other, other + 1)
+        return neighbours[other]
+
+    def flows(shown: model.Node, own: int, mine: np.ndarray[Any, Any], others: np.ndarray[Any, Any]) -> Iterator[model.Flow]:
         for each in np.flatnonzero(mine == own)[:MOST_FLOWS].tolist():
             (edge,) = read_edges(graph_event, each, each + 1)
             other = int(others[each])
-            (other_node,) = read_nodes(graph_event, other, other + 1)
             gradient = tensors.summary(int(gradients[each]))
-            ends = (other_node, shown) if others is source else (shown, other_node)
+            ends = (neighbour(other), shown) if others is source else (shown, neighbour(other))
             arrived = tensors.summary(int(used[first_output[int(source[each])]]))
             factor = edge_factor(lines, ends, gradient, arrived)
-            yield model.Flow(
-                edge.id, f"n{other}", title(other_node), edge.slot, edge.input, gradient, factor.text if factor else None
-            )
+            text = factor.text if factor else None
+            yield model.Flow(edge.id, f"n{other}", title(neighbour(other)), edge.slot, edge.input, gradient, text)
 
-    return model.NodeDetail(
-        node=shown,
-        numbers=next(numbers for _, numbers in node_numbers(recording, index, own, own + 1)),
-        saved=[model.Saved(name, tensors.summary(row)) for name, row in zip(shown.saved, saved, strict=True)],
-        incoming=list(flows(target, source)),
-        outgoing=list(flows(source, target)),
-        rank=int(ranks[0]) if len(ranks) else None,
-        source=recording.source(shown.line),
-    )
+    for own, (shown, (_, numbers)) in enumerate(zip(own_nodes, own_numbers, strict=True), start):
+        saved = saved_rows[saved_row : saved_row + len(shown.saved)].tolist()
+        saved_row += len(shown.saved)
+        ranks = np.flatnonzero(order == own)
+        yield model.NodeDetail(
+            node=shown,
+            numbers=numbers,
+            saved=[model.Saved(name, tensors.summary(row)) for name, row in zip(shown.saved, saved, strict=True)],
+            incoming=list(flows(shown, own, target, source)),
+            outgoing=list(flows(shown, own, source, target)),
+            rank=int(ranks[0]) if len(ranks) else None,
+            source=recording.source(shown.line),
+        )
 
 
 def pass_counts(recording: Recording, index: int) -> tuple[int, int]:

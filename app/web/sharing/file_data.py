@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -28,6 +29,8 @@ MOST_NODES: Final = 40_000
 """Nodes, times passes, whose numbers are compared to find the passes that share a picture."""
 DETAILS_BYTES: Final = 4 * 1024 * 1024
 """Size in bytes of the details of nodes: their saved tensors. The inspector shows the other nodes without them."""
+DETAILS_SECONDS: Final = 4.0
+"""Processor time in seconds for the details of nodes. A usual recording needs a tenth of it."""
 MOST_PICTURES: Final = 40
 MOST_DISPLAYED: Final = 20
 """Graphs of displayed tensors."""
@@ -127,17 +130,17 @@ def _read_series(recording: Recording, keys: list[str], count: int, points: int)
 
 def _details(recording: Recording, by_graph: Mapping[str, list[tuple[int, int]]]) -> dict[str, dict[str, bytes]]:
     """Return the details of the nodes of the first passes, as many as fit."""
-    size = 0
+    size, end = 0, time.thread_time() + DETAILS_SECONDS
     found: dict[str, dict[str, bytes]] = {}
     for graph, passes in by_graph.items():
         count = recording.log.graph_sizes()[int(graph[1:])][0]
         for index, _ in passes if count <= DETAILED_NODES else ():
             own = found[str(index)] = {}
-            for node in range(count):
-                if size > DETAILS_BYTES:
+            for detail in lists.node_details(recording, index, 0, count):
+                if size > DETAILS_BYTES or time.thread_time() > end:
                     return found
-                own[f"n{node}"] = _encode(lists.node(recording, index, f"n{node}"))
-                size += len(own[f"n{node}"])
+                own[detail.node.id] = _encode(detail)
+                size += len(own[detail.node.id])
     return found
 
 

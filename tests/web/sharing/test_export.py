@@ -85,11 +85,12 @@ async def test_a_file_has_the_answers_that_its_page_asks_for(client: httpx.Async
     assert json.loads(data["given"])["run"]["steps"] == 2
     for own, path in (
         (data["graphs"]["g0"], f"{api}/graphs/g0"),
-        (data["details"]["1"]["n4"], f"{api}/passes/1/nodes/n4"),
+        *((detail, f"{api}/passes/1/nodes/{node}") for node, detail in data["details"]["1"].items()),
         (data["pictures"][data["drawn"]["passes/1"]].encode(), f"{api}/passes/0/graph.svg?theme=inline"),
         (data["steps"][0], f"{api}/steps?count=256"),
     ):
         assert own == (await client.get(path, headers={"Accept": "application/msgpack, */*"})).content
+    assert "n4" in data["details"]["1"]
     assert list(data["pictures"]) == ["passes/0"]  # two passes of the same form share a picture
 
 
@@ -139,6 +140,10 @@ async def test_a_long_recording_is_cut_and_the_file_says_so(serve: Serve, monkey
     assert "the first 3 steps; 4 more are not in this file" in page
     assert json.loads(data["given"])["run"]["steps"] == 3
     assert sum(len(own) for own in data["details"].values()) < 5
+    monkeypatch.setattr(file_data, "DETAILS_BYTES", 1_000_000)
+    monkeypatch.setattr(file_data, "DETAILS_SECONDS", -1.0)
+    async with serve(fit(7)) as client:
+        assert sum(map(len, data_of((await exported(client, await start(client))).text)["details"].values())) == 0
     monkeypatch.setattr(file_data, "DETAILED_NODES", 1)
     async with serve(fit(7)) as client:
         assert data_of((await exported(client, await start(client))).text)["details"] == {}
