@@ -161,6 +161,11 @@ def test_two_runs_are_compared_at_the_same_instant(page: Page) -> None:
     expect(loss.locator(".dashed")).to_have_count(0)
     page.locator(".phase.update").click()
     expect(update.locator(".dashed")).to_have_text(re.compile(r"\d"))
+    difference = page.locator(".first-difference")
+    expect(difference).to_have_text("differ from step 0mtolerance 0")
+    difference.get_by_role("button", name="differ from step 0").click()
+    expect(page).to_have_url(re.compile(r"phase=update"))
+    expect(page).not_to_have_url(re.compile(r"step=2"))
 
 
 def test_back_and_forward_restore_a_comparison_and_no_run_is_compared_with_itself(page: Page) -> None:

@@ -15,6 +15,21 @@ from .programs import FAN_IN, FIT, LAST_SECTION, node, open_run, run, value, wri
 
 NOTEBOOK = Path(__file__).parent.parent / "seed" / "autograd_and_backpropagation.ipynb"
 
+SLIGHTLY_WRONG = """\
+import torch
+class Square(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x
+    @staticmethod
+    def backward(ctx, grad):
+        return grad * 2.02 * ctx.saved_tensors[0]
+w = torch.tensor([1.0, 2.0], requires_grad=True)
+loss = Square.apply(w).sum()
+loss.backward()
+"""
+
 OUT_OF_VIEW = """() => {
     const view = document.querySelector("#canvas").getBoundingClientRect();
     return [...document.querySelectorAll("#canvas :is(.node, .taker)")].filter(each => {
@@ -44,10 +59,24 @@ def test_a_pasted_program_runs_and_the_inspector_explains_the_gradient_of_m(page
     assert bars[1] > 30, "0.58 of 9.33 is a short bar on a linear scale"
     inspector.get_by_role("button", name="Check against the numeric slope").click()
     expect(inspector.locator(".check .verdict")).to_contain_text("✓ differs by")
+    expect(page.locator("#canvas .verdict.right")).to_have_count(1)
     node(page, "(y_pred - y) ** 2").click()
     expect(inspector.locator(".flows", has_text="to y_pred - y").locator(".factor")).to_have_text("× 2 (y_pred − y)")
     inspector.get_by_role("button", name="Check by calling it again").click()
     expect(inspector.locator(".check")).to_contain_text("✓ PowBackward0, called again with the arrived gradient")
+    badges = page.locator("#canvas .verdict.right")
+    expect(badges).to_have_count(2)
+    page.locator(".phase.forward").click()
+    expect(badges).to_have_count(2)
+    expect(node(page, "m")).to_have_attribute("aria-description", "The gradient was checked and is right.")
+
+
+def test_a_backward_that_is_wrong_by_one_percent_gets_a_badge(page: Page) -> None:
+    open_run(page, SLIGHTLY_WRONG)
+    node(page, "w").click()
+    page.locator("#inspected").get_by_role("button", name="Check against the numeric slope").click()
+    expect(page.locator("#canvas .verdict.wrong")).to_have_text("✗")
+    expect(node(page, "w")).to_have_attribute("aria-description", "The gradient was checked and is wrong.")
 
 
 def test_the_first_visit_fits_and_its_play_shows_the_gradient_flow_from_the_loss(page: Page) -> None:

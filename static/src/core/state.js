@@ -56,6 +56,7 @@
  * @property {boolean} asking                     the rest of the detail is loading
  * @property {NodeDetail | null} origin           detail of the only operation that a leaf's gradient comes from
  *
+ * @property {ReadonlyMap<string, "right" | "wrong">} verdicts    of the checked nodes of the shown pass, by id
  * @property {readonly number[]} stops            numbers of nodes after which a box of the shown map has run, ascending
  * @property {boolean} playing
  * @property {Speed} speed
@@ -156,6 +157,7 @@ export const EMPTY = {
   detail: null,
   asking: false,
   origin: null,
+  verdicts: new Map(),
   stops: [],
   playing: false,
   speed: 1,

@@ -1,6 +1,6 @@
 // A client of the server's API. Failed requests, and answers in problem+json, raise `Problem`.
 
-/** @import {Graph, GraphSearch, Judged, MapNumbers, ModelRows, NodeDetail, Run, RunHeading, Step, Surface, Why} from "./types.js" */
+/** @import {Divergence, Graph, GraphSearch, Judged, MapNumbers, ModelRows, NodeDetail, Run, RunHeading, Step, Surface, Why} from "./types.js" */
 
 const ACCEPTED = 202; // the replay is still running
 const WAIT = 10; // maximum seconds that the server may take to answer a request for a replay
@@ -65,6 +65,14 @@ export function client(base) {
       ).json(),
     /** @param {string} id @param {AbortSignal} [signal] @returns {Promise<Run>} */
     run: async (id, signal) => (await request(run(id), with_(signal))).json(),
+    /**
+     * Find the first step and node whose numbers differ between two runs.
+     *
+     * @param {string} id
+     * @param {string} other
+     * @returns {Promise<Divergence>}
+     */
+    divergence: async (id, other) => (await request(`${run(id)}/divergence?other=${other}`)).json(),
     /**
      * Replay a program for numbers that were not recorded. Aborting the signal cancels the replay, unless another client has
      * requested it too.

@@ -289,6 +289,14 @@
  * @property {{id: string, verdict: CheckedElement["verdict"], checked: number, of: number, elements: CheckedElement[]}[]} [leaves]
  * @property {{edge: string, target: string, equal: boolean, product: Tensor | null, gradient: Tensor | null}[]} [edges]
  *
+ * @typedef {object} Divergence                        the first difference between two runs
+ * @property {"structure" | "value" | "gradient" | "parameter" | null} where    null if there is none
+ * @property {string} sentence
+ * @property {number | null} step
+ * @property {string | null} name
+ * @property {string | null} node
+ * @property {number | null} tolerance
+ *
  * @typedef {object} Watch                             answer of a replay of kind `watch` or `seek`
  * @property {string} id
  * @property {"watch" | "seek"} what

@@ -21,6 +21,7 @@ import { dark, flip, shell, toast } from "../widgets/shell.js";
 import { follow, teach } from "./playground/classroom.js";
 import { check } from "./playground/check.js";
 import { compare } from "./playground/compare.js";
+import { firstDifference } from "./playground/first-difference.js";
 import { draftKeeper } from "./playground/draft-keeper.js";
 import { files, isNotebook } from "./playground/files.js";
 import { deckAndCharts } from "./playground/deck-and-charts.js";
@@ -135,6 +136,12 @@ function fixedIn(run) {
   const comparable = run.steps > 1 && (fixing.before?.steps ?? 0) > 1;
   return { code: fixing.code, help: fixing.help, before: comparable ? (fixing.before?.id ?? null) : null };
 }
+/** Go to the first difference of two runs. @param {string | null} node @param {Partial<import("../core/instant.js").Instant>} instant */
+function goToDifference(node, instant) {
+  playing.pause();
+  if (node) work.reveal(node, instant);
+  else go(instant);
+}
 const serverPicture = document.querySelector("#canvas svg.graph");
 fill(find("#editor"), text);
 find("#canvas").replaceWith(canvas);
@@ -149,7 +156,7 @@ const { step, watch } = deckAndCharts({
   onplay: () => play(),
   onspeed: playing.setSpeed,
   onpick: (node) => work.reveal(node),
-  compare: compare(state, api),
+  compare: compare(state, api, firstDifference({ state, api, onfind: goToDifference })),
   api,
   offered: ["curves", "loss", "optimizer", "watch"],
 });

@@ -6,6 +6,7 @@ import { figureWriter } from "./graph/map-numbers.js";
 import { animateOpening, flag, groupsAround, groupsOf, levels, progress, stopsOf, turnAt, turnId } from "./graph/map.js";
 import { flow, rebindCards } from "./graph/motion.js";
 import { numberWriter } from "./graph/numbers.js";
+import { hideVerdicts, showVerdicts } from "./graph/verdicts.js";
 import { viewport } from "./graph/viewport.js";
 import { walk } from "./graph/walk.js";
 
@@ -13,6 +14,7 @@ import { walk } from "./graph/walk.js";
 /** @import {Rebind} from "../leaves/types.js" */
 /** @import {MapFigures} from "./graph/map-numbers.js" */
 /** @import {PictureNumbers} from "./graph/numbers.js" */
+/** @import {Verdicts} from "./graph/verdicts.js" */
 /** @import {Transform} from "./graph/viewport.js" */
 /** @import {Arrow} from "./graph/walk.js" */
 
@@ -51,6 +53,8 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
   let instead = [];
   /** The nodes that are in focus; null if all are. @type {ReadonlySet<string> | null} */
   let lit = null;
+  /** @type {Verdicts} */
+  let verdicts = new Map();
   /** @type {Picture | null} */
   let drawn = null;
   let [written, hasty] = [-Infinity, 0];
@@ -146,6 +150,8 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
       edge.classList.toggle("dim", lit !== null && ends < Math.min(lit.size, 2));
     }
     for (const each of shown) each.classList.toggle("dim", lit !== null && !lit.has(each.dataset["node"] ?? ""));
+    const picture = svg();
+    if (picture) showVerdicts(picture, verdicts);
   }
 
   /** Open or close the group of a map that an event occurred on. Return whether there is one. @param {Event} event */
@@ -230,6 +236,7 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
     names?.layer.remove();
     drawn = picture;
     if (!shown || !same) return replace(parsed, near);
+    hideVerdicts(shown);
     morph(shown, parsed);
     prepare();
     mark();
@@ -374,6 +381,12 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
       lit = nodes && new Set(nodes);
       mark();
       port.settle(true);
+    },
+    /** Show which nodes were checked, with a badge on each of their cards. @param {Verdicts} found */
+    judge(found) {
+      verdicts = found;
+      const shown = svg();
+      if (shown) showVerdicts(shown, verdicts);
     },
     /** Move the selected node into view. Return whether the picture has it, or a node to show instead. */
     reveal() {

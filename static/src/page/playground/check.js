@@ -45,6 +45,20 @@ export function check(state, api) {
     return { run: run.id, key: `${run.id} ${pass.index} ${id}`, body, leaf: kind === "leaf", op: detail.node.op };
   }
 
+  /** Collect the verdicts on the nodes of the shown pass. */
+  function collect() {
+    const { run } = state.get();
+    const pass = shownPass(state.get());
+    const prefix = `${run?.id} ${pass?.index} `;
+    /** @type {Map<string, "right" | "wrong">} */
+    const verdicts = new Map();
+    for (const [key, answer] of answers) {
+      const found = key.startsWith(prefix) && typeof answer === "object" && !("failed" in answer) ? verdictOf(answer) : null;
+      if (found) verdicts.set(key.slice(prefix.length), found);
+    }
+    if (verdicts.size || state.get().verdicts.size) state.set({ verdicts });
+  }
+
   async function start() {
     const own = subject();
     if (!own) return;
@@ -56,6 +70,7 @@ export function check(state, api) {
       answers.set(own.key, { failed: trouble(error).detail });
     }
     show();
+    collect();
   }
 
   function show() {
@@ -73,7 +88,16 @@ export function check(state, api) {
   }
 
   state.watch(["detail", "run", "step", "pass", "apart", "graph"], show);
+  state.watch(["run", "step", "pass", "apart"], collect);
   return element;
+}
+
+/** Return the verdict of a check as a whole; null if it has none. @param {Checked} answer @returns {"right" | "wrong" | null} */
+function verdictOf({ reason, repeatable, leaves, edges: all }) {
+  if (reason || repeatable === false) return null;
+  if (all?.length) return all.every(({ equal }) => equal) ? "right" : "wrong";
+  const [first] = leaves ?? [];
+  return !first || first.verdict === "unknown" ? null : first.verdict === "wrong" ? "wrong" : "right";
 }
 
 /** @param {Checked} answer @returns {Child} */

@@ -58,15 +58,16 @@ function closed(text) {
  *
  * @param {Store<State>} state
  * @param {Client} api
+ * @param {HTMLElement | null} [difference]  says where the two runs differ first
  */
-export function compare(state, api) {
+export function compare(state, api, difference = null) {
   const list = h("div", { class: "sheet wide" });
   const summary = h("summary", { class: "to" }, "compare");
   const menu = h("details", { class: "menu up" }, summary, list);
   const mine = h("span", { class: "mine" });
   const theirs = h("span", { class: "dashed" });
   const away = h("button", { type: "button", class: "away-with", "aria-label": "Stop comparing", title: "Stop comparing" }, "×");
-  const pair = h("span", { class: "pair" }, mine, theirs, away);
+  const pair = h("span", { class: "pair" }, mine, theirs, difference ?? h("span"), away);
   const element = h("span", { class: "compare" }, pair, menu);
 
   /** The run that was shown before the current one. @type {Run | null} */

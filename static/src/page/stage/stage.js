@@ -57,6 +57,8 @@ export function stage({ state, work, edgeStyle, still, onmove, ondraw, absence, 
         } else if ((!shown || absent) && !(keeps(now) && pictured())) canvas.showMessage(absence(now));
       });
 
+      state.watch(["verdicts"], ({ verdicts }) => canvas.judge(verdicts));
+
       state.watch(["picture", "target", "node", "detail"], ({ target, node, detail }) => {
         if (target === null) return;
         // a leaf is shown by the operations that use it, which its detail lists
