@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import combining, elementwise, moving
+from . import combining, elementwise, moving, networks
 from .moving import joining
 from .rule import LocalRule
 
-RULES: Final = {rule.op: rule for rules in (elementwise.RULES, combining.RULES, moving.RULES) for rule in rules}
+RULES: Final = {rule.op: rule for rules in (elementwise.RULES, combining.RULES, moving.RULES, networks.RULES) for rule in rules}
 """The rules, by the class of a node."""
 
 __all__ = ["RULES", "LocalRule", "joining"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import lru_cache
 from types import CodeType
@@ -20,6 +21,25 @@ def gradient(rule: LocalRule, operand: str, grad: Array, known: Mapping[str, Any
     names. Raises :class:`KeyError` for a missing name, and what NumPy raises for operands that do not fit.
     """
     return summed_to(np.asarray(evaluate(rule.gradients[operand], {**known, "grad": grad})), shape)
+
+
+def derivatives(
+    rule: LocalRule, operand: str, known: Mapping[str, Any], result: tuple[int, ...], shape: tuple[int, ...]
+) -> Array:
+    """Return the derivative of each element of a result (rows) by each element of an operand (columns).
+
+    ``result`` and ``shape`` are their shapes. Raises what :func:`gradient` raises.
+    """
+    count = math.prod(result)
+    units = np.eye(count).reshape(count, *result)
+    if rule.stacking and len(result) > 1:
+        found = np.asarray(evaluate(rule.gradients[operand], {**known, "grad": units}))
+        extra = found.ndim - 1 - len(shape)
+        summed = found.sum(axis=tuple(range(1, 1 + extra)))
+        dims = tuple(at for at, size in enumerate(shape, 1) if size == 1 and summed.shape[at] != 1)
+        return np.asarray(summed.sum(axis=dims)).reshape(count, math.prod(shape))
+    rows = [gradient(rule, operand, unit, known, shape).reshape(-1) for unit in units]
+    return np.array(rows).reshape(count, math.prod(shape))
 
 
 def evaluate(code: str, known: Mapping[str, Any]) -> Any:

@@ -8,6 +8,8 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
+from . import windows
+
 Array = np.ndarray[Any, np.dtype[Any]]
 Dims = int | tuple[int, ...] | None
 """Dimensions of a reduction; ``None`` for all."""
@@ -205,6 +207,10 @@ def _listed(dim: Dims) -> tuple[int, ...]:
     return () if dim is None else dim if isinstance(dim, tuple) else (dim,)
 
 
+_OF_WINDOWS: Final = (
+    windows.at_largest, windows.by_channel, windows.channel_average, windows.input_gradient, windows.kernel_gradient,
+    windows.spread_over_windows, windows.summed_over_all_but_channels,
+)  # fmt: skip
 FUNCTIONS: Final[Mapping[str, Any]] = {
     "abs": np.abs, "acos": np.arccos, "asin": np.arcsin, "atan": np.arctan, "cos": np.cos, "cosh": np.cosh, "erf": erf,
     "exp": np.exp, "floor": np.floor, "log": np.log, "sigmoid": sigmoid, "sign": np.sign, "sin": np.sin, "sinh": np.sinh,
@@ -216,5 +222,9 @@ FUNCTIONS: Final[Mapping[str, Any]] = {
     "reversed_sums": reversed_sums, "rolled": rolled, "rows_added": rows_added, "scattered": scattered, "size": size,
     "spread": spread, "swapped": swapped, "total": total, "transposed": transposed, "triangle": triangle,
     "unpermuted": unpermuted,
+    **{function.__name__: _moves(function) for function in _OF_WINDOWS},
 }  # fmt: skip
 """The functions and constants of rules, by name."""
+
+STACKING: Final = frozenset({"transposed", *(function.__name__ for function in _OF_WINDOWS)})
+"""Functions that accept several gradients at once, in a dimension in front of the others."""

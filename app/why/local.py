@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import model
 from ..formulas import RULES, LocalRule, joining
-from ..formulas.evaluate import evaluate, gradient
+from ..formulas.evaluate import derivatives, evaluate, gradient
 from ..formulas.functions import Array
 from ..recording.pass_numbers import PassNumbers
 from .literals import literals
@@ -170,14 +170,9 @@ class LocalDerivatives:
                 return _elementwise(rule, operand, grad.shape, known, shape)
             if grad.size > MOST_CALLS:
                 return None
-            rows = np.zeros((grad.size, math.prod(shape)))
-            for at in range(grad.size):
-                unit = np.zeros(grad.size)
-                unit[at] = 1
-                rows[at] = gradient(rule, operand, unit.reshape(grad.shape), known, shape).reshape(-1)
+            return derivatives(rule, operand, known, grad.shape, shape)
         except _Failures:
             return None
-        return rows
 
     def shape(self, operand: str) -> tuple[int, ...] | None:
         """Return the shape of an operand."""

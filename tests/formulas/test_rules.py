@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from tapedeck.formulas import RULES
-from tapedeck.formulas.evaluate import gradient
+from tapedeck.formulas.evaluate import derivatives, gradient
 from tapedeck.formulas.latex import latex
 from tapedeck.formulas.rule import LocalRule
 
@@ -37,6 +37,10 @@ SHAPES: Mapping[str, Mapping[str, tuple[int, ...]]] = {
     "TransposeBackward0": {"self": (2, 3, 4)},
     "NativeLayerNormBackward0": {"weight": (3,), "bias": (3,)},
     "EmbeddingBackward0": {"weight": (4, 3)},
+    "ConvolutionBackward0": {"input": (2, 3, 5, 6), "weight": (4, 3, 3, 2), "bias": (4,)},
+    "NativeBatchNormBackward0": {"input": (4, 3, 2, 2), "weight": (3,), "bias": (3,)},
+    "MaxPool2DWithIndicesBackward0": {"self": (2, 3, 4, 6)},
+    "AvgPool2DBackward0": {"self": (2, 3, 4, 6)},
 }
 """Shapes of operands that are not (2, 3)."""
 OPTIONS: Mapping[str, Mapping[str, Any]] = {
@@ -63,6 +67,7 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "TriuBackward0": {"diagonal": 1},
     "VarBackward0": {"correction": 1},
     "SoftplusBackward0": {"beta": 2},
+    "ConvolutionBackward0": {"stride": (1, 2), "padding": (0, 1), "dilation": (2, 1)},
 }
 """Options other than the rule's default, and ``dim`` 1."""
 TENSORS: Mapping[str, Any] = {
@@ -125,6 +130,38 @@ def known_to(
     return dim | dict(options) | saved | given | {"result": result.detach().numpy()}
 
 
+@pytest.mark.parametrize(
+    ("sizes", "channels", "options"),
+    [
+        ((7,), (4, 4), {"stride": 2, "padding": 1, "groups": 2}),
+        ((5, 5), (2, 3), {"stride": 2}),
+        ((4, 4, 4), (2, 2), {"padding": 1}),
+    ],
+    ids=["of a line, in groups", "of a plane", "of a space"],
+)
+def test_a_convolution_has_its_gradients_in_every_number_of_dimensions(
+    sizes: tuple[int, ...], channels: tuple[int, int], options: dict[str, int]
+) -> None:
+    call = (torch.conv1d, torch.conv2d, torch.conv3d)[len(sizes) - 1]
+    groups = options.get("groups", 1)
+    x = torch.rand(2, channels[0], *sizes, dtype=torch.float64, requires_grad=True)
+    kernel = torch.rand(channels[1], channels[0] // groups, *(2 for _ in sizes), dtype=torch.float64, requires_grad=True)
+    result = call(x, kernel, **options)
+    grad = torch.rand_like(result)
+    known = {
+        "stride": 1,
+        "padding": 0,
+        "dilation": 1,
+        **options,
+        "input": x.detach().numpy(),
+        "weight": kernel.detach().numpy(),
+    }
+    for name, operand in (("input", x), ("weight", kernel)):
+        (theirs,) = torch.autograd.grad(result, operand, grad, retain_graph=True)
+        ours = gradient(RULES["ConvolutionBackward0"], name, grad.numpy(), known, tuple(operand.shape))
+        np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-9)
+
+
 @pytest.mark.parametrize("op", [op for op in RULES if op not in NOT_MADE])
 def test_a_rule_gives_the_gradient_that_the_node_gives(op: str) -> None:
     rule = RULES[op]
@@ -138,6 +175,9 @@ def test_a_rule_gives_the_gradient_that_the_node_gives(op: str) -> None:
     for (name, operand), theirs in zip(operands.items(), expected, strict=True):
         ours = gradient(rule, name, grad.numpy(), known, tuple(operand.shape))
         np.testing.assert_allclose(ours, theirs.numpy(force=True), rtol=1e-7, atol=1e-12)
+        if not rule.elementwise:
+            each = derivatives(rule, name, known, tuple(result.shape), tuple(operand.shape))
+            np.testing.assert_allclose(grad.numpy().reshape(-1) @ each, ours.reshape(-1), rtol=1e-7, atol=1e-12)
     targets = [getattr(target, "variable", None) for target, _ in node.next_functions if target is not None]
     assert all(target is operand for target, operand in zip(targets, operands.values(), strict=True))
 

@@ -1,0 +1,132 @@
+"""Define the gradients of operations that slide a window over a tensor, such as a convolution, on NumPy arrays.
+
+Tensors have the shape (batch, channels, size, …). A stride, padding or dilation is one number, or one for each size. `grad` may
+have a dimension in front of these, for several gradients at once; so has then the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Sizes = int | tuple[int, ...]
+
+
+def kernel_gradient(grad: Array, x: Array, weight: Array, stride: Sizes, padding: Sizes, dilation: Sizes) -> Array:
+    """Return the gradient of a convolution by its kernel: the products with the windows of the input.
+
+    Raises :class:`ValueError` for options with which the result does not have the shape of ``grad``.
+    """
+    groups = x.shape[1] // weight.shape[1]
+    lead = grad.ndim - x.ndim
+    found = np.zeros((*grad.shape[:lead], *weight.shape))
+    padded = _padded(x, padding)
+    axes = (0, *range(2, x.ndim))
+    for at, window in _windows(padded, weight.shape[2:], grad.shape[lead + 2 :], stride, dilation):
+        for group, (sent, seen) in enumerate(zip(np.split(grad, groups, lead + 1), np.split(window, groups, 1), strict=True)):
+            rows = slice(group * sent.shape[lead + 1], (group + 1) * sent.shape[lead + 1])
+            found[_last(rows, slice(None), *at)] = np.tensordot(sent, seen, ([lead + each for each in axes], axes))
+    return found
+
+
+def input_gradient(grad: Array, x: Array, weight: Array, stride: Sizes, padding: Sizes, dilation: Sizes) -> Array:
+    """Return the gradient of a convolution by its input: each result's gradient times the kernel, at the result's window.
+
+    Raises :class:`ValueError` for options with which the result does not have the shape of ``grad``.
+    """
+    groups = x.shape[1] // weight.shape[1]
+    lead = grad.ndim - x.ndim
+    whole = _zeros(grad, x, padding)
+    for at, window in _windows(whole, weight.shape[2:], grad.shape[lead + 2 :], stride, dilation):
+        for sent, kernel, part in zip(
+            np.split(grad, groups, lead + 1), np.split(weight, groups, 0), np.split(window, groups, lead + 1), strict=True
+        ):
+            part += np.moveaxis(np.tensordot(sent, kernel[_last(*at)], ((lead + 1,), (0,))), -1, lead + 1)
+    return _inner(whole, x, padding)
+
+
+def summed_over_all_but_channels(grad: Array, like: Array) -> Array:
+    """Return the sum over the batch and the sizes: one number for each channel."""
+    return np.asarray(grad.sum(axis=_all_but_channels(grad, like)))
+
+
+def by_channel(x: Array, like: Array) -> Array:
+    """Return one number for each channel in a shape that spreads over a tensor."""
+    return np.reshape(x, (1, -1, *(1,) * (np.ndim(like) - 2)))
+
+
+def channel_average(x: Array, like: Array) -> Array:
+    """Return the mean over the batch and the sizes, for each channel, in a shape that spreads over the tensor."""
+    return np.asarray(x.mean(axis=_all_but_channels(x, like), keepdims=True))
+
+
+def _all_but_channels(grad: Array, like: Array) -> tuple[int, ...]:
+    lead = grad.ndim - np.ndim(like)
+    return (lead, *range(lead + 2, grad.ndim))
+
+
+def at_largest(grad: Array, x: Array, indices: Array) -> Array:
+    """Return zeros in the shape of a pooled tensor with each gradient added at the index of its window's largest element."""
+    lead = grad.shape[: grad.ndim - x.ndim]
+    planes = int(np.prod(x.shape[:-2]))
+    whole = np.zeros((int(np.prod(lead)), planes, int(np.prod(x.shape[-2:]))))
+    places = np.asarray(indices, np.int64).reshape(1, planes, -1)
+    rows = np.arange(len(whole))[:, None, None], np.arange(planes)[None, :, None]
+    np.add.at(whole, (*rows, places), grad.reshape(len(whole), planes, -1))
+    return whole.reshape(*lead, *x.shape)
+
+
+def spread_over_windows(grad: Array, x: Array, kernel_size: Sizes, stride: Sizes, padding: Sizes) -> Array:
+    """Return the gradient of a mean over windows by the input: an equal part of each gradient for every element."""
+    kernel = _each(kernel_size, x.ndim - 2)
+    whole = _zeros(grad, x, padding)
+    for _, window in _windows(whole, kernel, grad.shape[grad.ndim - len(kernel) :], stride, 1):
+        window += grad / np.prod(kernel)
+    return _inner(whole, x, padding)
+
+
+def _windows(
+    x: Array, kernel: tuple[int, ...], result: tuple[int, ...], stride: Sizes, dilation: Sizes
+) -> Iterator[tuple[tuple[int, ...], Array]]:
+    """Yield each position in a kernel with a view of the elements that it meets, in the shape of the result."""
+    steps, gaps = _each(stride, len(kernel)), _each(dilation, len(kernel))
+    sizes = x.shape[x.ndim - len(kernel) :]
+    fits = [(size - gap * (length - 1) - 1) // step + 1
+            for size, length, step, gap in zip(sizes, kernel, steps, gaps, strict=True)]  # fmt: skip
+    if tuple(fits) != tuple(result):
+        raise ValueError(f"A window with these options gives {fits}, not {result}.")
+    for at in product(*map(range, kernel)):
+        places = (
+            slice(place * gap, place * gap + step * size, step)
+            for place, gap, step, size in zip(at, gaps, steps, result, strict=True)
+        )
+        yield at, x[_last(*places)]
+
+
+def _last(*places: int | slice) -> Any:
+    """Return an index of the last dimensions."""
+    return (..., *places)
+
+
+def _padded(x: Array, padding: Sizes) -> Array:
+    return np.pad(x, [(0, 0), (0, 0), *((each, each) for each in _each(padding, x.ndim - 2))])
+
+
+def _zeros(grad: Array, x: Array, padding: Sizes) -> Array:
+    """Return zeros in the shape of a padded tensor, once for each gradient."""
+    sizes = (size + 2 * pad for size, pad in zip(x.shape[2:], _each(padding, x.ndim - 2), strict=True))
+    return np.zeros((*grad.shape[: grad.ndim - x.ndim], *x.shape[:2], *sizes))
+
+
+def _inner(whole: Array, x: Array, padding: Sizes) -> Array:
+    """Return a padded tensor without its padding."""
+    inner = (slice(pad, pad + size) for pad, size in zip(_each(padding, x.ndim - 2), x.shape[2:], strict=True))
+    return np.asarray(whole[_last(*inner)])
+
+
+def _each(sizes: Sizes, count: int) -> tuple[int, ...]:
+    return sizes if isinstance(sizes, tuple) and len(sizes) == count else (int(np.ravel(sizes)[0]),) * count
