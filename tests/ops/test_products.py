@@ -1,0 +1,57 @@
+"""The products of an explanation equal the recorded gradients, for the calls of PyTorch's operator database with a rule."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from tapedeck.why.local import LocalDerivatives
+
+from ..tracer.run_twice import record
+from .operator_samples import OPERATORS, Sampled, sampled
+
+STRIDE, FIRST = 60, 7
+"""Every 60th operator is tested by default; ``make test-ops`` tests all."""
+
+
+def products(call: Sampled) -> Counter[bool]:
+    """Compare the products of a recorded call. Return how many edges of nodes with a rule were explained, and how many not."""
+    call.install()
+    recording = record(call.program, values=1024)[1]
+    counts: Counter[bool] = Counter()
+    passes = [recording.log.pass_(index) for index in range(recording.log.counts()[1])]
+    for event in passes:
+        if event.graph < 0:
+            continue
+        numbers = recording.numbers(event.index)
+        for node in range(len(numbers.graph.nodes)):
+            local = LocalDerivatives(numbers, node, call.program.splitlines())
+            for operand, (at, edge) in local.edges.items():
+                sent = numbers.array("edge", at)
+                if sent is None or local.grad is None or not edge.gradient or not sent.size:
+                    continue
+                matrix = local.matrix(operand)
+                counts[matrix is not None] += 1
+                if matrix is None:
+                    continue
+                with np.errstate(all="ignore"):
+                    product = local.grad.reshape(-1) @ matrix
+                size = np.abs(local.grad.reshape(-1)) @ np.abs(matrix) + np.abs(sent).max()
+                own = numbers.edge(at)
+                unit = 1e-9 if own is not None and own.dtype == "float64" else 1e-2  # of a conversion to a narrower dtype
+                close = np.abs(product - sent.reshape(-1)) <= unit * size + 1e-300
+                same = close | (product == sent.reshape(-1)) | ~np.isfinite(product) | ~np.isfinite(sent.reshape(-1))
+                assert same.all(), (call.name, numbers.graph.nodes[node].op, operand, product, sent)
+    return counts
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.ops] if at % STRIDE != FIRST else []) for at, name in enumerate(OPERATORS)]
+)
+def test_the_products_of_an_operator_equal_its_recorded_gradients(name: str) -> None:
+    torch.set_grad_enabled(True)
+    for call in sampled(OPERATORS[name]):
+        products(call)
