@@ -381,6 +381,11 @@ WRITTEN = {
     "an operator": "t *= 2",
     "a plain tensor": "torch.ones(2).mul_(t)",
     "a view": "t.view(2, 1).zero_()",
+    "a norm": "t.norm()",
+    "a method in Python": "t.split(1)\nt.unflatten(0, (2, 1))",
+    "a reversed operator": "2 - t\n2 // t\n2 ** t",
+    "a load": "t.module_load(torch.zeros(2), assign=True)\ntorch.zeros(2).module_load(t)",
+    "a function": "torch.nn.functional.gelu(t)\ntorch.einsum('i,i', t, t)\nparts = torch.split(t, 1)",
 }
 
 

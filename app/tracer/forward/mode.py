@@ -27,6 +27,7 @@ from .functions import CALL, COMPOSITE, KINDS, READ, UPDATES_STATISTICS, WRITE, 
 
 _C: Any = torch._C
 _AS_SUBCLASS = Tensor.as_subclass
+_INHERITED: Any = getattr(Tensor.__torch_function__, "__func__", None)
 _BROADCAST = _C._VariableFunctions.broadcast_tensors
 
 
@@ -117,7 +118,7 @@ class ForwardMode(TorchFunctionMode):
             out = self.write(func, args, kwargs or {}, types)
             first = self._first_sequence_nr
         elif kind is COMPOSITE:
-            out = self._run_composite(func, args, kwargs or {})
+            out = func(*args, **kwargs or {}) if types and _override(types) else self._run_composite(func, args, kwargs or {})
         elif kind is UPDATES_STATISTICS:
             out = self._run_updating_statistics(func, args, kwargs or {})
             first = self._first_sequence_nr
@@ -232,6 +233,11 @@ class ForwardMode(TorchFunctionMode):
         except Exception as error:
             self._observer.failed(error)
         return write
+
+
+def _override(types: Any) -> bool:
+    """Return whether one of these classes has a ``__torch_function__`` of its own, which has to see the function itself."""
+    return any(getattr(kind.__torch_function__, "__func__", None) is not _INHERITED for kind in types)
 
 
 def remove_mode(mode: TorchFunctionMode) -> None:
