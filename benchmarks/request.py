@@ -52,7 +52,9 @@ def have_dot(folder: str, named: str | None) -> str:
 
     Use the ``dot`` at the path ``named`` if given, else the machine's, else the one from Tapedeck's wheel.
     """
-    path: str = named or shutil.which("dot") or find()
+    path = shutil.which(named or "dot") or (find() if named is None else None)
+    if path is None:
+        raise SystemExit(f"There is no program {named}: give its path.")
     os.symlink(os.path.abspath(path), Path(folder) / "dot")
     os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
     return path
