@@ -45,8 +45,8 @@ export function summaryNote(state, api, again) {
   }
 
   function show() {
-    const { run, step, busy, settled, playing } = state.get();
-    const shown = run !== null && ended(run) && !busy && settled && !playing && step?.summary === true;
+    const { run, step, busy, coming, playing } = state.get();
+    const shown = run !== null && ended(run) && !busy && !coming && !playing && step?.summary === true;
     note.hidden = !shown;
     if (!shown) return fill(note);
     const { id } = run;
@@ -69,5 +69,5 @@ export function summaryNote(state, api, again) {
     );
   }
 
-  state.watch(["run", "step", "busy", "settled", "playing"], show);
+  state.watch(["run", "step", "busy", "coming", "playing"], show);
 }
