@@ -205,6 +205,25 @@ def test_the_loss_pane_explains_what_changes_and_what_stays_as_recorded(page: Pa
     expect(summary).to_be_focused()
 
 
+MANY = """\
+import torch
+net = torch.nn.Sequential(*[torch.nn.Linear(4, 4) for _ in range(12)])
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+for step in range(3):
+    optimizer.zero_grad()
+    net(torch.ones(2, 4)).sum().backward()
+    optimizer.step()
+"""
+
+
+def test_a_long_table_of_parameters_scrolls_beside_the_deck(page: Page) -> None:
+    open_run(page, MANY)
+    deck = page.locator("#deck").bounding_box()
+    page.get_by_role("button", name="Optimizer").click()
+    expect(page.locator(".optimizer tbody tr")).to_have_count(24)
+    assert page.locator("#deck").bounding_box() == deck
+
+
 def test_an_expression_is_watched_after_a_line_in_all_steps(page: Page) -> None:
     open_run(page, FIT)
     page.locator(".cm-line", has_text="loss = ").click()

@@ -207,6 +207,8 @@ def test_an_error_is_shown_at_its_line_with_its_columns(page: Page) -> None:
     expect(page.locator(".cm-below.error")).to_contain_text("shape '[2, 2]' is invalid for input of size 3")
     expect(page.locator("#status")).to_have_text("RuntimeError on line 3")
     expect(page.locator("#canvas")).to_contain_text("Stopped before the first backward()")
+    expect(page.locator(".legend")).to_be_hidden()  # there is no graph to read or to zoom
+    expect(page.locator("#zooming")).to_be_hidden()
 
 
 def test_after_a_failed_pass_the_inspector_reports_that_no_gradient_arrived(page: Page) -> None:

@@ -29,7 +29,7 @@ export function outcome({ run, busy, edited }, { mode, limits }, toEnd) {
   }
   if (!run) return "";
   if (edited) return "edited, not run yet";
-  const took = run.duration_ms === null ? "" : format.duration(run.duration_ms);
+  const took = run.duration_ms === null ? "" : format.duration(run.duration_ms).replace(" ", "\u00a0");
   if (run.status === "failed")
     return lastStep(run) >= 0
       ? h("button", { type: "button", class: "to bad", title: "Go to the error", onclick: toEnd }, run.outcome)
@@ -46,7 +46,7 @@ export function outcome({ run, busy, edited }, { mode, limits }, toEnd) {
       run.steps ? `, ${format.counted(run.steps, "step")} recorded` : took && ` after ${took}`,
     ];
   const what = run.steps ? format.counted(run.steps, "step") : "ran";
-  return `${what}${took && ` in ${took}`}${mode === "unconfined" ? " · not sandboxed" : " · sandboxed"}`;
+  return `${what}${took && ` in ${took}`}\u00a0· ${mode === "unconfined" ? "not sandboxed" : "sandboxed"}`;
 }
 
 /** Say when a program that waits for its turn will start. @param {{position: number, seconds: number}} queue */
@@ -97,8 +97,8 @@ export function absence(state, go) {
   if (run.steps) return h("p", null, "Loading…");
   if (run.error)
     return [
-      // a killed process may have got further: events that it had not sent yet are lost
-      h("h3", null, run.status === "killed" ? "The process ended before anything was recorded" : "Stopped before the first backward()"),
+      // a program that was stopped inside one call may have got further: events that it had not sent yet are lost
+      h("h3", null, run.status === "killed" || run.error.line === null ? "The process ended before anything was recorded" : "Stopped before the first backward()"),
       h("p", null, h("span", { class: "bad" }, run.outcome), run.error.line === null ? [": ", prose(run.error.message)] : ". The program shows why."),
     ];
   if (run.status !== "done")
