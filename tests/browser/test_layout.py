@@ -37,7 +37,7 @@ def violations(page: Page) -> list[str]:
 
 
 def test_names_targets_and_headers_meet_the_rules_that_axe_only_offers(page: Page) -> None:
-    page.goto("/")
+    open_run(page, FIT)
     expect(page.locator("#inspected .route")).to_be_visible()
     rules = {name: {"enabled": True} for name in ("target-size", "td-has-header", "label-content-name-mismatch")}
     found = Axe().run(page, options={"rules": rules}).response["violations"]

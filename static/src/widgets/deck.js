@@ -89,7 +89,7 @@ export function deck({ onstep, onphase, onnode, onplay, onspeed, onscale, captio
   const next = key("next", "Next step (Shift →)", () => onstep(shown.at + 1));
   const end = key("last", "Last step (End)", () => onstep(last()));
   const speeds = SPEEDS.map(([speed, text, label]) =>
-    h("button", { type: "button", "aria-label": label, title: label, onclick: () => onspeed(speed) }, text),
+    h("button", { type: "button", "aria-label": `${text}: ${label}`, title: label, onclick: () => onspeed(speed) }, text),
   );
 
   const number = h("b", null);
@@ -98,8 +98,8 @@ export function deck({ onstep, onphase, onnode, onplay, onspeed, onscale, captio
   const log = h(
     "button",
     { type: "button", class: "to log", "aria-pressed": "false", "aria-label": "log scale", onclick: onscale },
-    "log",
-    h("span", { class: "from-760" }, " scale"),
+    "log ",
+    h("span", { class: "from-760" }, "scale"),
   );
   const bar = h("i");
   const progress = h("div", { class: "progress", role: "progressbar", "aria-label": "Run progress", hidden: true }, bar);
