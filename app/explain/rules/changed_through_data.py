@@ -133,7 +133,8 @@ def _before_pass(graph: GraphOfPass, syntax: Syntax, writes: list[Update]) -> tu
             for saved in node.saved:
                 position = _OPERANDS.get(node.op, {}).get(saved)
                 inputs = graph.inputs(index)
-                if position is not None and position < len(inputs):
+                # `2 * x` has both names, but saves only what its derivatives need
+                if position is not None and position < len(inputs) and graph.saved(index, saved) is not None:
                     source = graph.nodes[graph.below_views(inputs[position])]
                     if source.kind != "op" and source.name == name and not _rebound(syntax, name, user, write.statement):
                         return write, node

@@ -327,6 +327,8 @@ CORRECT = {
         "before it is used": f"{BEGIN}h = net(x)\nh.data.clamp_(max=9.)\n(h ** 2).sum().backward()\n",
         "what no derivative needs": f"{BEGIN}h = net(x)\nloss = h.sum()\nh.data.zero_()\nloss.backward()\n",
         "an update": loop("net.zero_grad()", "loss.backward()", "for p in net.parameters(): p.data -= 0.01 * p.grad"),
+        "a leaf times a number": f"{LEAVES}loss = (2 * w).sum() + (w / 3).sum()\nw.data.mul_(2)\nloss.backward()\n",
+        "a leaf times a constant": f"{LEAVES}loss = (w * torch.ones(3)).sum()\nw.data.mul_(2)\nloss.backward()\n",
         "a leaf that no derivative needs": f"{LEAVES}loss = (w + v).sum()\nw.data.mul_(2)\nloss.backward()\n",
         "a leaf after the pass": f"{LEAVES}loss = (w * v).sum()\nloss.backward()\nw.data.clamp_(-0.1, 0.1)\n",
         "a leaf before it is used": f"{LEAVES}w.data.clamp_(-0.1, 0.1)\nloss = (w * v).sum()\nloss.backward()\n",
