@@ -16,15 +16,13 @@ from .. import model
 from ..recording import WholeStepCache, WholeSteps, usual_keys
 from ..store import MANY_STEPS, RunRow, Store
 from .clock import ExpiryClock
-from .run import LiveRun, RecordedRun, StoredRun
+from .run import OURS, LiveRun, RecordedRun, StoredRun
 
 T = TypeVar("T")
 Json = bytes
 
 SWEEP_SECONDS: Final = 600.0
 """Seconds between two searches for expired runs."""
-OURS: Final = "tapedeck"
-"""Owner of the example recordings that the playground opens with. No caller's key or cookie contains this owner."""
 ROOM_SHARE: Final = 64
 """When the store is full, a sixty-fourth of it is freed, so that not every run deletes another one."""
 RECENT_SHARE: Final = 16

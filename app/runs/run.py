@@ -30,6 +30,8 @@ from .outcome import headline
 from .slots import Ticket
 from .titles import title_of
 
+OURS: Final = "tapedeck"
+"""Owner of the recordings of examples and lessons. No caller's key or cookie contains this owner."""
 MOST_ITEMS: Final = 2_000
 """Largest number of lines, of parameters and of graphs in the answer for a run.
 
@@ -68,6 +70,11 @@ class RecordedRun:
     def ended(self) -> bool:
         """True if the run has a final status."""
         return self.status in model.FINAL
+
+    @property
+    def renewed(self) -> bool:
+        """True for an example or a lesson: a server with another version of PyTorch records it again, under the same id."""
+        return self.new.owner == OURS
 
     @property
     def counts(self) -> tuple[int, int, int]:

@@ -22,9 +22,8 @@ from ..errors import NotFound, TapedeckError
 from ..examples import Example
 from ..executor import Executor
 from ..inputs.request import Request
-from ..runs.archive import OURS
 from ..runs.manager import Runs
-from ..runs.run import LiveRun, RecordedRun
+from ..runs.run import OURS, LiveRun, RecordedRun
 from ..runs.turns import Client
 
 PASSING: Final = f"{OURS}:passing"

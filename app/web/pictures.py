@@ -74,17 +74,27 @@ class RunReader(Protocol):
         """Return the result of ``work``, which reads from a recording."""
 
 
-async def draw(service: RunReader, recorded: RecordedRun, what: str, index: int, form: str, look: Look) -> Drawn:
-    """Return the picture of a ``pass`` or of a ``graph`` by its index."""
+async def draw(
+    service: RunReader, recorded: RecordedRun, what: str, index: int, form: str, look: Look, client: str | None = None
+) -> Drawn:
+    """Return the picture of a ``pass`` or of a ``graph`` by its index.
+
+    Clients take turns in drawing. Without a ``client``, the owner of the run is taken for one.
+    """
     read: Callable[..., Sheet] = picture.sheet_of_pass if what == "pass" else picture.sheet_of_graph
     sheet = await service.read(recorded, read, recorded.recording, index, form, **look.options())
-    return await picture.draw(sheet, form, picture.Tools(service.engine, service.converter, recorded.new.owner))
+    return await picture.draw(sheet, form, picture.Tools(service.engine, service.converter, client or recorded.new.owner))
 
 
-async def last_picture(service: RunReader, recorded: RecordedRun, form: str, look: Look) -> Drawn | None:
-    """Return the picture of the last step, else of the last pass, else of the last displayed graph, else ``None``."""
+async def last_picture(
+    service: RunReader, recorded: RecordedRun, form: str, look: Look, client: str | None = None
+) -> Drawn | None:
+    """Return the picture of the last step, else of the last pass, else of the last displayed graph, else ``None``.
+
+    The ``client`` is the one of :func:`draw`.
+    """
     last = default_graph(recorded.recording)
-    return None if last is None else await draw(service, recorded, last.kind, last.index, form, look)
+    return None if last is None else await draw(service, recorded, last.kind, last.index, form, look, client)
 
 
 def why_no_picture(recorded: RecordedRun) -> str:

@@ -21,7 +21,7 @@ JSON: Final = "application/json"
 FINAL: Final = "private, max-age=3600, immutable"
 """``Cache-Control`` of a response about an ended run: the data never changes, but the run can be deleted."""
 RENAMABLE: Final = "private, no-cache"
-"""``Cache-Control`` of the answer for an ended run: only its title can change, so a client asks whether its copy is current."""
+"""``Cache-Control`` of an answer that may change although the run has ended: a client asks whether its copy is current."""
 
 LARGE: Final = 1024 * 1024
 """Size in bytes above which a body is sent in pieces, without an ``ETag``."""
@@ -34,19 +34,23 @@ def json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None
     return Response(_encode(value), status, {"Cache-Control": "no-store"} | dict(headers or {}), JSON)
 
 
-def cacheable(request: Request, body: bytes, media_type: str, *, final: bool, vary: bool = False) -> Response:
+def cacheable(
+    request: Request, body: bytes, media_type: str, *, final: bool, vary: bool = False, renewed: bool = False
+) -> Response:
     """Return a response that may be cached if it is ``final``, or 304 if the caller's ``If-None-Match`` matches it.
 
-    A large body is sent in pieces. ``vary`` is true if the body depends on the request's ``Accept`` header.
+    A large body is sent in pieces. ``vary`` is true if the body depends on the request's ``Accept`` header. ``renewed`` is true
+    if it is about a run that a newer server records again: a client then asks whether its copy is current.
     """
+    caching = RENAMABLE if renewed else FINAL
     headers = {"Vary": "Accept"} if vary else {}
     if len(body) > LARGE:
-        headers |= {"Cache-Control": FINAL if final else "no-store"}
+        headers |= {"Cache-Control": caching if final else "no-store"}
         return in_pieces(body, media_type, headers)
     if not final:
         return Response(body, 200, headers | {"Cache-Control": "no-store"}, media_type)
     tag = f'W/"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
-    headers |= {"ETag": tag, "Cache-Control": FINAL}
+    headers |= {"ETag": tag, "Cache-Control": caching}
     if tag in request.headers.get("if-none-match", ""):
         return Response(None, 304, headers)
     return Response(body, 200, headers, media_type)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from tapedeck import model
+from tapedeck.drawing.engine import LayoutEngine
 from tapedeck.errors import NotFound
 from tapedeck.examples import gallery
 from tapedeck.runs.archive import Archive
@@ -177,3 +178,36 @@ async def test_a_link_to_an_example_works_on_a_server_with_an_empty_store(serve:
     async with serve(folder=tmp_path / "second") as client:
         for address in (f"/embed/{id}", f"/r/{id}", f"/api/v1/runs/{id}/steps"):
             assert (await client.get(address)).status_code == 200, address
+
+
+async def test_browsers_ask_again_for_a_recording_that_a_newer_server_replaces(serve: Serve) -> None:
+    async with serve() as client:
+        found = await client.get(f"/embed/{EXAMPLE.slug}?panes=graph")
+        (id,) = set(re.findall(r"/r/([0-9a-f]{32})", found.text))
+        own = (await client.post("/api/v1/runs", json={"program": "m = 1"})).json()["id"]
+        for path in ("steps", "passes/0/graph.svg", "program.py"):
+            shared = await client.get(f"/api/v1/runs/{id}/{path}")
+            assert shared.headers["cache-control"] == "private, no-cache", path
+            unchanged = await client.get(f"/api/v1/runs/{id}/{path}", headers={"If-None-Match": shared.headers["etag"]})
+            assert unchanged.status_code == 304, path
+            assert "immutable" in (await client.get(f"/api/v1/runs/{own}/{path}")).headers["cache-control"], path
+
+
+async def test_strangers_take_turns_in_drawing_the_pictures_of_an_example(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clients: list[str] = []
+    layout = LayoutEngine.layout
+
+    async def watched(self: LayoutEngine, plan: Any, client: str = "") -> Any:
+        clients.append(client)
+        return await layout(self, plan, client)
+
+    async with serve() as client:
+        found = await client.get(f"/embed/{EXAMPLE.slug}?panes=graph")
+        (id,) = set(re.findall(r"/r/([0-9a-f]{32})", found.text))
+        monkeypatch.setattr(LayoutEngine, "layout", watched)
+        for address in (f"/api/v1/runs/{id}/passes/0/graph.svg?direction=LR", f"/r/{id}"):
+            assert (await client.get(address)).status_code == 200
+    assert clients
+    assert set(clients) == {"127.0.0.1"}

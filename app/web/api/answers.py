@@ -72,7 +72,7 @@ async def encoded_answer(
         cached = await read(_packed, encode, gzip_accepted, recorded)
         if recorded.kept and cached.final:
             service.answers.put(key, cached, len(cached.body) + len(key[1]))
-    headers = _vary(vary) | {"ETag": cached.tag, "Cache-Control": FINAL if cached.final else RENAMABLE}
+    headers = _vary(vary) | {"ETag": cached.tag, "Cache-Control": FINAL if cached.final and not recorded.renewed else RENAMABLE}
     if cached.tag in request.headers.get("if-none-match", ""):
         return Response(None, 304, headers)
     if cached.gzipped:

@@ -24,6 +24,7 @@ from .. import responses
 from ..columns import packed_steps, pass_columns, series
 from ..links import API
 from ..pictures import Look, draw
+from ..protection.clients import sender_of
 from ..request_parts import index_of
 from ..service import service_of
 from . import answers, reference
@@ -244,11 +245,11 @@ async def _drawn(request: Request, id: str, what: str, index: int, form: str, lo
     if media_type is None:
         raise NotFound(f"There is no picture format .{form[:20]}: use {', '.join(f'.{name}' for name in MEDIA)}.")
     recorded = await service.find(id)
-    drawn = await draw(service, recorded, what, index, form, look.checked())
+    drawn = await draw(service, recorded, what, index, form, look.checked(), sender_of(request.scope))
     final = recorded.ended and drawn.final
     if final and what == "pass":
         final = not await service.read(recorded, lambda: recorded.recording.summarized)
-    return responses.cacheable(request, drawn.body, media_type, final=final)
+    return responses.cacheable(request, drawn.body, media_type, final=final, renewed=recorded.renewed)
 
 
 @router.get("/frames", **reference.returns_packed(pass_columns.Frames, pass_columns.PackedFrames))

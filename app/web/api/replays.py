@@ -207,14 +207,15 @@ async def start_replay(request: Request, id: str) -> Response:
 async def read_replay(request: Request, id: str, replay: str) -> Response:
     """Read a replay."""
     service = service_of(request)
-    live = await service.replays.find(await service.find(id), replay)
+    recorded = await service.find(id)
+    live = await service.replays.find(recorded, replay)
     await _wait(request, live, 0.0)
     if not live.ended:
         return _in_progress(request, id, live)
     result = _with_links(request, id, live)
     # a replay without a verdict was stopped, and the next request runs it again
     final = result.repeatable is not None
-    return responses.cacheable(request, msgspec.json.encode(result), responses.JSON, final=final)
+    return responses.cacheable(request, msgspec.json.encode(result), responses.JSON, final=final, renewed=recorded.renewed)
 
 
 @router.post(

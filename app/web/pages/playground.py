@@ -93,8 +93,10 @@ class RunView(Struct, frozen=True):
     """Number of lines of the program after the listed ones."""
 
 
-async def view_run(service: RunReader, recorded: RecordedRun, selection: Selection, page: str, root: str) -> RunView:
-    """Gather the view of a run. ``page`` is the page's own path.
+async def view_run(
+    service: RunReader, recorded: RecordedRun, selection: Selection, page: str, root: str, client: str | None = None
+) -> RunView:
+    """Gather the view of a run. ``page`` is the page's own path. The ``client`` takes turns with others in drawing.
 
     Raises :class:`NotFound` for a step, pass, graph or node that the run does not have.
     """
@@ -104,7 +106,7 @@ async def view_run(service: RunReader, recorded: RecordedRun, selection: Selecti
     if shown.picture:
         try:
             look = Look("inline", selection.direction, shown.node)
-            svg = Markup((await draw(service, recorded, *shown.picture, "svg", look)).body.decode())
+            svg = Markup((await draw(service, recorded, *shown.picture, "svg", look, client)).body.decode())
         except DrawingError as error:
             log.error("run %s could not be drawn: %s", recorded.id, error)
             no_graph = str(error)

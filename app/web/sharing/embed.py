@@ -25,6 +25,7 @@ from ..pages.pages import Selected, context_of, origin_of, page_state
 from ..pages.playground import view_run
 from ..pages.templates import page, script_json
 from ..pictures import Look, last_picture
+from ..protection.clients import sender_of
 from ..protection.security import NONCE, page_policy
 from ..responses import json
 from ..service import Service, root_of, service_of
@@ -64,7 +65,7 @@ async def show(
         raise InvalidInput(f"There is no curve {curve[:20]!r}: use {', '.join(CURVES)}.", where="query.curve")
     recorded = await _recorded(service, id)
     query = {name: value for name, value in request.query_params.items() if name in ("panes", "curve", "parameter", "autoplay")}
-    view = await view_run(service, recorded, selection, with_query(embed_page(root, id), query), root)
+    view = await view_run(service, recorded, selection, with_query(embed_page(root, id), query), root, sender_of(request.scope))
     context = context_of(view)
     kept = {name: value for name, value in request.query_params.items() if name in VIEW}
     origin = origin_of(request)
@@ -187,15 +188,15 @@ async def oembed(
         width,
         height,
         3600,
-        **await _thumbnail(service, recorded, origin, root),
+        **await _thumbnail(service, recorded, origin, root, sender_of(request.scope)),
     )
     return json(answer)
 
 
-async def _thumbnail(service: Service, recorded: RecordedRun, origin: str, root: str) -> dict[str, Any]:
+async def _thumbnail(service: Service, recorded: RecordedRun, origin: str, root: str, client: str) -> dict[str, Any]:
     """Return the fields about the picture of a run; none if it has no graph."""
     last = default_graph(recorded.recording)
-    drawn = await last_picture(service, recorded, "png", Look())
+    drawn = await last_picture(service, recorded, "png", Look(), client)
     if last is None or drawn is None:
         return {}
     return {

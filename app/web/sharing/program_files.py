@@ -43,7 +43,9 @@ def _file(media_type: str, kind: str, description: str, *more: int) -> dict[str,
 async def export_program(request: Request, id: str) -> Response:
     """Read the program as a Python file, exactly as it was run."""
     recorded = await service_of(request).find(id)
-    answer = responses.cacheable(request, recorded.new.program.text.encode(), PYTHON, final=recorded.ended)
+    answer = responses.cacheable(
+        request, recorded.new.program.text.encode(), PYTHON, final=recorded.ended, renewed=recorded.renewed
+    )
     answer.headers["Content-Disposition"] = f'attachment; filename="{file_name(recorded)}.py"'
     return answer
 
