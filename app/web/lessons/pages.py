@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from ...drawing.style import legend
-from ...errors import NotFound, TapedeckError
+from ...errors import Busy, NotFound, TapedeckError
 from ...lessons import programs
 from ...lessons.document import Lesson
 from ...runs.run import RecordedRun
@@ -96,7 +96,7 @@ async def stated(service: Service, lesson: Lesson, seconds: float | None = VISIT
         return None
     try:
         return await asyncio.wait_for(service.lessons.numbers(lesson.id).stated(), seconds)
-    except TimeoutError:
+    except (TimeoutError, Busy):
         return None
     except TapedeckError as error:
         log.info("The numbers of the lesson %s could not be read: %s", lesson.id, error)

@@ -12,6 +12,8 @@ from typing import Any
 
 import httpx
 import pytest
+from tapedeck.errors import Busy
+from tapedeck.lessons.numbers import LessonNumbers
 from tapedeck.lessons.reader import read
 
 from ...fake_executor import FakeExecutor
@@ -156,3 +158,16 @@ async def test_the_programs_of_a_lesson_run_once_however_often_it_is_visited(ser
         assert ran <= 4, "two recordings, each for the page and once more with its probes"
         await asyncio.gather(*(client.get("/lessons/step", headers=HTML) for _ in range(5)))
         assert len(executor.jobs) == ran
+
+
+async def test_a_page_that_met_a_full_queue_is_completed_later(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serve() as client:
+        await recorded_page(client)
+
+        async def full(self: LessonNumbers) -> dict[int, str]:
+            raise Busy("The queue is full.")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(LessonNumbers, "stated", full)
+            assert state_of((await client.get("/lessons/step", headers=HTML)).text)["waiting"]
+        assert not state_of((await client.get("/lessons/step", headers=HTML)).text)["waiting"]
