@@ -23,9 +23,6 @@ from .hooks import GradientCapture
 from .overwritten import Overwritten, Position
 from .template import Template
 
-MOST_PLANS = 5
-"""The number of passes of a graph after which no new plan is made for the tables of the next ones."""
-
 
 class OpenPass(Struct):
     """A pass that is running.
@@ -144,13 +141,11 @@ class OpenPass(Struct):
         the program may have changed gradients between their arrival and their use.
         """
         template, capture = self.template, self.capture
-        copied: list[tuple[Tensor, Tensor | Snapshot]] = [
-            (unwrapped(contribution.tensor), contribution.row)
-            for contribution in contributions.values()
-            if contribution.row is not contribution.tensor and not contribution.overwritten
-        ]
+        for contribution in contributions.values():
+            if contribution.row is not contribution.tensor and not contribution.overwritten:
+                table.add_snapshot(unwrapped(contribution.tensor), contribution.row)
         for parameter, (_, leaf) in zip(template.parameters, self.walk.leaves, strict=True):
-            copied.append((unwrapped(leaf), self.values[parameter]))
+            table.add_snapshot(unwrapped(leaf), self.values[parameter])
         source, slot, _, _ = template.edges
         columns: list[Any] = self._used(result)
         outputs = len(columns)
@@ -171,7 +166,7 @@ class OpenPass(Struct):
         if hooked or failing >= 0:
             columns += self._arrived()
             ends.append(len(columns))
-        rows = self._fill(table, copied, columns)
+        rows = self._add(table, columns)
         order, used, edge, value, saved, *arrived = template.packed(capture.order, rows, ends)
         facts, step, parent, graph = self.facts, self.step, self.parent, template.index
 
@@ -209,27 +204,12 @@ class OpenPass(Struct):
 
         return build
 
-    def _fill(
-        self, table: TableBuilder, copied: Sequence[tuple[Tensor, Tensor | Snapshot]], tensors: Sequence[Any]
-    ) -> list[int]:
-        """Give tensors rows, and return them. ``copied`` are tensors with the snapshots that are sent in place of them.
-
-        Inside a transform, add the wrapped tensors, and set :attr:`batched` if one is a whole batch.
-        """
+    def _add(self, table: TableBuilder, tensors: Sequence[Any]) -> list[int]:
+        """Give tensors rows. Inside a transform, add the wrapped tensors, and set :attr:`batched` if one is a whole batch."""
         if self.transformed:
             tensors = [unwrapped(tensor) if isinstance(tensor, Tensor) else tensor for tensor in tensors]
             self.batched = self.batched or any(isinstance(each, Tensor) and is_transform_wrapper(each) for each in tensors)
-        template, first = self.template, 2 * len(copied)
-        places = [*(snapshot for _, snapshot in copied), *(tensor for tensor, _ in copied), *tensors]
-        ids = list(map(id, places))
-        if template.plan is not None and not self.transformed and table.repeat(template.plan, ids, places):
-            return template.plan.rows[first:]
-        own = [table.add_snapshot(tensor, snapshot) for tensor, snapshot in copied]
-        rows = table.add_all(tensors)
-        template.unplanned += 1
-        if 1 < template.unplanned <= MOST_PLANS and not self.transformed and len(set(ids[:first])) == first:
-            template.plan = table.plan(ids, [*own, *own, *rows])
-        return rows
+        return table.add_all(tensors)
 
     def empty(self, tensors: wire.TensorTable) -> wire.PassEvent:
         """Return the event of a pass whose graph could not be recorded."""

@@ -13,7 +13,6 @@ from torch import Tensor
 from ..forward.calls import Call
 from ..source.instrument import ProgramSource
 from ..tensors.handles import data_pointer
-from ..tensors.plan import TablePlan
 from ..tensors.snapshot import Snapshot
 from .graph import Walk
 from .outputs import output_counts
@@ -53,10 +52,6 @@ class Template:
         self.lines = frozenset(lines.values()) - {0}
         root = walk.calls[0]
         self.root_line = (lines.get(root.site, 0) if root is not None else 0) or -1
-        self.plan: TablePlan | None = None
-        """How the table of a pass was filled, to fill the next one in the same way."""
-        self.unplanned = 0
-        """The number of passes whose tables were filled without a plan."""
         self._columns: list[int] = []
         self._order: list[int] = []
         self._packed: list[bytes] = []

@@ -17,7 +17,6 @@ from . import statistics
 from .handles import storage_pointer
 from .kinds import PLAIN_TYPES
 from .memory import Write
-from .plan import RowContents, TablePlan
 from .snapshot import MAX_CACHED_TRAITS, OTHER_DTYPE, SMALL, Snapshot, TensorTraits, traits_of
 from .statistics import is_dense
 from .transforms import outside_transforms
@@ -117,14 +116,6 @@ class TableBuilder:
         row_index = self._seen[id(tensor)] = self.add(snapshot)
         return row_index
 
-    def plan(self, ids: Sequence[int], rows: Sequence[int]) -> TablePlan | None:
-        """Return the plan of this table, which was filled with these ``ids``; ``None`` if it has no plan.
-
-        ``rows`` is the row of each.
-        """
-        with torch._C.DisableTorchFunction():
-            return TablePlan.of(ids, rows, self.rows)
-
     def protect(self, write: Write) -> None:
         """Copy the rows that ``write`` is about to change. Their tensors get new rows if they are added again."""
         if write.standing:
@@ -166,41 +157,12 @@ class TableBuilder:
         for row_index in range(len(self.rows)):
             self.copy_row(row_index)
 
-    def repeat(self, plan: TablePlan, ids: Sequence[int], places: Sequence[Any]) -> bool:
-        """Fill this table, which is empty, by a plan; return ``False`` if the ``places`` don't repeat those of the plan.
-
-        ``ids`` are the ids of the places.
-        """
-        tensors = plan.matches(ids, places)
-        if tensors is None:
-            return False
-        self.rows, self.traits = tensors, plan.traits.copy()
-        self._seen = {ids[place]: row for place, row in zip(plan.distinct, plan.rows_of_distinct, strict=True)}
-        known = plan.contents
-        if known is None:
-            self.traits = []
-            large = self._classify()
-            plan.contents = RowContents(self.contents.copy(), self.deferred.copy(), large, self.deferred_bytes, self._size)
-        else:
-            self.contents, self.deferred, large = known.contents.copy(), known.deferred.copy(), known.large
-            self.deferred_bytes, self._size = known.deferred_bytes, known.size
-        self._summarize(large)
-        return True
-
     def finalize(self) -> None:
         """Determine the traits and contents of the rows added so far, and summarize the large tensors."""
-        if len(self.traits) < len(self.rows):
-            with torch._C.DisableTorchFunction():  # hide the calls from the program's modes and subclasses
-                self._summarize(self._classify())
+        with torch._C.DisableTorchFunction():  # hide the calls from the program's modes and subclasses
+            self._finalize()
 
-    def _summarize(self, large: Sequence[int]) -> None:
-        if large:
-            summarize([(self, large)])
-        if self._size > TABLE_BYTES:
-            self._shorten(TABLE_BYTES)
-
-    def _classify(self) -> list[int]:
-        """Determine the traits and contents of the rows added so far; return those to summarize now."""
+    def _finalize(self) -> None:
         rows, contents, deferred, known = self.rows, self.contents, self.deferred, self._contents_of
         large: list[int] = []
         for row_index in range(len(self.traits), len(rows)):
@@ -232,7 +194,10 @@ class TableBuilder:
                     large.append(row_index)
             elif content >= VALUE:
                 self._size += traits.width + (_STATS_BYTES if content == BOTH else 0)
-        return large
+        if large:
+            summarize([(self, large)])
+        if self._size > TABLE_BYTES:
+            self._shorten(TABLE_BYTES)
 
     def _content(self, traits: TensorTraits, *, held: bool) -> int:
         """Return the content of a row. ``held`` is false for a snapshot without elements."""
