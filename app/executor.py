@@ -45,8 +45,10 @@ ENTRY: Final = "tapedeck.tracer.main"
 """The module that records and runs programs in the children."""
 
 
-WHOLE_PART: Final = 0.5
-"""Part of the size of a recording, and of the time of a run, in which steps are recorded whole."""
+WHOLE_SIZE: Final = 0.25
+"""Part of the size of a recording in which steps are recorded whole."""
+WHOLE_TIME: Final = 0.5
+"""Part of the time of a run in which all steps are recorded whole."""
 WHOLE_BYTES: Final = 256 * 1024 * 1024
 """Size up to which steps are recorded whole, even if a recording may be much larger."""
 WHOLE_EVENTS: Final = 0.125
@@ -68,9 +70,9 @@ def job_for(program: Program, options: Options, limits: Limits, *, timed: bool =
         stdout_bytes=limits.stdout_bytes,
         notebook=program.kind == "notebook",
         budget=wire.DetailBudget(
-            bytes=min(int(limits.recording_bytes * WHOLE_PART), WHOLE_BYTES),
+            bytes=min(int(limits.recording_bytes * WHOLE_SIZE), WHOLE_BYTES),
             events=int(limits.events * WHOLE_EVENTS),
-            seconds=limits.wall_seconds * WHOLE_PART if timed else 0.0,
+            seconds=limits.wall_seconds * WHOLE_TIME if timed else 0.0,
             most_bytes=limits.recording_bytes,
             most_events=limits.events,
         ),

@@ -872,8 +872,8 @@ class Limits(Struct, frozen=True):
     stdout_bytes: int = 256 * 1024
     """Size of the printed text that is kept. More text is cut; the program continues."""
     recording_bytes: int = 64 * 1024 * 1024
-    """Size of the recorded events. From half of it on, most steps are summarized. A run that is larger all the same ends as
-    ``output_limit`` and keeps the events recorded so far."""
+    """Size of the recorded events. From a quarter of it on, most steps are summarized. A run that is larger all the same ends
+    as ``output_limit`` and keeps the events recorded so far."""
     message_bytes: int = 24 * 1024 * 1024
     """Size of one message from the program's process."""
     nodes: int = 250_000
