@@ -878,7 +878,7 @@ class Limits(Struct, frozen=True):
     """Size of one message from the program's process."""
     nodes: int = 250_000
     """Number of nodes of one graph."""
-    events: int = 400_000
+    events: int = 300_000
     """Number of recorded events."""
     kept_values: int = 4096
     """Largest value of the option ``values``."""
