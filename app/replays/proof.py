@@ -69,7 +69,14 @@ class Proof:
                 case wire.ExpressionValues() if self._seeks and _found(event):
                     self._step = self.steps
                     self.answers.append(event)
-                case wire.Surface() | wire.Checked() | wire.Factors() | wire.ExpressionValues() | wire.Refused():
+                case (
+                    wire.Surface()
+                    | wire.Checked()
+                    | wire.Factors()
+                    | wire.Distributions()
+                    | wire.ExpressionValues()
+                    | wire.Refused()
+                ):
                     self.answers.append(event)
                 case wire.ExpressionUnreadable():
                     self.unreadable = event.reason

@@ -26,11 +26,12 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "surface": ("step", "what", "pass", "parameters", "points", "ranges"),
     "check": ("step", "what", "pass", "parameters", "elements"),
     "factors": ("step", "what", "pass", "node"),
+    "distribution": ("step", "what", "pass", "node"),
     "watch": ("step", "what", "line", "expression"),
     "seek": ("step", "what", "line", "expression"),
     "step": ("step", "what"),
 }
-OF_A_PASS: Final = ("surface", "check", "factors")
+OF_A_PASS: Final = ("surface", "check", "factors", "distribution")
 """The kinds of replays that compute something for one pass."""
 EXPRESSION_LENGTH: Final = 1_000
 """Largest number of characters of a watched expression."""
@@ -116,7 +117,16 @@ def read(body: bytes, recording: Recording, capture: model.Capture, lines: int) 
         raise InvalidInput(f"The graph of pass {index} was not recorded: it was too large.", where="pass")
     graph = recording.graph(event.graph)
     if what == "factors":
-        return ReplayRequest(what, step.index, index, node=_node(fields.get("node"), graph))
+        node = _node(fields.get("node"), graph)
+        if graph.nodes[node].kind != "op":
+            kind = "a leaf" if graph.nodes[node].kind == "leaf" else "a constant"
+            raise InvalidInput(f"n{node} is {kind}: no operation computed it, so it has no factors.", where="node")
+        return ReplayRequest(what, step.index, index, node=node)
+    if what == "distribution":
+        node = _node(fields.get("node"), graph)
+        if graph.nodes[node].kind == "constant":
+            raise InvalidInput(f"n{node} is a constant: choose an operation or a leaf.", where="node")
+        return ReplayRequest(what, step.index, index, node=node)
     known = {f"p{row.parameter}" for row in step.parameters} & {node.parameter for node in graph.nodes if node.parameter}
     parameters = {each.id: each for each in recording.parameters() if each.id in known}
     if what == "check":
@@ -191,9 +201,6 @@ def _node(value: Any, graph: model.Graph) -> int:
     found = next((index for index, node in enumerate(graph.nodes) if node.id == value), None)
     if found is None or not isinstance(value, str):
         raise InvalidInput(f"node must be the id of a node of {graph.id}: n0 to n{len(graph.nodes) - 1}.", where="node")
-    if graph.nodes[found].kind != "op":
-        kind = "a leaf" if graph.nodes[found].kind == "leaf" else "a constant"
-        raise InvalidInput(f"{value} is {kind}: no operation computed it, so it has no factors.", where="node")
     return found
 
 

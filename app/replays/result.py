@@ -115,6 +115,30 @@ class FactoredEdge(Struct, frozen=True):
     equal: bool
 
 
+class ListedElement(Struct, frozen=True):
+    """An element of a tensor, by its index along each dimension."""
+
+    element: list[int]
+    value: float | str
+
+
+class Distribution(Struct, frozen=True):
+    """How the elements of a tensor are distributed. Magnitudes count instead of complex elements.
+
+    ``counts`` has the number of finite elements in each of 24 bins of equal width, from ``low`` to ``high``. These are the
+    smallest and the largest finite element. There is one bin if these are equal, and none if no element is finite.
+    ``largest`` has up to five finite elements of largest magnitude, the largest first. ``bad`` is the first element that is
+    NaN or infinite.
+    """
+
+    shape: list[int]
+    low: float | str
+    high: float | str
+    counts: list[int]
+    largest: list[ListedElement]
+    bad: ListedElement | None
+
+
 class Replay(Struct, frozen=True, kw_only=True, rename={"index": "pass"}):
     """A replay and its result.
 
@@ -137,6 +161,9 @@ class Replay(Struct, frozen=True, kw_only=True, rename={"index": "pass"}):
     A ``step`` has no further fields: read the step again. It is whole while the server remembers it.
 
     Factors have ``node``, ``arrived`` (the gradient at each output of the node) and ``edges``.
+
+    A distribution has ``node``, ``value`` (the distribution of the node's value) and ``gradients`` (those of the gradients at
+    its first 16 outputs, after hooks). Each is ``null`` if the tensor is not available.
     """
 
     id: str
@@ -162,6 +189,8 @@ class Replay(Struct, frozen=True, kw_only=True, rename={"index": "pass"}):
     node: str | UnsetType = UNSET
     arrived: list[model.TensorSummary | None] | UnsetType = UNSET
     edges: list[FactoredEdge] | UnsetType = UNSET
+    value: Distribution | UnsetType | None = UNSET
+    gradients: list[Distribution | None] | UnsetType = UNSET
     line: int | UnsetType | None = UNSET
     expression: str | UnsetType = UNSET
     watched: WatchedSeries | UnsetType = UNSET
@@ -192,6 +221,9 @@ def result_of(request: ReplayRequest, recording: Recording, answers: Sequence[wi
         case "factors":
             factors = next((answer for answer in answers if isinstance(answer, wire.Factors)), None)
             found = None if factors is None else _factors(request, recording, factors)
+        case "distribution":
+            distributions = next((answer for answer in answers if isinstance(answer, wire.Distributions)), None)
+            found = None if distributions is None else _distributions(request, recording, distributions)
         case "watch" | "seek":
             found = watched(request, [answer for answer in answers if isinstance(answer, wire.ExpressionValues)])
         case "step":
@@ -373,6 +405,47 @@ def _factors(request: ReplayRequest, recording: Recording, event: wire.Factors) 
             )
         )
     return {"node": node.id, "arrived": [numbers.used(request.node, at) for at in range(node.outputs)], "edges": edges}
+
+
+def _distributions(request: ReplayRequest, recording: Recording, event: wire.Distributions) -> dict[str, Any] | None:
+    if event.index != request.index or event.node != request.node:
+        return None
+    numbers = recording.numbers(request.index)
+    node = numbers.graph.nodes[request.node]
+    pairs = [(event.value, numbers.value(request.node))]
+    pairs += [(row, numbers.used(request.node, at)) for at, row in enumerate(event.gradients[: node.outputs])]
+    if not all(_same_range(row, recorded) for row, recorded in pairs):
+        return {"reason": "The recomputed tensor differs from the recorded one."}
+    value, *gradients = [None if row is None else _distribution(row) for row, _ in pairs]
+    return {"node": node.id, "value": value, "gradients": gradients}
+
+
+def _same_range(row: wire.DistributionRow | None, recorded: model.TensorSummary | None) -> bool:
+    """Return whether a tensor has the recorded shape, minimum and maximum, as far as these were recorded."""
+    if row is None or recorded is None:
+        return True
+    if row.shape != recorded.shape:
+        return False
+    known = recorded.min is not None and row.bad is None and "complex" not in recorded.dtype
+    return not known or (json_number(row.low), json_number(row.high)) == (recorded.min, recorded.max)
+
+
+def _distribution(row: wire.DistributionRow) -> Distribution:
+    def listed(position: int, value: float) -> ListedElement:
+        element: list[int] = []
+        for size in reversed(row.shape):
+            position, at = divmod(position, size)
+            element.insert(0, at)
+        return ListedElement(element, json_number(value))
+
+    return Distribution(
+        shape=row.shape,
+        low=json_number(row.low),
+        high=json_number(row.high),
+        counts=row.counts,
+        largest=[listed(*each) for each in row.largest],
+        bad=None if row.bad is None else listed(*row.bad),
+    )
 
 
 def _equal(given: model.TensorSummary | None, recorded: model.TensorSummary | None) -> bool:

@@ -11,7 +11,7 @@ length of the frame.
 
 from __future__ import annotations
 
-from .bounds import MODULE_FILES, NAME_LENGTH, ORIGINS, WATCHED
+from .bounds import BINS, HISTOGRAMS, LARGEST, MODULE_FILES, NAME_LENGTH, ORIGINS, WATCHED
 from .columns import int32
 from .events import (
     CONSTANT,
@@ -41,6 +41,8 @@ from .events import (
     CellEvent,
     Checked,
     DetailBudget,
+    DistributionRow,
+    Distributions,
     EndEvent,
     ExpressionUnreadable,
     ExpressionValues,
@@ -105,18 +107,21 @@ from .signals import (
 from .tables import elements
 
 __all__ = [
+    "BINS",
     "CONSTANT",
     "DEFINED",
     "DTYPES",
     "FRAME_BYTES",
     "HAS_STATS",
     "HAS_VALUES",
+    "HISTOGRAMS",
     "IS_ERROR",
     "IS_LEAF",
     "IS_NUMBER",
     "IS_TEXT",
     "IS_TRUTH",
     "KINK",
+    "LARGEST",
     "LEAF",
     "LOOP",
     "MODULE",
@@ -142,6 +147,8 @@ __all__ = [
     "Checked",
     "CompiledEagerly",
     "DetailBudget",
+    "DistributionRow",
+    "Distributions",
     "EndEvent",
     "Event",
     "ExpressionUnreadable",

@@ -49,6 +49,12 @@ FUNCTIONS: Final = 100
 """Functions and definitions that a gradient check names."""
 FACTORS: Final = 10_000
 """Factors, and products, of one node."""
+BINS: Final = 24
+"""Bins of a histogram."""
+LARGEST: Final = 5
+"""Elements of a tensor that are listed as its largest."""
+HISTOGRAMS: Final = 16
+"""Outputs of one node whose gradients get a histogram."""
 AXES: Final = 2
 """Axes of a surface."""
 POINTS: Final = 10_000

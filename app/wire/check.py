@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from ..errors import ProtocolError
 from ..model import Limits
-from .bounds import INT32, LEAVES, POINTS, WATCHED
+from .bounds import INT32, INT64, LEAVES, POINTS, WATCHED
 from .columns import check_range, column, int32
 from .events import (
     IS_ERROR,
@@ -17,6 +18,8 @@ from .events import (
     Answer,
     AnyEvent,
     Checked,
+    DistributionRow,
+    Distributions,
     EndEvent,
     ExpressionUnreadable,
     ExpressionValues,
@@ -94,7 +97,7 @@ class EventChecker:
                 self._parameters += 1
             case ModuleFileEvent():
                 self._origins.name(event)
-            case Surface() | Checked() | Factors() | ExpressionValues() | ExpressionUnreadable() | Refused():
+            case Surface() | Checked() | Factors() | Distributions() | ExpressionValues() | ExpressionUnreadable() | Refused():
                 self._check_answer(event)
             case Signal():
                 self._check_signal(event)
@@ -239,6 +242,10 @@ class EventChecker:
                 rows += [row for product in answer.products for row in (product.given, product.summed)]
                 if max(rows, default=-1) >= table_rows:
                     raise ProtocolError("a factor refers to a row that does not exist")
+            case Distributions():
+                for row in (answer.value, *answer.gradients):
+                    if row is not None:
+                        _check_distribution(row)
             case ExpressionValues():
                 self._check_watched(answer)
             case ExpressionUnreadable() | Refused():
@@ -256,6 +263,13 @@ class EventChecker:
         check_range(kinds, 0, IS_ERROR + 1, "kinds")
         if len(watched.texts) != int(np.count_nonzero(kinds >= IS_TEXT)):
             raise ProtocolError("a replay has a different number of values and texts")
+
+
+def _check_distribution(row: DistributionRow) -> None:
+    size = math.prod(row.shape)
+    positions = [position for position, _ in row.largest] + ([row.bad[0]] if row.bad else [])
+    if size > INT64 or max(positions, default=-1) >= size or sum(row.counts) > size:
+        raise ProtocolError("a distribution has more elements than its tensor")
 
 
 def _check_once(numbers: Sequence[int], twice: str) -> None:

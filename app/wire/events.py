@@ -11,11 +11,14 @@ from msgspec import Meta, Struct, field
 from ..model import Capture, PassKind, ReplayKind, Stream
 from .bounds import (
     AXES,
+    BINS,
     DIMENSIONS,
     FACTORS,
     FUNCTIONS,
     GROUPS,
+    HISTOGRAMS,
     INT64,
+    LARGEST,
     LEAVES,
     LINES,
     LOSSES,
@@ -28,7 +31,7 @@ from .bounds import (
     STRINGS,
     WATCHED,
 )
-from .fields import Count, Event, EventPart, Index, LongText, Name, Packed, Text
+from .fields import Count, Event, EventPart, Index, LongText, Name, Packed, Size, Text
 from .signals import AnySignal
 
 STOP_SIGNAL: Final = int(getattr(signal, "SIGRTMAX", signal.SIGUSR2))
@@ -411,6 +414,31 @@ class Factors(Event, tag="factors", frozen=True):
     tensors: TensorTable
 
 
+class DistributionRow(EventPart, frozen=True):
+    """How the elements of a tensor are distributed. Magnitudes count instead of complex elements.
+
+    ``counts`` are the numbers of finite elements in bins of equal width from ``low`` to ``high``, the smallest and the largest
+    finite element. There is one bin if these are equal, and none if no element is finite. ``largest`` are the finite elements
+    of largest magnitude, each with its index in the flattened tensor. ``bad`` is the first element that is not finite.
+    """
+
+    shape: Annotated[list[Size], Meta(max_length=DIMENSIONS)]
+    low: float
+    high: float
+    counts: Annotated[list[Size], Meta(max_length=BINS)]
+    largest: Annotated[list[tuple[Size, float]], Meta(max_length=LARGEST)]
+    bad: tuple[Size, float] | None
+
+
+class Distributions(Event, tag="distributions", frozen=True):
+    """The distribution of a node's value in a pass, and of the gradient at each of its outputs; ``None`` if unknown."""
+
+    index: Count
+    node: Count
+    value: DistributionRow | None
+    gradients: Annotated[list[DistributionRow | None], Meta(max_length=HISTOGRAMS)]
+
+
 IS_NUMBER, IS_TRUTH, IS_TEXT, IS_ERROR = range(4)
 """Kinds of a watched value."""
 
@@ -444,7 +472,7 @@ class Refused(Event, tag="refused", frozen=True):
     reason: Text
 
 
-Answer = Surface | Checked | Factors | ExpressionValues | ExpressionUnreadable | Refused
+Answer = Surface | Checked | Factors | Distributions | ExpressionValues | ExpressionUnreadable | Refused
 """Events that only a job with a replay may emit."""
 
 AnyEvent = (

@@ -6,10 +6,11 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from .bounds import COLUMN_BYTES, INT32, NAME_LENGTH, OUTPUT_LENGTH, TEXT_LENGTH
+from .bounds import COLUMN_BYTES, INT32, INT64, NAME_LENGTH, OUTPUT_LENGTH, TEXT_LENGTH
 
 Index = Annotated[int, Meta(ge=-1, le=INT32)]
 Count = Annotated[int, Meta(ge=0, le=INT32)]
+Size = Annotated[int, Meta(ge=0, le=INT64)]
 Name = Annotated[str, Meta(max_length=NAME_LENGTH)]
 Text = Annotated[str, Meta(max_length=TEXT_LENGTH)]
 LongText = Annotated[str, Meta(max_length=OUTPUT_LENGTH)]

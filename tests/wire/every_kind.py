@@ -67,6 +67,9 @@ ANSWERS: list[wire.AnyEvent] = [
         0, 0, "float64", struct.pack("<q", 0), *[doubles(1.0)] * 5, b"\0", ["Square"], "float32", ["relu at 0"]
     ),
     wire.Factors(0, 1, [wire.FactorRow(0, 0, 1)], [wire.ProductRow(0, 0, 1)], table(1.0, 2.0)),
+    wire.Distributions(
+        0, 1, wire.DistributionRow([2, 2], -1.0, 3.0, [2, 1], [(3, 3.0), (0, -1.0)], (1, float("inf"))), [None]
+    ),
     wire.ExpressionValues(ints(0, 0), ints(1, 1), bytes([0, 3]), doubles(1.0, 0.0), ["NameError: x"], 3),
     wire.ExpressionUnreadable("The expression is not valid Python."),
     wire.Refused(0, "A hook changed it."),
@@ -130,6 +133,12 @@ def parameter_row(parameter: int = 0, **fields: Any) -> wire.ParameterRow:
     return replace(wire.ParameterRow(parameter, None, -1, -1, -1, -1, -1), **fields)
 
 
+DISTRIBUTION = wire.DistributionRow(
+    [bounds.INT64] + [1] * (bounds.DIMENSIONS - 1), -1e300, 1e300,
+    [2**55] * bounds.BINS, [(bounds.INT64 - 1, 1e300)] * bounds.LARGEST,
+    (bounds.INT64 - 1, 1e300),
+)  # fmt: skip
+
 AT_LIMITS: dict[str, list[wire.AnyEvent]] = {
     "a name": [wire.StartedEvent(NAME, NAME)],
     "a text": [wire.CellEvent(0, TEXT)],
@@ -147,6 +156,7 @@ AT_LIMITS: dict[str, list[wire.AnyEvent]] = {
     "a surface": [wire.Surface(0, [0.0] * 2, 0.0, [0.0] * 2, [bytes(800)] * 2, bytes(80_000), bytes(10_000))],
     "a check": [wire.Checked(0, 0, NAME, *[bytes(80_000)] * 6, bytes(10_000), [NAME] * 100, NAME, [NAME] * 100)],
     "factors": [wire.Factors(0, 0, [wire.FactorRow(300, 300, -1)] * 10_000, [wire.ProductRow(300, -1, -1)] * 10_000, EMPTY)],
+    "distributions": [wire.Distributions(0, 0, DISTRIBUTION, [DISTRIBUTION] * bounds.HISTOGRAMS)],
 }
 """Valid events, each with a part as large as the schema allows. Each may follow :data:`BEGINNING`."""
 

@@ -159,7 +159,7 @@ class OpenPass(Struct):
             ]
         columns += [None] * len(template.constant_edges)
         edges = len(columns)
-        columns += self._values()
+        columns += self.node_values()
         values = len(columns)
         columns += self._saved()
         ends = [outputs, edges, values, len(columns)]
@@ -219,7 +219,7 @@ class OpenPass(Struct):
             origin=facts.here.origin,
         )  # fmt: skip
 
-    def _values(self) -> list[Tensor | Snapshot | None]:
+    def node_values(self) -> list[Tensor | Snapshot | None]:
         """Return the value that each node computed, then the constants."""
         walk, template = self.walk, self.template
         values: list[Tensor | Snapshot | None] = []

@@ -13,6 +13,8 @@ from ... import wire
 from ..backward.passes import OpenPass
 from ..emitter import Emitter
 from ..forward.mode import ForwardMode
+from ..tensors.snapshot import Snapshot
+from .distribution import distribution
 from .factors import local_factors
 from .gradcheck import GradientCheck
 from .operands import CannotReplay
@@ -23,6 +25,12 @@ from .unobserved import unobserved
 
 MAX_GRAPHS = 200
 """Largest number of graphs that are checked if the order is for every graph. Some programs make one in each step."""
+
+OF_A_NODE = {
+    "factors": "The node's factors cannot be computed",
+    "distribution": "The distribution of its elements cannot be computed",
+}
+"""The orders that name a node, and what a refusal of each begins with."""
 
 
 class ReplayFinished(BaseException):
@@ -41,7 +49,7 @@ class ReplayedStep:
     def step_ending(self, index: int) -> None:
         """Refuse the replay if its step is about to be emitted and no pass has answered it."""
         if index == self._order.step and not self._order.every and not self.answered:
-            reason = "The node did not run in this pass." if self._order.what == "factors" else "The pass was interrupted."
+            reason = "The node did not run in this pass." if self._order.what in OF_A_NODE else "The pass was interrupted."
             self._emitter.emit(wire.Refused(self._order.index, reason))
 
     def step_ended(self, index: int) -> None:
@@ -82,17 +90,21 @@ class ReplayAnswerer:
         order, graph = self._order, begun.template.index
         new = graph not in self._graphs and len(self._graphs) < MAX_GRAPHS
         self._graphs.add(graph)
-        if order.what != "factors" and (new if order.every else begun.facts.index == order.index):
+        if order.what not in OF_A_NODE and (new if order.every else begun.facts.index == order.index):
             self._leaf_values[begun.facts.index] = {id(leaf): leaf.detach().clone() for leaf in begun.facts.leaves.values()}
-        if order.what != "factors" or begun.facts.index != order.index:
+        if order.what not in OF_A_NODE or begun.facts.index != order.index:
             return ()
         if order.node >= len(begun.walk.nodes):
             return ()
         node = begun.walk.nodes[order.node]
+        value = begun.node_values()[order.node] if order.what == "distribution" else None
 
         def arrived(gradients: Sequence[Tensor | None]) -> None:
             with torch._C.DisableTorchFunction():
-                self._answer(begun, lambda: self._factors(begun, node, gradients))
+                if order.what == "factors":
+                    self._answer(begun, lambda: self._factors(begun, node, gradients))
+                else:
+                    self._answer(begun, lambda: self._distributions(begun, value, gradients))
 
         return (node.register_prehook(arrived),)
 
@@ -104,8 +116,7 @@ class ReplayAnswerer:
 
     def _answer(self, begun: OpenPass, work: Callable[[], None]) -> None:
         self._step.answered = True
-        factors = self._order.what == "factors"
-        failure = "The node's factors cannot be computed" if factors else "The pass cannot be evaluated again"
+        failure = OF_A_NODE.get(self._order.what, "The pass cannot be evaluated again")
         try:
             with self._unobserved():
                 work()
@@ -150,3 +161,8 @@ class ReplayAnswerer:
         index, node_index = begun.facts.index, self._order.node
         table, factors, products = local_factors(node, gradients)
         self._emitter.emit_with(table, lambda tensors: wire.Factors(index, node_index, factors, products, tensors))
+
+    def _distributions(self, begun: OpenPass, value: Tensor | Snapshot | None, gradients: Sequence[Tensor | None]) -> None:
+        whole = value.tensor if isinstance(value, Snapshot) else value
+        rows = [distribution(gradient) for gradient in gradients[: wire.HISTOGRAMS]]
+        self._emitter.emit(wire.Distributions(begun.facts.index, self._order.node, distribution(whole), rows))

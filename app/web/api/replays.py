@@ -112,6 +112,14 @@ _BODY: Final = {
             {"node": "n1"},
             "node",
         ),
+        _kind(
+            "distribution",
+            "Compute a histogram, the largest elements, and the first NaN or infinite element, of a node's value and of the "
+            "gradients at its outputs.",
+            {"node": {"type": "string", "description": "Id of an operation or a leaf in the graph of the pass."}},
+            {"node": "n1"},
+            "node",
+        ),
         _of_an_expression(
             "watch",
             "Evaluate an expression after each statement on a line, in all steps: the `print` that was forgotten. Without a "

@@ -531,6 +531,10 @@ def test_an_answer_without_a_replay_order_is_rejected() -> None:
         wire.Surface(0, [1.0, 1.0], 1.0, [1.0], [b"12345678"], b"12345678", b"\0"),
         wire.Checked(0, 7, "float64", b"", b"", b"", b"", b"", b"", b""),
         wire.Factors(0, 0, [wire.FactorRow(0, 0, 1)], [], wire.TensorTable()),
+        wire.Distributions(0, 0, wire.DistributionRow([2], 0.0, 1.0, [1, 2], [], None), []),
+        wire.Distributions(0, 0, None, [wire.DistributionRow([2], 0.0, 1.0, [2], [(2, 1.0)], None)]),
+        wire.Distributions(0, 0, wire.DistributionRow([2], 0.0, 1.0, [1], [], (2, float("nan"))), []),
+        wire.Distributions(0, 0, wire.DistributionRow([2**62, 4], 0.0, 1.0, [1], [], None), []),
     ],
 )
 def test_an_answer_whose_columns_do_not_fit_is_refused(event: wire.AnyEvent) -> None:

@@ -158,6 +158,53 @@ async def test_a_check_compares_each_leaf_and_factors_give_the_gradients_of_the_
         assert edge["factors"] == [{"output": 0, "of": [2], "by": [2], "diagonal": True, "values": [15.0, 0.0]}]
 
 
+LARGE = """\
+import torch
+torch.manual_seed(0)
+w = torch.randn(40, 30, requires_grad=True)
+h = w.exp()
+loss = (h[:, :29] ** 2).sum() + h[7, 29].log() * float("inf")
+loss.backward()
+"""
+
+
+async def test_a_distribution_is_the_histogram_that_torch_computes_of_the_value_and_of_the_gradient(serve: Serve) -> None:
+    torch.manual_seed(0)
+    w = torch.randn(40, 30, requires_grad=True)
+    h = w.exp()
+    h.retain_grad()
+    ((h[:, :29] ** 2).sum() + h[7, 29].log() * float("inf")).backward()  # type: ignore[no-untyped-call]
+    async with serve(executor=InProcess()) as client:
+        run = await posted(client, LARGE)
+        nodes = (await client.get(f"{run}/graphs/g0")).json()["nodes"]
+        for name, value, gradient in (("w", w, w.grad), ("h", h, h.grad)):
+            node = next(node["id"] for node in nodes if node["name"] == name)
+            result = (await client.post(f"{run}/replays", json={"what": "distribution", "step": 0, "node": node})).json()
+            assert (result["repeatable"], result["reason"], result["node"]) == (True, None, node)
+            assert result["value"] == distribution_of(value.detach())
+            assert gradient is not None
+            assert result["gradients"] == [distribution_of(gradient)]
+            assert result["gradients"][0]["bad"] == {"element": [7, 29], "value": "Infinity"}
+
+
+def distribution_of(tensor: torch.Tensor) -> dict[str, Any]:
+    """Return the distribution that the API answers, computed with the functions of torch for the whole tensor."""
+    flat = tensor.flatten().double()
+    finite = flat[flat.isfinite()]
+    elements = {tuple(at.tolist()): tensor[tuple(at)].item() for at in tensor.isfinite().nonzero()}
+    bad = next(({"element": at.tolist(), "value": "Infinity"} for at in (~tensor.isfinite()).nonzero()), None)
+    return {
+        "shape": list(tensor.shape),
+        "low": finite.min().item(),
+        "high": finite.max().item(),
+        "counts": torch.histc(finite, 24).int().tolist(),
+        "largest": [
+            {"element": list(at), "value": elements[at]} for at in sorted(elements, key=lambda at: -abs(elements[at]))[:5]
+        ],
+        "bad": bad,
+    }
+
+
 async def test_a_watch_gives_a_series_over_the_steps_and_a_seek_the_first_true_value(serve: Serve) -> None:
     async with serve(executor=InProcess()) as client:
         run = await posted(client, FIT)
@@ -333,11 +380,12 @@ async def test_a_replay_of_every_example_reproduces_its_recording(serve: Serve, 
         ({"what": "check", "step": 0, "elements": 0}, "from 1 to 256"),
         ({"what": "factors", "step": 0, "node": "n99"}, "n0 to n"),
         ({"what": "factors", "step": 0, "node": "n4"}, "is a leaf"),
+        ({"what": "distribution", "step": 0, "node": "n5"}, "n5 is a constant: choose an operation or a leaf"),
         ({"what": "watch", "expression": "m", "line": 12}, "a line of the program: 1 to 10"),
         ({"what": "watch", "line": 8}, "must be a Python expression"),
         ({"what": "watch", "expression": "m" * 1001}, "the limit is 1,000"),
         ({"what": "seek", "expression": "m", "pass": 0}, "a seek has step, what, line, expression"),
-        ({"what": "mirror", "step": 0}, "surface, check, factors, watch, seek"),
+        ({"what": "mirror", "step": 0}, "surface, check, factors, distribution, watch, seek"),
         ([], "not an object"),
     ],
 )
