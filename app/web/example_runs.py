@@ -1,4 +1,4 @@
-"""Record the programs that pages show, of examples and of lessons, once for all visitors.
+"""Record the programs of examples and lessons, which pages show, once for all visitors.
 
 The id of such a recording is derived from its program. So a link or an embed in a course page stays valid across restarts,
 updates of PyTorch or Tapedeck, and the loss of the store.
@@ -27,7 +27,7 @@ from ..runs.run import OURS, LiveRun, RecordedRun
 from ..runs.turns import Client
 
 PASSING: Final = f"{OURS}:passing"
-"""Owner of the recordings that expire and that leave a full store, unlike those of :data:`OURS`."""
+"""Owner of the recordings that expire, and that a full store deletes. Those of :data:`OURS` do not expire."""
 VISIT_SECONDS: Final = 3.0
 """Seconds that a page waits for the recording of its example. A later page shows it without waiting."""
 QUEUE_SECONDS: Final = 0.5
@@ -74,7 +74,7 @@ class ExampleRuns:
         self._recording: dict[str, asyncio.Task[RecordedRun | None]] = {}
 
     def know(self, examples: Iterable[Example | SharedProgram]) -> None:
-        """Make the recordings of these programs again whenever they are asked for by their ids; see :meth:`again`."""
+        """Register programs whose recordings :meth:`again` makes again if a request names their ids."""
         self._known |= {program.id: program for program in map(_shared, examples)}
 
     async def prepare(self, examples: Iterable[Example | SharedProgram]) -> None:
@@ -113,7 +113,7 @@ class ExampleRuns:
         return recording.result() if recording.done() and not recording.cancelled() else None
 
     async def again(self, id: str) -> RecordedRun | None:
-        """Return the recording with an id that the store does not have, ``None`` if it is of no example and no lesson."""
+        """Make and return the recording with an id that the store lacks; ``None`` if no registered program has the id."""
         program = self._known.get(id)
         return None if program is None else await self.find(program) or self._live.get(id)
 
@@ -148,7 +148,7 @@ class ExampleRuns:
         return recorded
 
     async def _current(self, id: str) -> RecordedRun | None:
-        """Return the stored recording with an id, ``None`` if there is none, or one that must be made again."""
+        """Return the stored recording with an id; ``None`` if there is none or if it must be made again."""
         try:
             found = await self._runs.find(id)
         except NotFound:

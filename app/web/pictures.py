@@ -79,7 +79,7 @@ async def draw(
 ) -> Drawn:
     """Return the picture of a ``pass`` or of a ``graph`` by its index.
 
-    Clients take turns in drawing. Without a ``client``, the owner of the run is taken for one.
+    Clients take turns in drawing. The default ``client`` is the owner of the run.
     """
     read: Callable[..., Sheet] = picture.sheet_of_pass if what == "pass" else picture.sheet_of_graph
     sheet = await service.read(recorded, read, recorded.recording, index, form, **look.options())
@@ -91,7 +91,7 @@ async def last_picture(
 ) -> Drawn | None:
     """Return the picture of the last step, else of the last pass, else of the last displayed graph, else ``None``.
 
-    The ``client`` is the one of :func:`draw`.
+    ``client`` has the same meaning as in :func:`draw`.
     """
     last = default_graph(recorded.recording)
     return None if last is None else await draw(service, recorded, last.kind, last.index, form, look, client)

@@ -13,7 +13,7 @@ from ..executor import OVERDUE_SECONDS, Executor
 FRESH_SECONDS: Final = 5.0
 """Seconds for which a check of the store is valid, so that frequent requests cost no writes."""
 PROBE_SECONDS: Final = 5.0
-"""Maximum time in which the store must answer."""
+"""Longest time in seconds that the store may take to answer."""
 
 
 class ReadinessCheck(Struct, frozen=True):

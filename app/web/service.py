@@ -73,13 +73,13 @@ class Service:
         self.workers = workers
         self._reading = FairGate(workers.count)
         self.comparing = FairGate(1, queue=4)
-        """Lets one comparison of two runs in at a time."""
+        """Limits comparisons of two runs to one at a time."""
         self.explaining = FairGate(2)
-        """Lets two explanations of numbers in at a time."""
+        """Limits explanations of numbers to two at a time."""
         self.making = FairGate(2, queue=8)
-        """Lets two animations, notebooks or QR codes be made at a time."""
+        """Limits animations, notebooks and QR codes to two at a time."""
         self.exporting = FairGate(1, queue=8)
-        """Lets one run at a time be written into a file of its own."""
+        """Limits HTML files of runs to one at a time."""
         self.finder = finder
         self.owners = owners
         self.engine = engine

@@ -53,8 +53,8 @@ async def encoded_answer(
     """Return a part of a run that ``encode`` reads and encodes, in a thread unless the run is small.
 
     The answer about an ended run is cached in the server, and may be cached by the client. ``vary`` names the request header
-    on which the answer depends, besides ``Accept-Encoding``. With ``apart``, the work is done in a thread for every run, not in
-    those in which everybody's runs are read: the caller must limit how many such requests there are at once.
+    on which the answer depends, besides ``Accept-Encoding``. With ``apart``, the work never uses the threads that read the runs
+    of all clients: it is done in another thread. The caller must then limit how many such requests run at once.
     """
     service = service_of(request)
 
@@ -85,7 +85,7 @@ def _vary(header: str) -> dict[str, str]:
 
 
 def _packed(encode: Callable[[], bytes], gzip_accepted: bool, recorded: RecordedRun) -> CachedAnswer:
-    """Encode an answer, and compress a large one, which would take too long on the event loop."""
+    """Encode an answer, and compress a large one here, because compressing it on the event loop would take too long."""
     body, final = encode(), not recorded.recording.summarized
     tag = f'W/"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
     if gzip_accepted and len(body) > GZIP_BYTES:

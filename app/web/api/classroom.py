@@ -91,6 +91,6 @@ async def _events(classrooms: Classrooms, room: Classroom) -> AsyncGenerator[byt
         async for position in positions:
             silences = silences + 1 if position is None else 0
             if silences > MOST_COMMENTS:
-                return  # without an end: a page that still listens opens the stream again
+                return  # without the event `end`, so a page that still listens opens the stream again
             yield COMMENT if position is None else sse("position", Shared(position))
     yield sse("end", {"status": "closed"})

@@ -21,7 +21,7 @@ SECONDS: Final = 2.0
 router = APIRouter(prefix=f"{API}/runs/{{id}}", tags=["runs"])
 
 
-@router.get("/divergence", **reference.returns(Divergence, "The first difference, or a sentence that there is none.", 404, 503))
+@router.get("/divergence", **reference.returns(Divergence, "The first difference, or a sentence if there is none.", 404, 503))
 async def compare_runs(
     request: Request,
     id: str,
@@ -39,6 +39,6 @@ async def compare_runs(
     """Find the first step and node whose numbers differ between two runs: values, gradients, then parameters."""
     service = service_of(request)
     first, second = await service.find(id), await service.find(other)
-    async with service.comparing.entered(sender_of(request.scope)):  # not the threads in which everybody's runs are read
+    async with service.comparing.entered(sender_of(request.scope)):  # to_thread: not in the threads that read runs
         found = await asyncio.to_thread(first_divergence, first.recording, second.recording, tolerance, seconds=SECONDS)
     return responses.json(found)

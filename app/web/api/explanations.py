@@ -29,8 +29,8 @@ async def explain_number(
             description="The number to explain. `m.grad` is the gradient of a parameter, by its name or id; `m`, `m.update`, "
             "`m.after`, `m.grad_used`, `m.grad_before` and `m.state.exp_avg` are its other numbers in a step. `n3` is the "
             "value of a node, `n3.grad` the gradient that arrived there, `e5` that of an edge. `loss` and other names of "
-            "results are values of the pass. An index such as `[0,1]` names an element. By default, the one of the greatest "
-            "size is explained. `m.is_leaf` asks why a tensor is a leaf or is not.",
+            "results are values of the pass. An index such as `[0,1]` names an element. By default, the element with the "
+            "largest magnitude is explained. `m.is_leaf` asks why a tensor is a leaf or is not.",
         ),
     ],
     step: Annotated[int | None, Query(ge=0, le=2**31 - 1, description="Step of the number. Default: the last one.")] = None,

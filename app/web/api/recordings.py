@@ -68,7 +68,7 @@ def _steps(recording: Recording, start: int, count: int) -> Raw:
 
 @router.get("/steps/{index}", **reference.returns(model.Step, "The step.", 304, 404))
 async def read_step(request: Request, id: str, index: Index) -> Response:
-    """Read one step, or what was recorded after the last one of a program that was stopped."""
+    """Read one step. For a program that was stopped, the index after the last step reads what was recorded after it."""
     recorded = await service_of(request).find(id)
     return await answers.answer(request, recorded, recorded.step, index)
 
@@ -135,10 +135,10 @@ async def search_graph(
         str,
         Query(
             max_length=LONGEST_QUERY,
-            description="Terms, separated by spaces, all of which a node must meet. A text is found in names, operations "
-            "and modules, and otherwise in the lines of the program; `line 12`, `n57` and `p3` name a line, a node and a "
-            "parameter. Conditions: `grad > 1e3` (or `>=`, `<`, `<=`, `=`), `nan`, `inf`, `zero` and `unused`. Put a text "
-            "with spaces in quotation marks.",
+            description="Terms, separated by spaces. A node is found if it meets all of them. A text is searched for in names, "
+            "operations and modules, and if none contains it, in the lines of the program. `line 12`, `n57` and `p3` name a "
+            "line, a node and a parameter. Conditions: `grad > 1e3` (or `>=`, `<`, `<=`, `=`), `nan`, `inf`, `zero` and "
+            "`unused`. Put a text with spaces in quotation marks.",
         ),
     ],
     limit: Annotated[int, Query(ge=1, le=MOST_HITS, description="Number of hits to return. All are counted.")] = 100,
@@ -164,8 +164,8 @@ async def read_model_rows(
         Query(
             alias="open",
             max_length=500,
-            description="Path of a module. Repeat it to read the insides of several modules only; an empty text reads those of "
-            "the outermost ones. Default: all modules.",
+            description="Path of a module to open: its submodules and parameters are read. Repeat it to open several modules. "
+            "The outermost ones are always open, and an empty text opens no other. Default: all modules are open.",
         ),
     ] = None,
 ) -> Response:

@@ -122,8 +122,8 @@ _BODY: Final = {
         ),
         _of_an_expression(
             "watch",
-            "Evaluate an expression after each statement on a line, in all steps: the `print` that was forgotten. Without a "
-            "line, return each change of its value, or each write if it is a tensor, with the line that made it.",
+            "Evaluate an expression after each statement on a line, in all steps, as a `print` there would. Without a line, "
+            "return each change of the value with the line that made it; for a tensor, return each write to it.",
             {"line": 12, "expression": "w.grad.norm()"},
         ),
         _of_an_expression(

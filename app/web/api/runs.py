@@ -54,18 +54,18 @@ async def start_run(request: Request) -> Response:
     service, root = service_of(request), root_of(request)
     form = preferred_form(request.headers.get("accept", ""))
     query = dict(request.query_params)
-    look = Look(query.pop("theme", "light"), query.pop("direction", "TB")).checked()  # the other parameters are of the run
+    look = Look(query.pop("theme", "light"), query.pop("direction", "TB")).checked()  # the other parameters belong to the run
     owner = service.owners.identify(request)
     client = client_of(request, owner)
     media_type = request.headers.get("content-type", "")
-    if "idempotency-key" not in request.headers:  # with a key, the run may exist
+    if "idempotency-key" not in request.headers:  # with a key, the run may already exist
         service.runs.check_room(client)
     body = await read_body(request, requests.limit_of(media_type, service.limits))
     parsed = await service.parse(body, media_type, query, client.address)
 
     asked = media_type.encode() + repr(sorted(query.items())).encode()
     fingerprint = _fingerprint(asked, body) if len(body) <= LIGHT_BODY else await asyncio.to_thread(_fingerprint, asked, body)
-    del body  # the request may wait in the queue for long
+    del body  # the request may wait in the queue for a long time
     release_body(request)
     key = idempotency_key(request, owner, fingerprint)
     new_key = None

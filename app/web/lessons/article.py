@@ -43,7 +43,7 @@ class Still(Struct, frozen=True):
 
 
 class ArticlePart(Struct, frozen=True):
-    """A block of the article. ``view`` is the view of the stage while it is read, as JSON. ``anchor`` is its fragment."""
+    """A block of the article. ``view`` is the view that the stage shows beside it, as JSON; ``anchor`` its ``id`` in HTML."""
 
     block: Block
     kind: str
@@ -65,9 +65,9 @@ class Entry(Struct, frozen=True):
 
 
 class LessonArticle:
-    """A lesson with its recordings, as far as they are made.
+    """A lesson with those of its recordings that have been made.
 
-    ``values`` are the texts of bound values by their id, or ``None`` if they are not read yet.
+    ``values`` are the texts of bound values by their id, or ``None`` if they have not been read yet.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class LessonArticle:
 
     @property
     def waiting(self) -> bool:
-        """True if a recording is not made yet, or not read yet."""
+        """True if a recording has not been made yet, or the bound values have not been read from it yet."""
         return self._unread or any(run is None for run in self._runs.values())
 
     def title(self, part: ArticlePart) -> str:
@@ -114,7 +114,7 @@ class LessonArticle:
                 return ""
 
     def html(self, html: str) -> Markup:
-        """Return prose in which parameters and gradients have their colours, also in numbers."""
+        """Return prose in which the names and the numbers of parameters and gradients have their colours."""
         reachable = html.replace(' display="block">', ' display="block" tabindex="0">')  # a wide formula scrolls
         coloured = CODE.sub(lambda found: self._code(found[1]), reachable)
         return Markup(NUMBER.sub(lambda found: self._number(found[1], found[2]), coloured))  # the reader escapes all text
@@ -138,7 +138,7 @@ class LessonArticle:
         return typographic(f"{number:g}")
 
     def current(self, task: DragTask) -> float:
-        """Return the number that can be dragged, as the program has it."""
+        """Return the number that can be dragged, with the value that it has in the program."""
         return dragged.current(programs.recordings(self.lesson)[task.recording], task.name)
 
     def answers(self, task: PredictTask) -> str:
@@ -249,7 +249,7 @@ def _nodes_in(binding: str) -> list[str]:
 
 
 def task_kind(block: Block) -> str | None:
-    """Return the kind of a task, or ``None`` for a block that is none."""
+    """Return the kind of a task, or ``None`` for a block that is not a task."""
     return kind if (kind := _kind(block)) in TASKS else None
 
 
@@ -258,7 +258,10 @@ def _kind(block: Block) -> str:
 
 
 def _view_of(block: Block, latest: Mapping[str, StageView]) -> StageView | None:
-    """Return the view that the stage shows beside a block. Beside a number to drag, it is the last view of its program."""
+    """Return the view that the stage shows beside a block.
+
+    For a task to drag or to write, the view has the step of the latest view of the same recording.
+    """
     match block:
         case Heading(view=view) | Prose(view=view):
             return view

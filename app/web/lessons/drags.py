@@ -27,9 +27,10 @@ router = APIRouter(prefix=f"{API}/lessons", tags=["lessons"])
 
 
 class Pulled(Struct, frozen=True):
-    """A lesson's program after a number was dragged to ``value``, and the numbers of its text that are read there, by id.
+    """A run of a lesson's program in which a number was dragged to ``value``.
 
-    ``value`` is the multiple of the task's step that is closest to the requested value. All readers share the run.
+    ``value`` is the value of the task's range that is closest to the requested one. ``numbers`` are the numbers of the lesson's
+    text in this run, by their ids. All readers share the run.
     """
 
     value: float

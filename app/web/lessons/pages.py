@@ -88,7 +88,7 @@ async def recordings(service: Service, lesson: Lesson) -> Mapping[str, RecordedR
 
 
 async def stated(service: Service, lesson: Lesson, seconds: float | None = VISIT_SECONDS) -> Mapping[int, str] | None:
-    """Return the numbers that a lesson states without a text of their own; ``None`` if reading them takes over ``seconds``.
+    """Return the numbers whose text the lesson leaves out, by id; ``None`` if reading them takes over ``seconds``.
 
     The programs are run for the first reader only, even if that reader does not wait.
     """

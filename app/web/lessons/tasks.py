@@ -23,7 +23,7 @@ from ..service import root_of, service_of
 CODE_BYTES: Final = 8_000
 """Largest code of a reader in bytes. A task takes a few lines."""
 BODY_BYTES: Final = 6 * CODE_BYTES + 100
-"""Largest body: each byte of code has at most six bytes of JSON."""
+"""Largest body in bytes. In JSON, a byte of code takes at most six bytes."""
 
 router = APIRouter(prefix=f"{API}/lessons", tags=["lessons"])
 
@@ -41,7 +41,7 @@ class LessonHeading(Struct, frozen=True):
 
 
 class LessonList(Struct, frozen=True):
-    """The lessons of this server, in the order in which they teach."""
+    """The lessons of this server, in the order in which to read them."""
 
     lessons: list[LessonHeading]
 
@@ -93,7 +93,7 @@ async def read_lesson(request: Request, id: str) -> Response:
 
 @router.post("/{id}/write/{name}", **_JUDGED)
 async def judge_written(request: Request, id: str, name: str) -> Response:
-    """Run a reader's code after the cells of a lesson, in the sandbox, and compare it with the tape, element by element."""
+    """Run a reader's code in the sandbox, after the cells of a lesson, and compare its result with theirs by element."""
     return await _judge(request, id, service_of(request).lessons.write_task(id, name))
 
 
@@ -119,7 +119,7 @@ async def _judge(request: Request, id: str, task: WriteTask | FixTask) -> Respon
             raise InvalidInput(f"This task has a fault, which `tapedeck lesson check` reports: {error}") from error
 
     await wait_unless_left(request, judge(), None)
-    return responses.json(answer[0] if answer else None)  # nobody reads the answer of a caller that has left
+    return responses.json(answer[0] if answer else None)  # the caller has left, so nobody reads the answer
 
 
 def _code(body: bytes) -> str:

@@ -26,9 +26,9 @@ from ..service import Service, service_of
 from .templates import page, theme_of
 
 UNTYPICAL: Final = ("About the recording",)
-"""Groups of findings about limits of the recording. Their programs are large or call what a server lacks."""
+"""Groups of findings about limits of the recording. Their programs are large, or need something that a server lacks."""
 FAILING: Final = frozenset({"scaled-update"})
-"""Codes of findings in whole recordings whose programs end with an error all the same."""
+"""Codes of findings that explain no error, although their example programs end with one."""
 NO_RECORDING: Final = "Not recorded yet"
 NO_GRAPH: Final = "Stops before there is a graph"
 

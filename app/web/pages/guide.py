@@ -40,7 +40,7 @@ async def chapter(request: Request, slug: str) -> Response:
 
 
 def chapter_page(request: Request, path: str, **context: Any) -> Response:
-    """Return the page of the guide at a path. ``context`` is what its template needs besides."""
+    """Return the page of the guide at a path. ``context`` has the variables that only its template uses."""
     index = [each[0] for each in CHAPTERS].index(path)
     _, title, summary = CHAPTERS[index]
     return page(

@@ -52,7 +52,7 @@ Selected = Annotated[Selection, Depends(selection_of)]
 async def home(
     request: Request, selection: Selected, slug: Annotated[str | None, Query(alias="example", max_length=100)] = None
 ) -> Response:
-    """Show the playground with the recording of an example: of the first one, unless the address names another."""
+    """Show the playground with the recording of the example that the address names, by default of the first example."""
     service = service_of(request)
     example = service.first_example
     if slug is not None:

@@ -25,7 +25,7 @@ LINKED_NODES: Final = 40
 LISTED_LINES: Final = 2_000
 """Largest number of lines of the program on a page without JavaScript."""
 FEW: Final = 12
-"""Largest number of nodes in a graph whose first leaf is selected by default. The page's script does the same in ``first``."""
+"""Largest number of nodes in a graph whose first leaf is selected by default, as in ``first`` of ``core/session.js``."""
 NONE: Final = "·"
 FORMS: Final = ("svg", "png", "pdf", "dot", "txt")
 log = logging.getLogger(__name__)

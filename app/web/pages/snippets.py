@@ -1,6 +1,6 @@
 """Write the text that puts a run on another page: a frame, a picture that links to the run, or Markdown.
 
-The dialog of the playground writes the same with ``static/src/core/snippets.js``, and offers choices.
+The playground's dialog writes the same text with ``static/src/core/snippets.js``, and lets a person change its options.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Snippets(Struct, frozen=True):
 
 
 def snippets(origin: str, root: str, name: str, run: str, title: str, shown: GraphChoice) -> Snippets:
-    """Return the text that shows the example ``name``, whose recording is ``run``, as the dialog writes it at first.
+    """Return the text that shows the example ``name`` with the recording ``run``, as the dialog writes it by default.
 
     ``origin`` is the scheme and the host of the server. The picture is that of the graph ``shown``.
     """

@@ -59,12 +59,13 @@ of the same view on a page of its own) and ``page_links`` (whether steps are lin
 title, sentence), the types of problem+json responses, ``/docs#anchor``).
 ``findings.html``: ``groups``: the rules of :mod:`~tapedeck.explain.registry` by group title. The filters ``|documented``
 (text with code and links) and ``|highlighted`` (Python) show their documentation.
-``guide/*.html``: ``chapters`` of :mod:`.guide`, the ``heading`` and ``summary`` of this one, the ones ``before`` and ``after``;
-for ``guide/teach.html``, what :func:`.teach.teach` adds.
-``lessons.html``: ``lessons``; by id of a lesson, the number of its ``tasks`` and the ``places`` of the lessons it needs.
-``lesson.html``: ``lesson``, the :class:`~..lessons.article.LessonArticle` ``article``, the ``runs`` by name of recording,
-``place`` of ``count`` lessons, the ones ``before`` and ``after``, ``titles`` by id, ``legend``, and ``state``: Markup with
-JSON as above; keys::
+``guide/*.html``: ``chapters`` of :mod:`.guide`; ``heading`` and ``summary`` of the shown chapter; the chapters ``before`` and
+``after`` it; for ``guide/teach.html``, also the variables that :func:`.teach.teach` adds.
+``lessons.html``: ``lessons``; by the id of a lesson, ``tasks`` (number of its tasks) and ``places`` (numbers of the lessons to
+read before it).
+``lesson.html``: ``lesson``; ``article``, its :class:`~..lessons.article.LessonArticle`; ``runs`` by name of recording;
+``place``, the number of the lesson; ``count``, the number of all lessons; the lessons ``before`` and ``after`` it; ``titles``
+of lessons by id; ``legend``; and ``state``: Markup with JSON as above; keys::
 
       {"root": "", "api": "/api/v1", "lesson": "backward", "runs": {"fit": Run | null},
        "waiting": false,              // programs are still being recorded

@@ -16,12 +16,12 @@ from .templates import compile_templates
 def warm(app: FastAPI) -> None:
     """Build the routes of an app, and compile its templates.
 
-    FastAPI and Jinja would do both at the first request for each. FastAPI also looks up the source of each route, for its error
-    messages: Python finds it faster once it knows the files of all modules.
+    Otherwise, the first request for a route or page would wait for this work. FastAPI also looks up the source of each route,
+    for its error messages. :mod:`inspect` finds it faster after a first look-up, which caches the files of all modules.
     """
     scope = {"type": "http", "method": "GET", "path": "", "root_path": "", "headers": []}
     for route in app.routes:
-        route.matches(scope)  # matches nothing, so every route is looked at
+        route.matches(scope)  # the scope matches no route; the call builds the route
     for endpoint in _endpoints(app):
         with contextlib.suppress(OSError, TypeError):  # an endpoint without a source
             inspect.getsourcelines(endpoint)

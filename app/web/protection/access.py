@@ -32,7 +32,7 @@ SIMPLE: Final = ("", "text/plain", "application/x-www-form-urlencoded", "multipa
 
 
 def is_cross_site(headers: Headers) -> bool:
-    """Return whether a page of another origin sent a request, as far as the browser says.
+    """Return whether a page of another origin sent a request, according to the headers that a browser adds.
 
     Browsers send ``Origin``, and ``Sec-Fetch-Site`` too, except to plain HTTP addresses of other machines. A page can set
     neither of them, nor ``X-Forwarded-Host``, unless the server allows it. Other programs send none of these headers.

@@ -40,9 +40,10 @@ def sender_of(scope: Scope) -> str:
 
 
 def client_of(request: Request, owner: str | None, asked: str = "") -> Client:
-    """Return the client of a request, whose cookie or key identifies ``owner``, if it has one.
+    """Return the client that sent a request.
 
-    ``asked`` stands for the content of the request. It distinguishes callers that have neither a cookie nor a key.
+    ``owner`` is the owner that a cookie or key of the request identifies, or ``None`` without either. ``asked`` is a digest of
+    the request's content, which distinguishes callers without an owner.
     """
     return Client(owner, sender_of(request.scope), asked)
 

@@ -36,7 +36,7 @@ BODY_RATE: Final = 16 * 1024
 WRITE_RATE: Final = 1024
 """Bytes per second at which a client must read."""
 REFUSED_SECONDS: Final = 5.0
-"""Seconds for which a connection is read after its last response, so that a client that is still sending gets it."""
+"""Seconds for which a connection is read after its last response, so that a client that is still sending gets the response."""
 RETRY_SECONDS: Final = 5
 """``Retry-After`` of a connection beyond a limit."""
 REFUSALS: Final = 64

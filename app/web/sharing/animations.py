@@ -53,9 +53,9 @@ async def export_animation(
     view: View = None,
     layout: Layout = "auto",
 ) -> Response:
-    """Read the training as a moving picture, at most 40 steps of it, or the backward pass of one step, node by node.
+    """Read an animation of the training, with at most 40 steps, or of the backward pass of one step, node by node.
 
-    It is an animated SVG, an animated PNG, or an MP4 video. Of large graphs, it has fewer steps.
+    The animation is an animated SVG, an animated PNG, or an MP4 video. With a large graph, it has fewer steps.
     """
     service = service_of(request)
     recorded = await service.find(id)

@@ -33,13 +33,13 @@ from ..service import Service, root_of, service_of
 PANES: Final = ("graph", "code", "deck", "inspector", "findings", "curve")
 """The panes that a frame can show."""
 SHOWN: Final = ("graph", "deck")
-"""The panes that it shows by default."""
+"""The panes that a frame shows by default."""
 CURVES: Final = ("value", "grad", "update")
 """The curves of a parameter, of which a frame shows one."""
 WIDTH, HEIGHT = 720, 520
 """Default size of a frame, in pixels. It fits into a column of text."""
 VIEW: Final = ("step", "phase", "ran", "node", "graph", "pass", "direction", "view", "layout", "theme", "log", "parameter")
-"""Parameters of a run's page that select what it shows. A frame has them too, and those of :func:`show`."""
+"""Query parameters that select what a run's page shows. A frame accepts them and its own, which :func:`show` reads."""
 
 NO_RUN: Final = "This is not the address of a run on this server: it looks like /r/ and the id of the run."
 
@@ -90,7 +90,7 @@ async def show(
     ancestors = frame_ancestors(service.settings.embed_in)
     response.headers["Content-Security-Policy"] = page_policy(request.scope[NONCE], ancestors)
     response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
-    response.headers["Cross-Origin-Embedder-Policy"] = "require-corp"  # for pages that are isolated themselves
+    response.headers["Cross-Origin-Embedder-Policy"] = "require-corp"  # pages with this header may only show frames with it
     response.headers["X-Robots-Tag"] = "noindex"
     return response
 
@@ -156,7 +156,7 @@ async def oembed(
     maxwidth: Annotated[int | None, Query(ge=1, le=100_000)] = None,
     maxheight: Annotated[int | None, Query(ge=1, le=100_000)] = None,
 ) -> Response:
-    """Describe the frame of a run for a page that was given the address of the run: of its page, or of a frame."""
+    """Describe the frame of a run, given the address of the run's page or of a frame."""
     service, root = service_of(request), root_of(request)
     if format != "json":
         return json({"detail": "oEmbed answers of this server are JSON: use format=json."}, 501)

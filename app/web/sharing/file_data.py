@@ -22,18 +22,18 @@ STEPS_BYTES: Final = 6 * 1024 * 1024
 """Size in bytes of packed steps at which a file ends. Compressed, they take about half of it."""
 MOST_STEPS: Final = 5_000
 DETAILED_NODES: Final = 2_000
-"""Largest number of nodes of a graph whose nodes have details. Reading one of a larger graph takes milliseconds."""
+"""Largest number of nodes in a graph whose nodes have details. In a larger graph, reading one node takes milliseconds."""
 WHOLE_CURVES: Final = 6_000
 """Steps above which curves are thinned out, as on the page (``core/curves.js``)."""
 MOST_NODES: Final = 40_000
-"""Nodes, times passes, whose numbers are compared to find the passes that share a picture."""
+"""Largest number of nodes, summed over passes, whose numbers are compared to find the passes that share a picture."""
 DETAILS_BYTES: Final = 4 * 1024 * 1024
-"""Size in bytes of the details of nodes: their saved tensors. The inspector shows the other nodes without them."""
+"""Size in bytes at which the details of nodes end. The inspector shows further nodes without their saved tensors."""
 DETAILS_SECONDS: Final = 4.0
 """Processor time in seconds for the details of nodes. A usual recording needs a tenth of it."""
 MOST_PICTURES: Final = 40
 MOST_DISPLAYED: Final = 20
-"""Graphs of displayed tensors."""
+"""Largest number of graphs of displayed tensors in a file."""
 
 _encode = msgspec.json.Encoder().encode
 _pack = msgspec.msgpack.Encoder().encode
@@ -145,9 +145,10 @@ def _details(recording: Recording, by_graph: Mapping[str, list[tuple[int, int]]]
 
 
 def _shared_pictures(recording: Recording, by_graph: Mapping[str, list[tuple[int, int]]], shown: int | None) -> dict[str, str]:
-    """Return the name of the pass whose picture each pass shares, among the passes whose pictures have the same form.
+    """Return, for each pass, the name of the pass whose picture it shows. Passes whose pictures have the same form share one.
 
-    A map shares the picture of its graph: its numbers are fetched apart. The pass that is shown first owns it.
+    All passes over a map share one picture, because the numbers of a map are fetched separately. A shared picture is that of
+    the pass shown first, or else of the first pass.
     """
     drawn: dict[str, str] = {}
     left = MOST_NODES

@@ -1,4 +1,4 @@
-"""Make the files of a run, which take long: a few at a time, each once, and fairly between those who ask."""
+"""Make the files of runs that take long to make: a few at a time, each once, and for clients in turn."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def made_file(
     *,
     disposition: str,
 ) -> Response:
-    """Return a file of a run, which ``make`` makes unless the server still has it. ``name`` distinguishes the run's files.
+    """Return a file of a run. ``make`` makes it unless the server has it cached. ``name`` distinguishes the run's files.
 
     The answer about an ended run may be cached, and is 304 if the caller has it. Raises :class:`Busy` if many files wait.
     """
@@ -33,7 +33,7 @@ async def made_file(
     made = service.answers.get(key)
     if made is None:
         async with service.making.entered(sender_of(request.scope)):
-            made = service.answers.get(key)  # made meanwhile
+            made = service.answers.get(key)  # an earlier request may have made it
             if made is None:
                 body = await make()
                 made = CachedAnswer(body, f'W/"{hashlib.blake2b(body, digest_size=12).hexdigest()}"')

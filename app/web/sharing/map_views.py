@@ -15,9 +15,9 @@ from typing import Final
 from msgspec import Struct
 
 MOST_VIEWS: Final = 120
-"""Views of all maps in a file. Drawing one takes some tens of milliseconds."""
+"""Largest number of views of all maps in a file. Drawing one takes some tens of milliseconds."""
 VIEWS_BYTES: Final = 3 * 1024 * 1024
-"""Size in bytes of the pictures of further views. Compressed, they take about an eighth of it."""
+"""Size in bytes at which the pictures of further views end. Compressed, they take about an eighth of it."""
 _ROOT: Final = re.compile(r'<svg[^>]* data-view="([^"]*)"')
 _LAYOUT: Final = re.compile(r'<svg[^>]* data-layout="([^"]*)"')
 _BUTTON: Final = re.compile(r' role="button" tabindex="0" aria-expanded="(?:true|false)"([^>]*?) data-view="([^"]*)"')
@@ -91,7 +91,7 @@ def address_of(svg: str) -> str | None:
 
 
 def _further(here: str, svg: str, seen: set[str]) -> Iterator[str]:
-    """Yield the addresses to which the buttons of a picture lead, unless the group was opened elsewhere. Add to ``seen``."""
+    """Yield the addresses to which the buttons of a picture lead, and add their groups to ``seen``. Skip groups in ``seen``."""
     for button in _BUTTON.finditer(svg):
         there = html.unescape(button[2])
         key = next(iter(_opened(here, there)), None) or there

@@ -28,7 +28,7 @@ PYTHON: Final = "text/x-python; charset=utf-8"
 PICTURES: Final = 12
 """Largest number of cells that get the picture of a pass."""
 PASSES_SEARCHED: Final = 200
-"""Number of passes at the end of a recording in which those of the cells are looked for."""
+"""Number of passes at the end of a recording that are searched for the last pass of each cell."""
 
 router = APIRouter(prefix=f"{API}/runs/{{id}}", tags=["recording"])
 

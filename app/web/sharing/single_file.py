@@ -133,7 +133,7 @@ def _as_filed(run: model.Run, found: Contents, server: str) -> model.Run:
 
 
 def bundle_text(name: str) -> str:
-    """Return a file of the bundle as text that may stand in its element: it cannot end the element."""
+    """Return a file of the bundle as text that is safe inside its element: the text cannot end the element."""
     text = text_of(name)
     assert not re.search(r"</(script|style)|<!--", text, re.IGNORECASE), f"{name} would end its element"
     return text.strip()
@@ -151,6 +151,6 @@ def _hash(text: str) -> str:
 
 
 def answer_policy(body: bytes) -> str:
-    """Return the content policy of a file that a server sends: the file's own, and without the rights of the server's pages."""
+    """Return the content policy of a file that a server sends: the file's own, plus a sandbox without the server's origin."""
     own: Any = re.search(rb'http-equiv="Content-Security-Policy" content="([^"]*)"', body)
     return f"{html.unescape(own[1].decode())}; frame-ancestors 'none'; sandbox allow-scripts allow-popups"

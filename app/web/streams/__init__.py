@@ -1,1 +1,1 @@
-"""Send what happens to many listeners at once: the events of a run, and the playhead of a classroom."""
+"""Send the events of a run and the playhead of a classroom to many listeners at once."""

@@ -17,7 +17,7 @@ ROOMS_OF_ADDRESS: Final = 20
 IDLE_SECONDS: Final = 2 * 3600.0
 """Seconds without a new position after which a room closes."""
 DESERTED_SECONDS: Final = 600.0
-"""Seconds without a new position after which a room that nobody follows closes if another one is to be opened."""
+"""Seconds without a new position after which a room that nobody follows may be closed so that another one can open."""
 INTERVAL: Final = 0.1
 """Shortest time in seconds between two positions that a listener gets."""
 LISTENER_SECONDS: Final = 0.001
@@ -55,9 +55,10 @@ class Classrooms:
         self._rooms: dict[str, Classroom] = {}
 
     def open(self, run: str, address: str) -> tuple[str, Classroom]:
-        """Open a room for a run, and return its id with it. Raises :class:`TooMany` at a ceiling.
+        """Open a room for a run. Return the room's id and the room.
 
-        Before that, the room closes that was moved longest ago, if nobody follows it: of the address, or of all.
+        At the ceiling of the address or of the server, a deserted room closes first; see :data:`DESERTED_SECONDS`. Raises
+        :class:`TooMany` if there is none.
         """
         self._forget()
         own = [id for id, room in self._rooms.items() if room.address == address]
@@ -90,7 +91,7 @@ class Classrooms:
     async def follow(self, room: Classroom) -> AsyncGenerator[str | None, None]:
         """Yield the position of a room and each new one, ``None`` after a silence, until the room closes.
 
-        A listener gets a few positions a second, always the newest one: the more listeners there are, the fewer.
+        A listener gets the newest position a few times a second, and less often if there are many listeners.
         """
         seen: str | None = None
         room.listeners += 1

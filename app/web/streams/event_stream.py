@@ -16,11 +16,11 @@ from ...errors import TooMany
 
 HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 PIECE: Final = 64 * 1024
-"""Bytes that are sent at once. For a listener that does not read, the server keeps at most these bytes and its own buffer."""
+"""Number of bytes sent at once. For a listener that does not read, the server keeps at most these and its own buffer."""
 SEND_SECONDS: Final = 60.0
 """Seconds without reading after which a listener is dropped. On our own server, ``connections.py`` does so earlier."""
 SENDERS: Final = 8
-"""Streams that send in one iteration of the event loop."""
+"""Largest number of streams that send in one iteration of the event loop."""
 SHARE: Final = 0.3
 """Largest share of the event loop's time that sending to listeners takes."""
 RETRY_SECONDS: Final = 10.0
@@ -61,7 +61,7 @@ class SendingTurns:
             self._active = False
 
     def _pause(self, loop: asyncio.AbstractEventLoop, began: float) -> None:
-        """Continue after the pause. It is called when the senders that began at ``began`` have sent."""
+        """Pause, then let the next senders take their turns. The senders that began at time ``began`` have sent by now."""
         loop.call_later((loop.time() - began) * (1 / SHARE - 1), self._release, loop)
 
 
