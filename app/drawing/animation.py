@@ -1,4 +1,4 @@
-"""Join the pictures of several instants to one SVG that plays them, without a script, or to pictures of one size."""
+"""Join pictures of several instants into one animated SVG without a script, or bring them to one size for an animated PNG."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def chosen(count: int, most: int = FRAMES) -> list[int]:
 
 
 def most(size: int) -> int:
-    """Return how many pictures of some size, in bytes, an animation may have, at least two.
+    """Return the largest number of pictures of ``size`` bytes each in an animation. It is at least 2.
 
     >>> most(20_000), most(1_000_000)
     (40, 8)
@@ -62,18 +62,18 @@ def animate(pictures: Sequence[tuple[str, str]], theme: Theme) -> str:
 def stills(pictures: Sequence[tuple[str, str]], theme: Theme) -> list[str]:
     """Return pictures with their captions as SVG of one size, which are the frames of an animated PNG."""
     wide, high = _size(pictures)
-    scale = min(1.0, math.sqrt(PIXELS / (4 * wide * high * len(pictures))))  # a PNG has four pixels for one of the SVG
+    scale = min(1.0, math.sqrt(PIXELS / (4 * wide * high * len(pictures))))  # a PNG has four pixels for each of the SVG
     return [_sheet(_captioned(svg, caption, theme, EMBEDDED), (wide, high), scale, theme) for svg, caption in pictures]
 
 
 def durations(count: int) -> list[int]:
-    """Return for how many milliseconds each of ``count`` pictures is shown."""
+    """Return the duration of each of ``count`` pictures, in milliseconds."""
     beat = round(1000 * SECONDS)
     return [*[beat] * (count - 1), 3 * beat]
 
 
 def _size(pictures: Sequence[tuple[str, str]]) -> tuple[float, float]:
-    """Return the width and the height in which each of the pictures fits, with its caption."""
+    """Return the width and height, in pixels, into which every picture fits with its caption."""
     sizes = [found.groups() for svg, _ in pictures if (found := _SIZE.search(svg))]
     return max(float(wide) for wide, _ in sizes), max(float(high) for _, high in sizes) + CAPTION
 
@@ -97,7 +97,7 @@ def _sheet(content: str, size: tuple[float, float], scale: float, theme: Theme) 
 
 
 def _visibility(start: float, stop: float, total: float) -> str:
-    """Return the animation that shows a frame from ``start`` to ``stop``, as shares of the whole time."""
+    """Return the SVG animation that shows a frame from ``start`` to ``stop``, which are shares of the ``total`` seconds."""
     steps = [(0.0, "hidden"), (start, "visible"), (stop, "hidden")]
     if start == 0:
         steps = steps[1:]
@@ -142,7 +142,7 @@ def animate_pass(svg: str, order: Sequence[str]) -> str:
 
 
 def stills_of_pass(svg: str, order: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the picture of a pass after some of its nodes have run, at most :data:`FRAMES` times, each with its caption."""
+    """Return at most :data:`FRAMES` pictures of a pass with their captions. In each picture, more nodes have run."""
     beat = {node: index for index, node in enumerate(order)}
 
     def at(reached: int) -> str:

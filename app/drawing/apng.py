@@ -14,7 +14,7 @@ from ..errors import DrawingError
 
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _IN_FRONT: Final = (b"PLTE", b"tRNS", b"sRGB", b"gAMA", b"iCCP")
-"""Chunks of the first picture that describe the pixels of all of them."""
+"""Chunks that describe the pixels. Those of the first picture apply to all pictures."""
 
 
 def join(pictures: Sequence[bytes], milliseconds: Sequence[int]) -> bytes:

@@ -17,7 +17,7 @@ from .failed_work import FailedWork
 Target = Literal["png", "pdf"]
 
 SECONDS: Final = 10.0
-"""Time limit for the conversion of one picture, in processor time."""
+"""Limit on the processor time of one conversion, in seconds."""
 BUDGET: Final = Budget(cpu_seconds=SECONDS, wall_seconds=2 * SECONDS, answer_bytes=64 * 1024 * 1024)
 MEMORY_BYTES: Final = 1024 * 1024 * 1024
 """Address space that one conversion may add."""
@@ -28,7 +28,7 @@ DENSITY: Final = 144.0
 LARGEST_SIDE: Final = 8_000
 """Largest number of pixels on the longer side of a PNG. Larger pictures have a lower density."""
 LAST_COVERED: Final = "\u2fff"
-"""Last character for which only typst's embedded fonts are used."""
+"""Last character for which typst's embedded fonts suffice. A picture with later characters also uses the machine's fonts."""
 
 
 class Converter(Protocol):

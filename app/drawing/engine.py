@@ -119,7 +119,7 @@ class LayoutEngine:
             return read(await program.finish(process, path, dot.boxes(plan), seconds), plan)
         except DrawingError as error:
             if not isinstance(error, TooSlow) or plan.nested or seconds == self._seconds:
-                # a map is drawn as rows meanwhile, so its layout is tried again soon
+                # until its layout succeeds, a map is drawn as rows: try again soon
                 self._failures.add(key, error, slow=isinstance(error, TooSlow) and plan.nested)
             raise
 

@@ -123,7 +123,7 @@ def _route(link: Link, drawn: _DotEdge, left: float, high: float) -> Route:
 def _measure(points: list[Position], fine: int = 12) -> tuple[float, Position, Position]:
     """Return the length of a chain of cubic Béziers, the point about ten pixels before its end, and its middle.
 
-    An arrowhead points from that point to the end.
+    An arrowhead has the direction from the point before the end to the end.
     """
     walked = [points[0]]
     for start in range(0, len(points) - 3, 3):

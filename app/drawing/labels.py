@@ -53,8 +53,8 @@ class ProgramText:
     def expression(self, node: Node) -> str | None:
         """Return the expression that made a node; ``None`` if its location is unknown or in another file.
 
-        If a backward formula made the node (with ``create_graph=True``) and the node has no name, the text names the node of
-        the formula.
+        With ``create_graph=True``, the backward formula of one node makes other nodes. If such a node has no name, the text
+        refers to the node that has the formula.
         """
         if node.backward_of is not None and not node.name:
             first = node.backward_of.node

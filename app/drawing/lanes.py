@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 MOST_LANES: Final = 12
-"""Largest number of lanes. Instead of an edge without a lane, the name of its target is written beside its source."""
+"""Largest number of lanes. An edge without a lane is not drawn: the name of its target is written beside its source."""
 
 
 class Bus(NamedTuple):

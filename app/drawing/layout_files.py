@@ -74,7 +74,7 @@ class LayoutFiles:
         return self._folder / f"{key.hex()}-{self._program:08x}"
 
     def _limit(self) -> None:
-        """Delete the files used least recently until the others fit. Files of processes that were killed are among them."""
+        """Delete the files used least recently until the others fit, including unfinished files of killed processes."""
         found = []
         with os.scandir(self._folder) as entries:
             for entry in entries:

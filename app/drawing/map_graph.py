@@ -17,7 +17,10 @@ WIDE: Final = 230
 MOST_LINKS: Final = 220
 """Number of edges above which the layout program would take too long. The longest edges then run in lanes beside the boxes."""
 SPANS: Final = (8, 4)
-"""Limits on the span of an edge, in boxes. Graphviz routes the edges within the first limit that few enough edges meet."""
+"""Limits on the span of an edge, in boxes, for maps with more than :data:`MOST_LINKS` edges.
+
+Graphviz routes only the edges within the first limit that leaves at most :data:`MOST_LINKS` edges, or else the last limit.
+"""
 NEIGHBOURS: Final = 8
 """Weight of an edge between neighbours in the forward order, which keeps it straight."""
 OTHERS: Final = 2
@@ -118,7 +121,7 @@ class _GraphWriter:
         return self.parts.edge(edge, path, count)
 
     def _lanes(self, edges: list[MapEdge]) -> tuple[tuple[str, str], float]:
-        """Return the edges in lanes, the names of the targets of edges without a lane, and the width of all together."""
+        """Return the SVG of edges in lanes and of names for edges without a lane, and the width of the whole picture."""
         laid = self.laid
         if not edges:
             return ("", ""), laid.width
@@ -153,7 +156,7 @@ class _GraphWriter:
         return placed.x + WIDE, placed.y + below
 
     def _tags(self, ends: list[tuple[str, str]], right: float) -> str:
-        """Write beside the source of each edge without a lane the name of its target."""
+        """Write the name of the target beside the source of each edge without a lane."""
         targets: dict[str, list[str]] = {}
         for source, target in ends:
             targets.setdefault(source, []).append(self.parts.name(target))

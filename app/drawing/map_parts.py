@@ -59,7 +59,7 @@ class MapParts:
         return around[::-1]
 
     def picture(self, scene: str, wide: float, high: float, layout: str, note: str = "") -> str:
-        """Return the SVG with a scene of some size. ``layout`` names how it was laid out, and ``note`` says why."""
+        """Return the SVG of a scene of ``wide`` by ``high`` pixels. ``layout`` names its layout; ``note`` ends the caption."""
         shown, pen = self.map, self.pen
         wide, high = wide + 2 * MARGIN, high + 2 * MARGIN
         ground = ""
@@ -156,7 +156,7 @@ class MapParts:
         )
 
     def leaf_line(self, path: str) -> str:
-        """Return the line from a box to a leaf of it."""
+        """Return the line from a box to one of its leaves."""
         return f'<path d="{path}" class="s-param-fill" stroke="{self.pen.tokens["param-fill"]}" stroke-width="1"/>'
 
     # ------------------------------------------------------------------ numbers
@@ -260,7 +260,7 @@ def norm_of(norm: MapNorm) -> float | None:
 
 
 def _fewer(norms: list[float | str | None]) -> list[float | str | None]:
-    """Return at most :data:`MOST_BARS` norms, each the largest of some neighbours."""
+    """Return at most :data:`MOST_BARS` norms. If there are more, return the largest norm of each group of neighbours."""
     if len(norms) <= MOST_BARS:
         return norms
     size = math.ceil(len(norms) / MOST_BARS)

@@ -130,6 +130,6 @@ class _RowsWriter:
         return "".join(parts)
 
     def _tag(self, bus: Bus) -> str:
-        """Write the name of the target beside each source of an edge without a lane."""
+        """Write the name of the target beside each source of edges without a lane."""
         name = f"→ {self.map.boxes[bus.target].name}"
         return "".join(self.parts.pen.small(name, self.right + 8, self.top[source] + 18, TAG + 100) for source in bus.sources)

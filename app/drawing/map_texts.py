@@ -1,4 +1,4 @@
-"""Write the texts of a map: what a box holds, what its bars show, and the tooltips."""
+"""Write the texts of a map: the content of a box, the explanation of its bars, and the tooltips."""
 
 from __future__ import annotations
 
@@ -27,13 +27,15 @@ def value(norm: MapNorm) -> str:
 
 
 def described_leaf(leaf: MapLeaf) -> str:
-    """Return the tooltip of a leaf. A script writes what follows "gradient"."""
+    """Return the tooltip of a leaf. The page's script writes the text after "gradient"."""
     gradient = "" if leaf.arrives.value is None else f", gradient {value(leaf.arrives)}"
     return f"{leaf.name}, leaf, used in {numerals.count_of(len(leaf.boxes), 'box')}{gradient}"
 
 
 def counts(box: MapBox, wide: float) -> list[str]:
-    """Return what a box holds: turns, kinds and nodes, or the leaves and constants that only a small box uses.
+    """Return the texts about the content of a box: its turns, kinds and nodes.
+
+    For a small box, return the names of the leaves and constants that no other box uses instead, if there are any.
 
     >>> from msgspec.structs import replace
     >>> from ..model import MapInput
@@ -101,7 +103,7 @@ def described_box(box: MapBox) -> str:
 
 
 def described_edge(edge: MapEdge) -> str:
-    """Return the tooltip of an edge. The page's script writes what follows "gradient"."""
+    """Return the tooltip of an edge. The page's script writes the text after "gradient"."""
     edges = "1 edge" if edge.count == 1 else f"{edge.count:,} edges"
     if not edge.gradient:
         return f"{edges}, needs no gradient"

@@ -41,7 +41,7 @@ MEDIA: Final[dict[Form, str]] = {
 SHORT_TEXT: Final = 200
 """Largest number of nodes of a graph whose text is written on the event loop."""
 LONGEST_TEXT: Final = 20_000
-"""Largest number of nodes of a graph that is described as text. The DOT of a larger graph waits for a thread of its own."""
+"""Largest number of nodes of a graph that is described as text. The DOT of larger graphs is written in a separate thread."""
 
 _DRAWN: Final = ("svg", "png", "pdf")
 _threads: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="picture")
@@ -81,7 +81,7 @@ class Tools(Struct, frozen=True):
 
 
 class Drawn(Struct, frozen=True):
-    """A picture. ``final`` is false for a map in rows whose layout took too long: the next picture of it may be another one."""
+    """A picture. ``final`` is false for a map drawn as rows because its layout failed: a later request may get its layout."""
 
     body: bytes
     final: bool = True
@@ -103,7 +103,7 @@ def sheet_of_pass(
 ) -> Sheet:
     """Return the sheet of a pass; :class:`Sheet` explains the look. For a large graph, reading the recording takes long.
 
-    A graph that is too large is drawn as a map. With a ``view`` or a node to ``reveal``, any graph is (see :func:`read_map`).
+    A graph is drawn as a map if it is too large, or if a ``view`` or a node to ``reveal`` is given (see :func:`read_map`).
     Raises :class:`NotFound` for a missing pass, and :class:`InvalidInput` for an unknown format, theme, direction or node.
     """
     _check(form, look)
@@ -158,7 +158,7 @@ async def draw(sheet: Sheet, form: str, tools: Tools) -> Drawn:
 
 
 async def thumbnail(sheet: Sheet, tools: Tools) -> Drawn:
-    """Draw a graph small, for a list of runs: in the direction in which it is larger, or as a map if it has many nodes.
+    """Draw a graph small, for a list of runs: in the direction that shows it larger, or as a map if it has many nodes.
 
     Raises the errors of :func:`draw`, except :class:`TooLarge`.
     """
@@ -224,7 +224,7 @@ def _check(form: str, look: SheetLook) -> None:
 
 
 def _accumulated(recording: Recording, numbers: PassNumbers) -> frozenset[str]:
-    """Return the ids of the parameters that had a gradient before this pass. It is empty if the step was not recorded."""
+    """Return the ids of parameters that had a gradient before this pass; none for ``autograd.grad`` or an unrecorded step."""
     event = numbers.event
     if event.kind == "grad":
         return frozenset()
@@ -250,7 +250,7 @@ async def _svg(sheet: Sheet, tools: Tools) -> _Svg:
 
 
 async def _map_svg(sheet: Sheet, shown: GraphMap, tools: Tools) -> _Svg:
-    """Draw a map as its sheet says, or as rows if the layout fails: every map has a picture."""
+    """Draw a map with the layout of its sheet, or as rows if that layout fails. Every map thus has a picture."""
     if sheet.layout == "rows" or not shown.boxes:
         return _Svg(draw_rows(sheet, shown))
     planned = plan_map(shown)

@@ -48,7 +48,7 @@ def find(named: str = "") -> str:
 
 
 def version(named: str = "") -> str:
-    """Return a text that differs between programs, and between versions of one; it is empty if there is no program."""
+    """Return a text that identifies the layout program and its version. It is empty if there is no program."""
     try:
         path = find(named)
         found = Path(path).stat()
@@ -91,7 +91,7 @@ async def start(path: str) -> asyncio.subprocess.Process:
 
 
 def _limit(process: int) -> None:
-    """Limit the memory and the processor time of a process, where the system can do that from outside."""
+    """Lower the priority of another process, and limit its memory and processor time, if the system supports that."""
     with contextlib.suppress(OSError, AttributeError):
         os.setpriority(os.PRIO_PROCESS, process, NICE)
         for limit, most in (
@@ -103,9 +103,10 @@ def _limit(process: int) -> None:
 
 
 async def finish(process: asyncio.subprocess.Process, path: str, source: str, seconds: float) -> bytes:
-    """Give DOT to a program that was started, and return its output.
+    """Write DOT to the running program, and return its output.
 
-    Kill the program and its children at the time limit. Raises :class:`TooSlow` there, and :class:`DrawingError` if it fails.
+    After ``seconds``, kill the program and its children, and raise :class:`TooSlow`. Raises :class:`DrawingError` if the
+    program fails.
     """
     try:
         async with asyncio.timeout(seconds):

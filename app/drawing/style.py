@@ -54,7 +54,7 @@ MONO: Final = (
 )
 
 KNOTS: Final = ((-12.0, 0.0), (-4.0, 0.22), (1.0, 1.0))
-"""log10 of an L2 norm and its position on the scale from 0 to 1. Most of the scale is for norms from 1e-4 to 10."""
+"""Points of the scale: log10 of an L2 norm, and its position from 0 to 1. Most of the scale is for norms from 1e-4 to 10."""
 THIN: Final = 1.0
 THICK: Final = 7.0
 """Width of the edges at both ends of the scale, in pixels."""

@@ -6,8 +6,8 @@ an inline SVG. Each colour also has a class, so that a page's stylesheet (:func:
 A script can write the numbers of another step into the same picture. For that, groups have ``data-node``, ``data-edge`` and
 ``data-line``, and nodes have ``data-remarks``, the last lines of their tooltips. Texts with numbers have ``data-field``
 (``value`` or ``grad``) and ``data-room``, the number of characters that fit. The ``.shaft`` of an edge has ``data-length``: its
-dashes end inside the ``.head``, whose ``scale`` depends on the norm. :func:`~tapedeck.drawing.style.legend` has the values for
-both.
+dashes end inside the ``.head``, whose ``scale`` depends on the norm. :func:`~tapedeck.drawing.style.legend` has the
+lengths and scales of arrowheads.
 """
 
 from __future__ import annotations

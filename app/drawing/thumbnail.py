@@ -40,7 +40,7 @@ def plan(graph: Graph, direction: Direction) -> LayoutPlan:
 
 
 def larger(upright: GraphLayout, sideways: GraphLayout) -> GraphLayout:
-    """Return the layout from left to right if it is drawn much larger than the usual one."""
+    """Return the layout from left to right if it is drawn much larger than the upright one, else the upright one."""
     return sideways if _scale(sideways) > MUCH * _scale(upright) else upright
 
 

@@ -11,7 +11,7 @@ from typing import Final
 from ..errors import DrawingError, NotFound
 
 SECONDS: Final = 30
-"""Time limit for one video, as time and as processor time."""
+"""Limit for one video, in seconds of elapsed time and in seconds of processor time."""
 ABSENT: Final = "This server cannot write MP4, because ffmpeg is not installed on it: use animation.png or animation.svg."
 
 
@@ -21,7 +21,7 @@ def program() -> str | None:
 
 
 def command(ffmpeg: str) -> list[str]:
-    """Return the command that reads an animated PNG and writes an MP4. Its sides are even numbers of pixels, as H.264 needs."""
+    """Return the command that converts an animated PNG to an MP4, padded to even numbers of pixels, as H.264 needs."""
     filters = "pad=ceil(iw/2)*2:ceil(ih/2)*2,format=yuv420p"
     reads = ["-hide_banner", "-loglevel", "error", "-threads", "1", "-f", "apng", "-i", "pipe:0"]
     writes = ["-vf", filters, "-r", "10", "-movflags", "frag_keyframe+empty_moov", "-f", "mp4", "pipe:1"]
@@ -29,7 +29,7 @@ def command(ffmpeg: str) -> list[str]:
 
 
 async def mp4(picture: bytes) -> bytes:
-    """Return an animated PNG as an MP4. Raises :class:`NotFound` without ffmpeg, and :class:`DrawingError` if it fails."""
+    """Return an animated PNG as an MP4. Raises :class:`NotFound` without ffmpeg, and :class:`DrawingError` if ffmpeg fails."""
     if (ffmpeg := program()) is None:
         raise NotFound(ABSENT)
     pipe = asyncio.subprocess.PIPE
