@@ -10,10 +10,11 @@ from ..recording import Recording
 
 
 def chosen_pass(recording: Recording, graph: int, pass_index: int | None, step: int | None) -> wire.PassEvent | None:
-    """Return a pass over a graph, by its index, or the main one of a step; ``None`` if neither is given.
+    """Return the pass with an index, or the pass of a step over a graph; ``None`` if neither a pass nor a step is given.
 
-    If the main pass of the step is over another graph, the last pass of the step over this graph is returned.
-    Raises :class:`NotFound` for a pass or step that does not exist, and :class:`InvalidInput` if it is not over this graph.
+    Of the passes of a step, the main one is returned if it is over this graph, else the last one over this graph.
+    Raises :class:`NotFound` for a pass or step that does not exist. Raises :class:`InvalidInput` if the pass is over another
+    graph, if the step has no pass over this graph, or if both are given.
     """
     if pass_index is not None and step is not None:
         raise InvalidInput("Both a pass and a step are given: give one of them.", where="pass")

@@ -79,7 +79,7 @@ class StructureColumns:
 
     @cached_property
     def transposes_of(self) -> dict[int, list[int]]:
-        """For each operation that uses transposes of parameters, their nodes."""
+        """The transposes of parameters that each operation uses, as node indices. Other operations are left out."""
         found: dict[int, list[int]] = {}
         leading = np.flatnonzero(self.transposes[self.recorded_target])
         for source, target in zip(self.source[leading].tolist(), self.recorded_target[leading].tolist(), strict=True):
@@ -88,7 +88,7 @@ class StructureColumns:
 
     @cached_property
     def output_start(self) -> Longs:
-        """For each node, the index of its first output among the outputs of all nodes. The last entry is their number."""
+        """For each node, the index of its first output among all outputs. The last entry is the number of all outputs."""
         return np.concatenate(([0], np.cumsum(self.outputs, dtype=np.int64)))
 
     def text(self, column: str, node: int) -> str | None:

@@ -1,4 +1,4 @@
-"""Find the modules whose derivatives the operations of a graph compute: those that a pass with ``create_graph`` made."""
+"""Find the modules whose derivatives a graph computes, in operations that a pass with ``create_graph=True`` made."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from .columns import Ints, StructureColumns
 from .order import ForwardOrder
 
 ORDERS: Final = 4
-"""Largest order of derivatives for which the module of the first operation is found."""
+"""Largest order of derivatives that are traced back to the module of the original operation."""
 
 Sources = Mapping[int, wire.GraphEvent]
-"""Graphs whose formulas made operations of another graph, by index."""
+"""Graphs whose backward formulas made operations of another graph, by their index."""
 
 
 def sources_of(log: Log, event: wire.GraphEvent) -> Sources:
-    """Return the graphs whose formulas made operations of a graph, and those whose formulas made them in turn."""
+    """Return the graphs whose backward formulas made operations of a graph, directly or through other graphs."""
     found: dict[int, wire.GraphEvent] = {}
     waiting = [event]
     for _ in range(ORDERS):
@@ -31,9 +31,10 @@ def sources_of(log: Log, event: wire.GraphEvent) -> Sources:
 
 
 def derived_modules(graph: StructureColumns, order: ForwardOrder, sources: Sources) -> tuple[Ints, list[str]]:
-    """Return for each operation the module of the operation that it is the derivative of, as an index into a list of paths.
+    """Return a module for each operation of a derivative, as an index into a list of paths.
 
-    The index is -1 for an operation that is not part of a derivative. The path is empty outside of all modules.
+    It is the module of the operation whose derivative is computed. Its path is empty outside of all modules. The index is -1
+    for an operation that is not part of a derivative.
     """
     of_graph, of_node = (column[order.nodes] for column in (graph.formula_graph, graph.formula_node))
     path: Ints = np.where(of_graph >= 0, 0, -1).astype(np.int32)

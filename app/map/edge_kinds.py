@@ -1,4 +1,4 @@
-"""Find the edges between boxes that lead out of a derivative, whose operations a pass with ``create_graph`` made."""
+"""Find the edges that lead out of a derivative. A pass with ``create_graph=True`` makes the operations of a derivative."""
 
 from __future__ import annotations
 

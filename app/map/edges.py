@@ -78,7 +78,7 @@ class SortedEdges:
 
     @cached_property
     def contributions(self) -> Longs:
-        """The number of gradients that are added up in each output. A root also adds the gradient that the pass starts with."""
+        """The number of gradients summed at each output. At a root, this includes the gradient that the pass starts with."""
         graph = self._graph
         starts = graph.output_start[graph.roots]
         return np.bincount(np.append(self.tensor[graph.gradient], starts), minlength=int(graph.output_start[-1]))

@@ -126,7 +126,7 @@ class Divider:
         )
 
     def _calls_in_a_row(self, entries: Entries) -> list[Repeat]:
-        """Return the stretches of calls of one module, such as ``critic(real), critic(fake)``. Two are enough."""
+        """Return the stretches of at least two calls of one module, such as ``critic(real), critic(fake)``."""
         names = {name: index for index, name in enumerate(self._frames.name)}
         module = np.full(len(entries), -1, np.int64)
         for index in np.flatnonzero(entries.kind == FRAME).tolist():

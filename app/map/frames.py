@@ -77,7 +77,7 @@ class FrameTree:
     def is_called_again(self, frame: int) -> bool:
         """Return whether a module is called several times in one call of the module around it.
 
-        The number of a call distinguishes such calls. In a loop, the turn does.
+        Such calls are numbered. Calls in a turn of a loop are not: the turn already distinguishes them.
         """
         around = int(self.parent[frame])
         if around >= 0 and self.kind[around] == wire.TURN:
@@ -107,7 +107,7 @@ class FrameTree:
 
 
 def frame_tree(graph: StructureColumns, order: ForwardOrder, sources: Sources) -> FrameTree:
-    """Return the frames of a graph. Those of a recording without frames are derived from the modules of its nodes.
+    """Return the frames of a graph. In a recording without frames, they are derived from the modules of the nodes.
 
     ``sources`` are the graphs whose formulas made operations of this graph.
     """

@@ -23,9 +23,11 @@ def kinds_of_turns(
     """Return the kind of each turn: 0 for the structure of the first turn, 1 for the next different one, and so on.
 
     ``turns`` are the first positions of the turns, and ``end`` is the position after the last one. ``keys`` are equal for equal
-    operations. Two turns are of one kind if they have equal operations in the same order, with equal outputs. Their
-    edges must lead to the same operations of the turn, or out of it. Each leaf must be used in one turn only for both, or in
-    several turns for both. The time is linear.
+    operations. The time is linear. Two turns are of one kind if all of this is true:
+
+    - They have equal operations in the same order, with the same numbers of outputs.
+    - Corresponding edges lead to corresponding operations of their turns, or both lead out of their turns.
+    - Leaves and constants at corresponding edges are both used in one turn only, or both in several turns.
     """
     start = int(turns[0])
     turn = (np.searchsorted(turns, np.arange(start, end), "right") - 1).astype(np.int64)

@@ -32,10 +32,10 @@ def read_models(
 ) -> model.ModelRows:
     """Return the modules that took part in a pass, in the order of the map: from the loss downwards.
 
-    Default: the main pass of the last step, or the last pass with a graph. ``opened`` are the paths of modules. If given, the
-    answer has only the modules and parameters inside of these, of outermost modules, and of those around the reference.
-    Raises :class:`NotFound` for a missing step or pass and for a run without passes, and :class:`InvalidInput` if both are
-    given.
+    Default: the main pass of the last step, or the last pass with a graph. ``opened`` are the paths of open
+    modules. If given, the answer has only modules and parameters inside open modules. The outermost modules and those around
+    the reference are always open. Raises :class:`NotFound` for a missing step or pass and for a run without passes, and
+    :class:`InvalidInput` if both a step and a pass are given.
     """
     if step is not None and pass_index is not None:
         raise InvalidInput("Both a pass and a step are given: give one of them.", where="pass")

@@ -13,7 +13,7 @@ from .columns import Ints, StructureColumns
 from .tree import GroupTree
 
 DEEPEST: Final = 64
-"""Largest depth of frames whose operations are counted for the module that is called there."""
+"""Largest depth of frames at which the operations of called modules are counted."""
 
 
 @dataclass(slots=True)
@@ -56,7 +56,7 @@ class ModuleTree:
 
     @cached_property
     def levels(self) -> list[Ints]:
-        """For each depth of frames, by operation in forward order, the module that is called at that depth, or -1."""
+        """An array for each depth of frames: the module called at that depth around each operation in forward order, or -1."""
         frames = self._tree.frames
         deepest = min(int(frames.depth.max(initial=0)), DEEPEST)
         levels = []
@@ -94,7 +94,7 @@ class ModuleTree:
             (self.modules[index].leaves if index >= 0 else self.outside).append(leaf)
 
     def _named(self, name: str | None) -> int:
-        """Return the module with the longest path that is the beginning of a parameter's name, or -1."""
+        """Return the index of the module with the longest path at the beginning of a parameter's name, or -1."""
         path = name or ""
         while "." in path:
             path = path.rpartition(".")[0]

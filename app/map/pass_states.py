@@ -16,7 +16,7 @@ from .columns import Bools, Floats, Longs, StructureColumns
 from .query import Compared, State
 
 KEPT: Final = 4
-"""Number of passes whose states are kept for later requests: each key typed into a search is a request for the same pass."""
+"""Number of passes whose states are kept for later requests: a search sends a request for the same pass at each keystroke."""
 
 
 class PassStates:

@@ -33,9 +33,10 @@ _CONDITIONS: Final = "`grad > 1e3` (or `>=`, `<`, `<=`, `=`), `nan`, `inf`, `zer
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text in lower case that a name, class, call or module contains; otherwise, that a line of the program contains.
+    """A text in lower case. It matches nodes whose name, class, call or module contains it, and the node with this id.
 
-    A number also matches its line.
+    If no name, class, call or module contains it, it matches the nodes of program lines that contain it. A number also matches
+    the nodes of the line with this number.
     """
 
     text: str

@@ -236,7 +236,7 @@ def _series(series: CarriedSeries) -> model.MapSeries:
 
 
 def _thinned(norms: Floats) -> Floats:
-    """Return at most :data:`LONGEST_SERIES` entries, each the largest of some neighbours. NaN counts as the largest."""
+    """Return at most :data:`LONGEST_SERIES` entries: the largest of each group of neighbours. NaN counts as the largest."""
     if len(norms) <= LONGEST_SERIES:
         return norms
     starts = np.linspace(0, len(norms), LONGEST_SERIES, endpoint=False).astype(np.int64)

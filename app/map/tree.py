@@ -76,7 +76,7 @@ class Group:
 
 
 class GroupTree:
-    """The groups of a graph. ``root`` holds all its operations. ``sources`` are the graphs of which it has derivatives."""
+    """The groups of a graph. ``root`` contains all operations. ``sources`` are the graphs whose derivatives it computes."""
 
     def __init__(self, graph: StructureColumns, sources: Sources | None = None) -> None:
         self.graph = graph
@@ -371,7 +371,7 @@ class GroupTree:
         return next((group for group in around if group.depth >= depth), None)
 
     def _start_of(self, group: Group, stem: str, number: int) -> int | None:
-        """Return the first position of the entry in a group that has this stem and number."""
+        """Return the first position of an entry of a group, given its stem and its number; ``None`` if there is none."""
         if stem.startswith("p:"):
             position = index_in(stem[2:].partition("-")[0])
             return position if group.start <= position < group.end else None

@@ -11,9 +11,9 @@ from typing import Final
 from .tree import Group, GroupTree
 
 MOST_BOXES: Final = 150
-"""Number of boxes above which groups are closed again, the group that was opened first at the beginning."""
+"""Number of boxes above which groups are closed again, in the order in which they were opened."""
 FIRST_ROWS: Final = 18
-"""Number of boxes that the first view aims at: as many rows are readable on a screen."""
+"""Largest number of boxes that the first view opens groups for. A screen shows this many rows."""
 WHOLE_TURNS: Final = 12
 """Number of turns up to which an open loop or repetition shows all of them."""
 MOST_IDS: Final = 400
