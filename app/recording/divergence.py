@@ -37,8 +37,8 @@ class Divergence(Struct, frozen=True):
     ``where`` is ``structure`` if the runs build different graphs, or ``null`` if no difference was found. ``first`` and
     ``second`` are the numbers of the two runs: the elements that differ most, or the statistic that ``name`` names if the
     elements were not recorded. ``difference`` is relative to the largest element; ``tolerance`` is the largest difference that
-    counts as equal there. ``compared`` is the number of steps that were compared, and ``complete`` is false if the time for it
-    ran out.
+    counts as equal there. ``compared`` is the number of steps that were compared, and ``complete`` is false if the time for
+    the comparison ran out.
     """
 
     where: Where | None
@@ -61,7 +61,7 @@ def first_divergence(
     """Compare two recordings step by step, and return where they differ first.
 
     Two numbers differ if their distance is more than ``tolerance`` times the larger one. By default, the tolerance is 0 as long
-    as both runs compute in the same dtypes. From the first tensor on whose dtypes differ, it is 8·u·√n, where u is the unit
+    as both runs compute in the same dtypes. From the first tensor with different dtypes on, it is 8·u·√n, where u is the unit
     roundoff of the coarser dtype and n the number of operations so far: rounding errors that are independent grow with √n
     (Higham and Mary, "A New Approach to Probabilistic Rounding Error Analysis", 2019). The comparison ends after ``seconds``.
     """
@@ -216,8 +216,8 @@ def _parameters(step: wire.StepEvent) -> Iterator[Ours]:
 def _furthest(first: Tensors, row: int, second: Tensors, other: int) -> tuple[str, float, float, float] | None:
     """Return the two numbers that differ most, their name, and their difference relative to the largest element.
 
-    For a tensor whose elements were not recorded, the norms are compared, then the minima and the maxima. Neither equal
-    infinities nor two NaN differ.
+    For a tensor whose elements were not recorded, the norms are compared, then the minima and the maxima. Two equal
+    infinities, or two NaN, count as equal.
     """
     statistic = ""
     one, two = first.array(row), second.array(other)

@@ -1,8 +1,8 @@
 """Name the local derivative of an edge: what a node multiplies the gradient by before it sends it on, as a person writes it.
 
 It is the rule of the node's class, see :mod:`tapedeck.formulas`, in the words of the program's text, such as
-``(y_pred - y) ** 2``. An edge whose operation, text or operand is not certain has none: a missing factor is better than a wrong
-one.
+``(y_pred - y) ** 2``. An edge has no factor if its operation, text or operand is uncertain: a wrong factor is worse than no
+factor.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def edge_factor(
 
 
 def _factor(op: str, expression: str, operand: str, sent: int, arrived: int) -> EdgeFactor | None:
-    """Return :func:`~tapedeck.formulas.written.edge_factors` of a class of nodes. Those of short expressions are cached."""
+    """Return :func:`~tapedeck.formulas.written.edge_factors` for the class ``op``. Results for short expressions are cached."""
     read = _cached_factor if len(expression) + len(operand) <= LONGEST_CACHED else _cached_factor.__wrapped__
     return read(op, expression, operand, sent, arrived)
 

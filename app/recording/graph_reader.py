@@ -21,7 +21,7 @@ NODE_BYTES, EDGE_BYTES, FORMULA_BYTES = 450, 200, 200
 CACHE_BYTES: Final = 64 * 1024 * 1024
 """Total size of the cached graphs."""
 LARGEST_BYTES: Final = 192 * 1024 * 1024
-"""Size of the largest graph that is cached, alone if it exceeds the total. The default limits allow about this size."""
+"""Size of the largest graph that is cached. A graph above the total is cached alone. The default limits allow this size."""
 
 _Structure = tuple[model.Graph, list[tuple[int, int]]]
 """A graph without its formulas, and the formulas as :func:`.structure.read_formulas` returns them."""
@@ -70,7 +70,7 @@ class GraphReader:
         return graph
 
     def formula(self, graph: int, node: int) -> model.Formula:
-        """Return a node whose backward formula created others. It refers to the node whose formula created it, and so on."""
+        """Return a node whose backward formula created other nodes, with the node whose formula created this one, if any."""
         return _formula(_Structures(self._structure), graph, node)
 
     def _structure(self, index: int) -> _Structure:

@@ -138,7 +138,10 @@ def node(recording: Recording, index: int, node: str) -> model.NodeDetail:
 
 
 def node_details(recording: Recording, index: int, start: int, stop: int) -> Iterator[model.NodeDetail]:
-    """Yield the details of nodes in one pass. What the nodes have in common is read once. Raises :class:`NotFound`."""
+    """Yield the details of nodes in one pass. Data that the nodes share is read once.
+
+    Raises :class:`NotFound` if the pass is missing or has no graph.
+    """
     event = _pass_with_graph(recording, index)
     graph_event = recording.log.graph(event.graph)
     tensors = Tensors(event.tensors)

@@ -94,7 +94,7 @@ class MemoryLog:
 
     @classmethod
     def after(cls, earlier: Log, events: Iterable[wire.AnyEvent], overview: Overview) -> MemoryLog:
-        """Return the log of ``earlier`` and the events that follow it. ``overview`` is that of all of them."""
+        """Return the log of ``earlier`` and the events after it. ``overview`` is the overview of all these events."""
         log = cls(events)
         log._earlier, log._before, log.overview = earlier, earlier.counts(), overview
         return log

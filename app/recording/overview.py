@@ -17,7 +17,7 @@ MAX_NONFINITE = 2_000
 JOINED_CHARACTERS = 4_096
 """Number of characters of a printed text above which no further text is joined to it."""
 MAX_LINE_EVENTS = 16
-"""Number of events of lines above which they are merged."""
+"""Number of :class:`wire.LinesEvent` above which they are merged into one."""
 
 
 class Overview:
@@ -41,7 +41,7 @@ class Overview:
         self.history = history or LineHistory()
         self._lines = [lines] if lines is not None else []
         self._awaiting: dict[int, wire.StepEvent | None] = {}
-        """The lines whose last sent value belonged to no step yet, with the last step since then that has a value of them."""
+        """For each line whose last value was sent before its step ended: the last step after that with a value of the line."""
         self._await(lines.rows if lines is not None else [])
         self._nonfinite = (list(nonfinite[0]), list(nonfinite[1]))
         self._lock = threading.Lock()
@@ -90,7 +90,7 @@ class Overview:
                 self._awaiting.pop(row.line, None)
 
     def _settle(self) -> None:
-        """Replace the values that were sent before their step had ended by those of the step: they would be older than it."""
+        """Replace values that were sent before their step had ended by the newer values of the step."""
         for line, step in self._awaiting.items():
             if step is None:
                 continue

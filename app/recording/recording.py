@@ -27,7 +27,7 @@ S = TypeVar("S", bound=wire.Signal)
 KEYS_LISTED: Final = 40
 """Largest number of keys listed in the error for a key that no step has."""
 KEY_STEPS: Final = 100
-"""Number of steps at each end of a run whose keys are listed in that error."""
+"""Number of steps at each end of a run whose keys are listed in the same error."""
 MOST_ROWS: Final = 4_000
 """Room for the parameters of a step, for its line values, and for the values of earlier steps, in tensors: see :mod:`.room`."""
 MOST_PASSES: Final = 1_000
@@ -64,7 +64,7 @@ class Recording:
         return self._log.recorded if isinstance(self._log, WholeStepLog) else self._log
 
     def read_whole(self, whole: WholeSteps) -> None:
-        """Read the steps that ``whole`` has from ``whole`` instead of from the log."""
+        """Read a step from ``whole`` instead of from the log, if ``whole`` has it."""
         self._whole, self.log = whole, self.recorded
         self._line_values.cache_clear()
 
@@ -78,7 +78,7 @@ class Recording:
         return self._graphs.graph(index)
 
     def formula(self, graph_index: int, node_index: int) -> model.Formula:
-        """Return a node whose backward formula created others. It refers to the node whose formula created it, and so on."""
+        """Return a node whose backward formula created other nodes, with the node whose formula created this one, if any."""
         return self._graphs.formula(graph_index, node_index)
 
     def origin(self, origin: wire.OriginRow | None) -> model.FileLine | None:

@@ -27,7 +27,7 @@ class Room:
 
 
 def first(items: Iterable[tuple[T, int]], room: int) -> Iterator[T]:
-    """Yield the first items that fit. Each is given with its size."""
+    """Yield the first items that fit. ``items`` has pairs of an item and its size."""
     left = Room(room)
     for item, size in items:
         if not left.fits(size):

@@ -49,8 +49,8 @@ class WholeSteps:
 class WholeStepLog:
     """A log whose summarized steps and passes are replaced by whole ones, as far as ``whole`` has them.
 
-    It implements :class:`~tapedeck.recording.Log`. Series, and what is read of many steps at once, remain those of the
-    recording: a summary has the same losses and statistics.
+    It implements :class:`~tapedeck.recording.Log`. Series, groups of steps and values of lines
+    still come from the recording: a summary has the same losses and statistics.
     """
 
     def __init__(self, log: Log, whole: WholeSteps) -> None:
