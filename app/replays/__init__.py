@@ -1,8 +1,8 @@
 """Run a recorded program again, up to a step, to compute numbers that were not recorded.
 
-A replay computes the loss at other values of a parameter, checks gradients, or computes the local derivatives of a node or how
-its elements are distributed. It first proves that it repeats the recording: every number up to the end of its step is compared
-with the recorded one.
+A replay computes the loss at other values of a parameter, the local derivatives of a node, or the distribution of its elements.
+It can also check gradients, evaluate an expression, or record a summarized step whole. A replay first proves that it repeats
+the recording: every number up to the end of its step is compared with the recorded one.
 """
 
 from __future__ import annotations

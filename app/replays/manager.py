@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 REMEMBERED_BYTES: Final = 4 * 1024 * 1024
 """Size of the answers of ended replays that are remembered without being stored, for example because they timed out."""
 LEAST_BYTES: Final = 16 * 1024
-"""Size as which a small answer counts among them: its replay takes memory too."""
+"""Smallest size that an answer counts as, because its replay takes memory too."""
 CANCELLED: Final = "The replay was cancelled."
 CHECK_PART: Final = 0.5
 """Fraction of a run's time limit after which a check ends with the elements checked so far."""
@@ -147,7 +147,7 @@ class Replays:
         return live
 
     def _is_forgotten(self, recorded: RecordedRun, found: LiveReplay) -> bool:
-        """Return whether a replay has recorded a step whole, and that step is no longer in memory."""
+        """Return whether a replay recorded a whole step that is no longer in memory."""
         if found.request.what != "step" or found.result is None or found.result.repeatable is not True:
             return False
         return recorded.recording.log.step(found.request.step).summary
@@ -168,7 +168,8 @@ class Replays:
     async def cancel(self, recorded: RecordedRun, id: str, caller: str | None) -> LiveReplay:
         """Withdraw a caller's request for a replay. The replay stops when all callers have withdrawn their requests.
 
-        A replay that has ended does not change. Raises :class:`NotFound` and :class:`NotAllowed`.
+        A replay that has ended does not change. Raises :class:`NotFound` if there is no such replay, and :class:`NotAllowed`
+        for a caller that did not request it.
         """
         found = await self.find(recorded, id)
         if found.ended:
@@ -226,7 +227,7 @@ class Replays:
         self._recent.put(key, live, max(size, LEAST_BYTES))
 
     async def _execute(self, recorded: RecordedRun, live: LiveReplay) -> tuple[Replay, bool]:
-        """Return the result, and whether another replay would give the same result."""
+        """Run a replay. Return its result, and whether another replay would give the same result."""
         request, cancelled, ticket = live.request, live.cancelled, live.ticket
         assert ticket is not None
         try:

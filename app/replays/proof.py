@@ -21,7 +21,7 @@ from .result import Difference
 
 LINE: Final = "the value on line "
 ROUNDING: Final = 1e-6
-"""Largest relative difference of two means or norms of the same tensor, computed together with different other tensors."""
+"""Largest relative difference between two means or norms of a tensor, each computed together with those of other tensors."""
 
 
 class Proof:
@@ -39,13 +39,13 @@ class Proof:
         self._seen_parameters = 0
         self.answers: list[wire.Answer] = []
         self.unreadable: str | None = None
-        """Why the expression to watch cannot be evaluated, if it cannot."""
+        """The reason why the watched expression cannot be evaluated; ``None`` if it can."""
         self.difference: Difference | None = None
         self.steps = 0
         """Number of steps that equal the recorded ones."""
         self.end: wire.EndEvent | None = None
         self._passes: dict[int, wire.PassEvent] = {}
-        """The whole passes of the current step whose recorded ones are summaries."""
+        """The whole passes of the current step, of which the recording has only summaries."""
         self.whole: WholeStep | None = None
         """The step of the replay, if the recording has only a summary of it."""
 
@@ -116,7 +116,7 @@ class Proof:
     def _compared_with_summary(
         self, event: wire.PassEvent | wire.StepEvent, recorded: wire.PassEvent | wire.StepEvent
     ) -> Difference | None:
-        """Compare a whole pass or step with its summary, and keep it. Tensors that the summary lacks are not compared."""
+        """Compare a whole pass or step with its summary, and keep it. Tensors that are not in the summary are not compared."""
         if _bare(_summary(event)) != _bare(_summary(recorded)):
             what = "which lines ran" if isinstance(event, wire.StepEvent) else "the order in which nodes ran"
             return self._differ(what, None, None)
@@ -185,7 +185,7 @@ class Proof:
 
 
 def _summary(event: wire.PassEvent | wire.StepEvent) -> Any:
-    """Return a pass or step without what a summary does not have."""
+    """Return a pass or step without the parts that a summary lacks."""
     if isinstance(event, wire.PassEvent):
         return msgspec.structs.replace(event, summary=True)
     parameters = [msgspec.structs.replace(row, state={}) for row in event.parameters]

@@ -89,7 +89,7 @@ class ReplayRequest(Struct, frozen=True):
         return hashlib.blake2b(msgspec.msgpack.encode(self), digest_size=12).hexdigest()
 
     def job(self, seconds: float) -> wire.ReplayOrder:
-        """Return the order for the tracer. A check ends after ``seconds`` with the elements checked so far."""
+        """Return the instructions for the tracer. A check ends after ``seconds`` with the elements checked so far."""
         targets = [wire.SweepTarget(target.parameter, target.flat, target.low, target.high) for target in self.targets]
         return wire.ReplayOrder(
             self.what, self.step, self.index, targets, self.points, self.elements, self.node, seconds=seconds, line=self.line,

@@ -158,7 +158,8 @@ class Replay(Struct, frozen=True, kw_only=True, rename={"index": "pass"}):
     The result of ``watch`` and ``seek`` has ``line``, ``expression`` and ``errors``, and either the values (``watched``) or the
     first true one (``found``), which is ``null`` if there is none. Neither belongs to a pass.
 
-    A ``step`` has no further fields: read the step again. It is whole while the server remembers it.
+    A replay of kind ``step`` has no further fields. Request the step itself again: it is whole as long as the server remembers
+    it.
 
     Factors have ``node``, ``arrived`` (the gradient at each output of the node) and ``edges``.
 
