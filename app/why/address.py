@@ -22,8 +22,8 @@ _EDGE: Final = re.compile(r"e(\d{1,9})")
 class NumberAddress(Struct, frozen=True):
     """The address of a number or of a tensor: ``owner`` is a node, an edge, or the id or name of a parameter.
 
-    ``element`` is ``None`` for a whole tensor. ``step`` and ``pass_`` say when, as far as that is known. ``state`` is the name
-    of a part of an optimizer's state.
+    ``element`` is ``None`` for a whole tensor. ``step`` and ``pass_`` are ``None`` if they are not known. ``state`` names a
+    part of an optimizer's state.
     """
 
     owner: Literal["node", "edge", "name"]
@@ -38,7 +38,7 @@ class NumberAddress(Struct, frozen=True):
 
     @property
     def of(self) -> str:
-        """The text of the address without its time.
+        """The text of the address without its step and pass.
 
         >>> NumberAddress("node", "grad", 3, element=(0,)).of, NumberAddress("name", "state", name="w", state="exp_avg").of
         ('n3.grad[0]', 'w.state.exp_avg')
@@ -48,7 +48,7 @@ class NumberAddress(Struct, frozen=True):
 
     @property
     def subject(self) -> str:
-        """The text of the address without its element and its time."""
+        """The text of the address without its element, step and pass."""
         if self.owner == "edge":
             return f"e{self.index}"
         if self.owner == "node":
@@ -69,7 +69,7 @@ class NumberAddress(Struct, frozen=True):
 
 
 def parse(text: str, step: int | None = None, pass_: int | None = None) -> NumberAddress:
-    """Read an address. Raises :class:`InvalidInput` for a text that is none.
+    """Read an address. Raises :class:`InvalidInput` for a text that is not an address.
 
     >>> parse("n3.grad[0]").index, parse("net.0.weight.update[1, 2]").element, parse("m.grad").name
     (3, (1, 2), 'm')

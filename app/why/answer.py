@@ -19,7 +19,7 @@ class WhyFormula(Struct, frozen=True):
 
 
 class WhyLink(Struct, frozen=True, rename={"pass_": "pass"}):
-    """A number that another one was made from: its name, its value, and the address of its own explanation.
+    """A number from which another one was computed: its name, its value, and the address of its own explanation.
 
     ``of``, ``step`` and ``pass`` are the parameters of the next question. ``href`` has them as an address relative to `…/why`.
     """
@@ -35,9 +35,9 @@ class WhyLink(Struct, frozen=True, rename={"pass_": "pass"}):
 class WhyTerm(Struct, frozen=True):
     """A term of a sum. ``value`` is ``factor`` times the number that ``source`` explains.
 
-    ``share`` is the term's part of the sum of all terms' sizes, from 0 to 1. ``text`` is the product with its numbers worked,
-    such as `2·(1 − 2)·0.33333`, and ``reads`` are the numbers that its factor is made of. ``edge`` is the edge of the graph
-    along which a gradient came.
+    ``share`` is the term's share of the sum of all terms' magnitudes, from 0 to 1. ``text`` is the product written out with
+    numbers, such as `2·(1 − 2)·0.33333`. ``reads`` are the numbers from which its factor was computed. ``edge`` is the edge of
+    the graph along which a gradient came.
     """
 
     value: Number
@@ -50,9 +50,9 @@ class WhyTerm(Struct, frozen=True):
 
 
 class WhyNudge(Struct, frozen=True):
-    """A question that proves a gradient: what happens to the loss if the element grows by ``by``.
+    """An experiment that tests a gradient: the element grows by ``by``, and a replay computes the loss again.
 
-    The gradient predicts that the loss changes by ``predicted``. ``replay`` is the body of the replay that computes it.
+    The gradient predicts that the loss changes by ``predicted``. ``replay`` is the body of the request for the replay.
     """
 
     by: float
@@ -64,7 +64,7 @@ class Why(Struct, frozen=True, rename={"pass_": "pass"}):
     """Why a number is what it is: the terms that it is made of, largest first.
 
     ``of`` and ``name`` are the address and the name of the number, ``element`` its index in the tensor. If the address names
-    no element, it is the one of the greatest size. ``kind`` is one of:
+    no element, it is the element of greatest magnitude. ``kind`` is one of:
 
     - ``sum``: ``value`` is the sum of the values of ``terms`` and of ``rounding``, exactly. ``rounding`` is the
       rounding error of the recording's dtype and of the library that computed the number.

@@ -37,7 +37,7 @@ class ProductTerm(Struct, frozen=True):
 
 
 def contributions(scene: PassScene, node: int, output: int, flat: int) -> list[ProductTerm] | None:
-    """Return the products that the gradient at an element is the sum of; ``None`` if one of them is not known."""
+    """Return the products whose sum is the gradient at an element; ``None`` if one of them is not known."""
     found: list[ProductTerm] = []
     for _, edge in scene.incoming(node, output):
         terms = of_edge(scene, edge, flat)
@@ -48,7 +48,7 @@ def contributions(scene: PassScene, node: int, output: int, flat: int) -> list[P
 
 
 def of_edge(scene: PassScene, edge: model.Edge, flat: int) -> list[ProductTerm] | None:
-    """Return the products that an element of the gradient on an edge is the sum of."""
+    """Return the products whose sum is an element of the gradient on an edge; ``None`` if they are not known."""
     source = int(edge.source[1:])
     local, operand = scene.local(source), scene.operand_of(edge)
     entries = local.column(operand, flat) if operand is not None else None
@@ -98,7 +98,7 @@ def explain_gradient(scene: PassScene, node: int, output: int, flat: int) -> Why
 
 
 def _start(scene: PassScene, edges: list[tuple[int, model.Edge]], flat: int, value: float) -> float:
-    """Return what the program gave to a root at which gradients arrive too."""
+    """Return the gradient that the program gave to a root, apart from the gradients that arrive at the root."""
     arrays = [scene.numbers.array("edge", at) for at, _ in edges]
     return value - math.fsum(float(array.reshape(-1)[flat]) for array in arrays if array is not None)
 
@@ -187,7 +187,7 @@ def _factor(text: str) -> str:
 
 
 def reads(scene: PassScene, each: ProductTerm) -> list[WhyLink]:
-    """Return the numbers that a local derivative is made of; for one that has no operands, the operand itself."""
+    """Return the numbers from which a local derivative was computed, or an element of the operand if none can be located."""
     local = scene.local(each.source)
     found: dict[str, WhyLink] = {}
     target = int(each.edge.target[1:])
@@ -218,7 +218,7 @@ def _target_place(scene: PassScene, each: ProductTerm) -> int:
 
 
 def worked(scene: PassScene, each: ProductTerm) -> str:
-    """Return a local derivative with its numbers worked, such as `2·(1 − 2)`."""
+    """Return a local derivative written out with numbers, such as `2·(1 − 2)`."""
     local = scene.local(each.source)
     rule = local.rule
     if rule is None or not rule.elementwise or local.grad is None:

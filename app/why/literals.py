@@ -22,7 +22,7 @@ def text_of(lines: Sequence[str], node: model.Node) -> str | None:
 
 
 def literals(lines: Sequence[str], node: model.Node) -> Mapping[str, Sequence[Any]]:
-    """Return the literal arguments of the call that made a node, by keyword; those without one under ``""``."""
+    """Return the literal arguments of the call that made a node, by keyword. Positional ones are under ``""``."""
     text = text_of(lines, node)
     return _of_expression(text) if text is not None else {}
 

@@ -24,7 +24,7 @@ MOST_CALLS: Final = 1_024
 MOST_DERIVATIVES: Final = 1 << 18
 """Largest number of derivatives of a node."""
 _UNITS: Final = {"float16": 2.0**-11, "bfloat16": 2.0**-8, "float64": 2.0**-53}
-"""Unit roundoff by dtype; single precision for others."""
+"""Unit roundoff by dtype. Other dtypes have that of float32."""
 
 Entries = list[tuple[int, float]]
 """Positions in a flattened tensor, each with a derivative."""
@@ -50,7 +50,8 @@ class LocalDerivatives:
         if self._node.kind != "op":
             return None
         edges = self._numbers.edges_from(self._index)
-        whole = sorted(edge.slot for _, edge in edges) == list(range(len(edges)))  # joined constants have no edges
+        # joined constants have no edges, so their slots are missing
+        whole = sorted(edge.slot for _, edge in edges) == list(range(len(edges)))
         return RULES.get(self._node.op) or (joining(self._node.op, len(edges)) if whole else None)
 
     @cached_property
@@ -197,7 +198,7 @@ class LocalDerivatives:
         return sum(len(self.row(operand, element) or ()) for operand in (rule.sums if rule is not None else ()))
 
     def reads(self, operand: str, result: int, element: int) -> list[tuple[str, int]]:
-        """Return the operands' elements that a derivative is made of: names of the rule, and positions."""
+        """Return the elements from which a derivative was computed: for each, an operand's name in the rule and a position."""
         rule, grad = self.rule, self.grad
         shape = self.shape(operand)
         if rule is None or grad is None or shape is None:

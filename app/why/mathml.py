@@ -31,7 +31,7 @@ def _mathml(latex: str) -> str:
 
 
 def _text(latex: str) -> str:
-    """Return the content of `\\text` as the converter needs it: it copies it into MathML without a change."""
+    """Return the content of `\\text`, escaped, because the converter copies it unchanged into MathML."""
     return escape(re.sub(r"\\([_&%#$])", r"\1", latex), quote=False)
 
 

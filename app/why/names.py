@@ -13,7 +13,7 @@ from ..recording import json_number
 from .literals import text_of
 
 LONGEST: Final = 28
-"""Largest number of characters of an expression that stands for a name."""
+"""Largest number of characters of an expression that is used as a name."""
 
 
 def node_name(lines: Sequence[str], node: model.Node) -> str:
@@ -27,7 +27,7 @@ def node_name(lines: Sequence[str], node: model.Node) -> str:
 
 
 def factor_name(name: str) -> str:
-    """Return a name as it stands in a product: an expression in parentheses.
+    """Return a name for use in a product: an expression is put in parentheses.
 
     >>> factor_name("y_pred"), factor_name("m * x"), factor_name("net.0.weight"), factor_name("f(x)")
     ('y_pred', '(m * x)', 'net.0.weight', 'f(x)')

@@ -1,4 +1,4 @@
-"""Ask what happens to the loss if one element of a parameter grows a little."""
+"""Predict how the loss changes if one element of a parameter grows a little, and describe the replay that tests it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .answer import WhyNudge
 from .parameter import ParameterInStep
 
 PART: Final = 0.01
-"""The change, as a part of the element's size or of 1."""
+"""The change, as a share of the element's order of magnitude, or of 1 if that is smaller."""
 
 
 def nudge_of(here: ParameterInStep, gradient: float | str | None, pass_: int | None) -> WhyNudge | None:

@@ -76,14 +76,14 @@ def _adam(here: ParameterInStep, name: str, options: Mapping[str, Any], value: f
     if not closes(here, total, value, moved=True):
         return _through_state(here, name, value, common)
     sentence = (
-        f"{name} moves along its running average of the gradients, here times {shown(scale)}: the learning rate {shown(lr)}, "
-        "divided by the root of the running average of the squares."
+        f"{name} multiplies its running average of the gradients by {shown(scale)}. This factor comes from the learning rate "
+        f"{shown(lr)} and the root of the running average of the squared gradients."
     )
     return total.answer(sentence=sentence, rule=formula(rule), reads=squares, **common)
 
 
 def _through_state(here: ParameterInStep, name: str, value: float, common: dict[str, Any]) -> Why:
-    """Return the answer for an optimizer without a rule here: the numbers that it read."""
+    """Return the answer for an update that no rule here explains: the numbers that the optimizer read."""
     states = [here.link("state", key) for key in (here.row.state if here.row else {}) if here.number("state", key) is not None]
     links = [here.link("grad_used"), here.link("value"), *states]
     return Why(kind="function", sentence=f"{name} computed it from these numbers.", reads=links, **common)

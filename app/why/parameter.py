@@ -101,7 +101,7 @@ def array_of(tensor: model.TensorSummary | None) -> Array | None:
 
 
 def element_of(tensor: model.TensorSummary | None, element: tuple[int, ...] | None, name: str) -> int:
-    """Return the position of an element, by default the one of the greatest size. Raises :class:`InvalidInput`."""
+    """Return the position of an element; by default, of the one with the greatest magnitude. Raises :class:`InvalidInput`."""
     shape = tuple(tensor.shape) if tensor is not None else ()
     if element is None:
         array = array_of(tensor)

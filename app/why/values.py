@@ -70,7 +70,7 @@ def _made(scenes: Scene, scene: PassScene, node: int, flat: int, common: dict[st
 
 
 def _sum(scene: PassScene, node: int, flat: int, value: float, common: dict[str, Any]) -> Why | None:
-    """Return the answer for a sum of products; ``None`` if the operation is none, or if its operands were not recorded."""
+    """Return the answer for a sum of products; ``None`` for any other operation, or if its operands were not recorded."""
     local = scene.local(node)
     rule = local.rule
     if rule is None or not rule.sums:
@@ -133,7 +133,7 @@ def _rule(scene: PassScene, node: int) -> Any:
 
 
 def _function(scene: PassScene, node: int, flat: int, common: dict[str, Any]) -> Why:
-    """Return the answer for an operation that is no sum: the elements that influence the result, the strongest first."""
+    """Return the answer for an operation that is not a sum: the elements that influence the result, the strongest first."""
     local = scene.local(node)
     found: dict[str, tuple[float, WhyLink]] = {}
     for operand in local.edges:
@@ -162,7 +162,7 @@ def _function(scene: PassScene, node: int, flat: int, common: dict[str, Any]) ->
 
 
 def _same_place(array: Any, scene: PassScene, node: int, flat: int) -> list[tuple[int, float]]:
-    """Return the element at the same index, for an operation whose derivatives are not known."""
+    """Return the element at the same index, or else the largest one, for an operation whose derivatives are not known."""
     result = scene.numbers.array("value", node)
     if result is not None and result.shape == array.shape:
         return [(flat, 1.0)]

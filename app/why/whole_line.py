@@ -74,7 +74,7 @@ def _factor(scene: PassScene, each: ProductTerm) -> tuple[tuple[int, str], ...]:
 
 
 def _bracketed(ways: list[_Way]) -> str:
-    """Return the sum of the ways, with the factors that all of them begin with in front."""
+    """Return the sum of the ways. Factors with which all of them begin are written once, in front."""
     common: list[str] = []
     factors = [list(way.factors) for way in ways]
     while len(ways) > 1 and all(factors) and len({each[0] for each in factors}) == 1:
@@ -92,7 +92,7 @@ def _bracketed(ways: list[_Way]) -> str:
 
 
 def _product(texts: list[str]) -> str:
-    """Return factors as a product: a factor 1 is left out where others remain, a sign comes first."""
+    """Return factors as a product. Factors of −1 become a sign in front."""
     sign = ""
     kept: list[str] = []
     for text in texts:
