@@ -15,10 +15,10 @@ from .rule import LocalRule
 
 
 def gradient(rule: LocalRule, operand: str, grad: Array, known: Mapping[str, Any], shape: tuple[int, ...]) -> Array:
-    """Return what a node sends to an operand of this shape for the gradient ``grad`` of its result.
+    """Return the gradient that a node sends to an operand of this shape, given the gradient ``grad`` of its result.
 
     ``known`` has the operands, the saved tensors, ``result`` and the options by name. A text in it is an expression of other
-    names. Raises :class:`KeyError` for a missing name, and what NumPy raises for operands that do not fit.
+    names. Raises :class:`KeyError` for a missing name, and NumPy's exceptions for operands that do not fit.
     """
     return summed_to(np.asarray(evaluate(rule.gradients[operand], {**known, "grad": grad})), shape)
 
@@ -28,7 +28,7 @@ def derivatives(
 ) -> Array:
     """Return the derivative of each element of a result (rows) by each element of an operand (columns).
 
-    ``result`` and ``shape`` are their shapes. Raises what :func:`gradient` raises.
+    ``result`` and ``shape`` are their shapes. Raises the exceptions of :func:`gradient`.
     """
     count = math.prod(result)
     units = np.eye(count).reshape(count, *result)
@@ -49,7 +49,7 @@ def evaluate(code: str, known: Mapping[str, Any]) -> Any:
 
 
 class _KnownNames(dict[str, Any]):
-    """The names of an expression, before the functions. A text among them is evaluated when it is first read."""
+    """The values of names in an expression. They take precedence over functions. A text is evaluated whenever it is read."""
 
     def __missing__(self, name: str) -> Any:
         return FUNCTIONS[name]
@@ -68,7 +68,7 @@ def summed_to(value: Array, shape: tuple[int, ...]) -> Array:
     """Return a gradient summed over the dimensions along which an operand of this shape was broadcast."""
     if value.shape == shape:
         return value
-    if value.ndim < len(shape):  # the expression has no gradient in it, such as a zero
+    if value.ndim < len(shape):  # the expression does not read the gradient, as for a zero
         return np.broadcast_to(value, shape)
     extra = value.ndim - len(shape)
     dims = [*range(extra), *(at + extra for at, size in enumerate(shape) if size == 1 and value.shape[at + extra] != 1)]

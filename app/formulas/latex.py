@@ -17,7 +17,7 @@ _KNOWN_FUNCTIONS: Final = frozenset({"log", "sin", "cos", "tan", "sinh", "cosh",
 _UNCHANGED: Final = frozenset(
     {"spread", "reshaped", "swapped", "unpermuted", "inserted", "flipped", "rolled", "repeated", "part_of", "layer_of"}
 )
-"""Functions that move or copy elements, whose first operand is written alone."""
+"""Functions that move or copy elements. Only their first operand is written."""
 
 Written = tuple[str, int]
 """LaTeX, and how tightly it is bound."""
@@ -136,7 +136,7 @@ def _operation(left: ast.expr, op: ast.operator, right: ast.expr, texts: Mapping
 
 
 def _exponent(node: ast.expr, texts: Mapping[str, str]) -> str:
-    """Return an exponent, worked out if it is a difference of numbers, such as `exponent - 1` for the exponent 2."""
+    """Return an exponent. A sum or difference of numbers, such as `exponent - 1` for the exponent 2, is calculated."""
     text = _write(node, texts)[0]
     found = re.fullmatch(r"(-?[\d.]+) ([+-]) ([\d.]+)", text)
     if found is None:

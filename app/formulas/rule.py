@@ -23,11 +23,11 @@ class LocalRule(Struct, frozen=True, dict=True):
 
     ``value`` is the call that makes the node. ``gradients`` has one expression for each slot of the node, in order: the
     gradient that is sent to this operand, for the gradient ``grad`` of ``result``. The engine sums the dimensions over which
-    an operand was broadcast, so no expression does. Names that are neither operands nor saved tensors are options, such as
+    an operand was broadcast, so the expressions do not. Names that are neither operands nor saved tensors are options, such as
     ``dim``; ``options`` has values to try for those that the program's text does not show, the default first.
 
-    ``sums`` names the operands in which the value is a sum of products: both operands of an addition, one operand of a matrix
-    product. A ``plain`` operation only moves or copies elements.
+    ``sums`` names operands. The value is a sum of products with their elements: with those of both operands of an addition,
+    or of one operand of a matrix product. A ``plain`` operation only moves or copies elements.
     """
 
     op: str

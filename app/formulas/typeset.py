@@ -12,12 +12,12 @@ FRACTIONS: Final = {2: "½", 3: "⅓", 4: "¼", 5: "⅕", 6: "⅙", 7: "⅐", 8:
 _SUPERSCRIPTS: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _COMPARISONS: Final[Mapping[type[ast.cmpop], str]] = {ast.Gt: ">", ast.Lt: "<", ast.GtE: "≥", ast.LtE: "≤", ast.Eq: "="}
 _SHORT: Final = {"tanh": "tanh", "sigmoid": "σ"}
-"""Functions in whose derivatives the function's value is written without its argument."""
+"""Functions whose values are written without an argument, as in `1 − tanh²`."""
 _FUNCTIONS: Final = frozenset({"exp", "log", "sin", "cos", "tan", "sinh", "cosh", "sign", "erf", "floor", "trunc"})
 
 
 def factor_text(tree: ast.expr, texts: Mapping[str, str]) -> str | None:
-    """Return what an expression multiplies ``grad`` by; ``None`` if it is no product, or one that has no short form.
+    """Return the factor by which an expression multiplies ``grad``; ``None`` if there is none, or if it has no short form.
 
     ``texts`` has the program's text for the names in the expression.
     """
@@ -63,7 +63,7 @@ class _Product:
         self.below: list[ast.expr] = []
 
     def read(self, node: ast.expr) -> bool:
-        """Read a tree. Return whether it is such a product."""
+        """Read a tree. Return whether it is a product with ``grad``."""
         match node:
             case ast.Name("grad"):
                 return True
@@ -155,10 +155,10 @@ def _call(name: str, argument: ast.expr, texts: Mapping[str, str]) -> str | None
 
 
 def atom(text: str) -> str:
-    """Return an operand as it stands in a product: a sum, difference or product in parentheses."""
+    """Return an operand for use in a product: a sum, difference or product is put in parentheses."""
     return text if re.fullmatch(r"[\w.\[\]]+", text) else f"({text})"
 
 
 def typeset(text: str) -> str:
-    """Return an operand with the signs of mathematics."""
+    """Return an operand with mathematical signs."""
     return re.sub(r" ?\*\* ?2\b", "²", text).replace(" - ", " − ").replace(" * ", " ").replace("-", "−")

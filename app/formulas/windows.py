@@ -1,7 +1,7 @@
 """Define the gradients of operations that slide a window over a tensor, such as a convolution, on NumPy arrays.
 
 Tensors have the shape (batch, channels, size, …). A stride, padding or dilation is one number, or one for each size. `grad` may
-have a dimension in front of these, for several gradients at once; so has then the result.
+have a dimension in front of these, for several gradients at once. The result then has this dimension too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Sizes = int | tuple[int, ...]
 
 
 def kernel_gradient(grad: Array, x: Array, weight: Array, stride: Sizes, padding: Sizes, dilation: Sizes) -> Array:
-    """Return the gradient of a convolution by its kernel: the products with the windows of the input.
+    """Return the gradient of a convolution with respect to its kernel: the products of ``grad`` with the windows of the input.
 
     Raises :class:`ValueError` for options with which the result does not have the shape of ``grad``.
     """
@@ -34,7 +34,7 @@ def kernel_gradient(grad: Array, x: Array, weight: Array, stride: Sizes, padding
 
 
 def input_gradient(grad: Array, x: Array, weight: Array, stride: Sizes, padding: Sizes, dilation: Sizes) -> Array:
-    """Return the gradient of a convolution by its input: each result's gradient times the kernel, at the result's window.
+    """Return the gradient of a convolution with respect to its input: in each window, its element of ``grad`` times the kernel.
 
     Raises :class:`ValueError` for options with which the result does not have the shape of ``grad``.
     """
@@ -55,12 +55,12 @@ def summed_over_all_but_channels(grad: Array, like: Array) -> Array:
 
 
 def by_channel(x: Array, like: Array) -> Array:
-    """Return one number for each channel in a shape that spreads over a tensor."""
+    """Return one number for each channel, in a shape that broadcasts over a tensor."""
     return np.reshape(x, (1, -1, *(1,) * (np.ndim(like) - 2)))
 
 
 def channel_average(x: Array, like: Array) -> Array:
-    """Return the mean over the batch and the sizes, for each channel, in a shape that spreads over the tensor."""
+    """Return the mean over the batch and the sizes, for each channel, in a shape that broadcasts over the tensor."""
     return np.asarray(x.mean(axis=_all_but_channels(x, like), keepdims=True))
 
 
@@ -81,7 +81,7 @@ def at_largest(grad: Array, x: Array, indices: Array) -> Array:
 
 
 def spread_over_windows(grad: Array, x: Array, kernel_size: Sizes, stride: Sizes, padding: Sizes) -> Array:
-    """Return the gradient of a mean over windows by the input: an equal part of each gradient for every element."""
+    """Return the gradient of a mean over windows with respect to its input: each element gets an equal part."""
     kernel = _each(kernel_size, x.ndim - 2)
     whole = _zeros(grad, x, padding)
     for _, window in _windows(whole, kernel, grad.shape[grad.ndim - len(kernel) :], stride, 1):
@@ -108,7 +108,7 @@ def _windows(
 
 
 def _last(*places: int | slice) -> Any:
-    """Return an index of the last dimensions."""
+    """Return an index into the last dimensions."""
     return (..., *places)
 
 

@@ -41,7 +41,7 @@ class Operation(Struct, frozen=True):
 
 @lru_cache(maxsize=4096)
 def operation(expression: str) -> Operation | None:
-    """Return the outermost operation of an expression, or ``None`` if it has keywords or is none that rules can have.
+    """Return the outermost operation of an expression, or ``None`` if it has keywords or cannot be the operation of a rule.
 
     >>> operation("((y_pred - y) ** 2).mean()")
     Operation(name='mean', operands=('(y_pred - y) ** 2',))
@@ -67,7 +67,7 @@ def _of_rule(value: str) -> Operation | None:
 
 
 def edge_factors(rule: LocalRule, expression: str, operand: str, sent: int, arrived: int) -> EdgeFactor | None:
-    """Return the local derivative of an operation by an operand, or ``None`` if it is not certain or no product.
+    """Return the local derivative of an operation by an operand, or ``None`` if it is uncertain or not a product.
 
     ``expression`` is the text that made the node, ``operand`` the name or the expression of the edge's target. ``sent`` and
     ``arrived`` are the numbers of elements of the gradient on the edge and of the one that arrived at the node.
@@ -112,7 +112,7 @@ class _Uncertain(Exception):
 
 
 class _InProgram(ast.NodeTransformer):
-    """Replace the options, sizes and results of a rule's expression by what the program's text says, and simplify it."""
+    """Replace the options, sizes and results in a rule's expression by the program's text, and simplify the expression."""
 
     def __init__(self, rule: LocalRule, operand: str, bound: Mapping[str, str], count: int) -> None:
         self._rule = rule
@@ -135,7 +135,7 @@ class _InProgram(ast.NodeTransformer):
         return ast.Constant(_number(found)) if _number(found) is not None else found
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
-        """Replace a size by its number, and the gradient of a reduction by the gradient."""
+        """Replace a size by its value, and a gradient spread over the reduced elements by the gradient itself."""
         match node:
             case ast.Call(ast.Name("spread"), [ast.Name("grad"), *_]):
                 return ast.Name("grad")
@@ -147,7 +147,7 @@ class _InProgram(ast.NodeTransformer):
         return node
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
-        """Leave out what changes nothing, such as a factor of 1, and work out the difference of two numbers."""
+        """Leave out factors and exponents of 1, and calculate sums and differences of two numbers."""
         left, right = self.visit(node.left), self.visit(node.right)
         first, second = _number(left), _number(right)
         match node.op:
@@ -172,7 +172,7 @@ class _InProgram(ast.NodeTransformer):
 
 
 class _InTorch(ast.NodeTransformer):
-    """Write an expression of a rule as PyTorch's, with the program's operands."""
+    """Turn an expression of a rule into PyTorch code with the program's operands."""
 
     def __init__(self, bound: Mapping[str, str]) -> None:
         self._bound = bound
@@ -184,7 +184,7 @@ class _InTorch(ast.NodeTransformer):
         return _parsed(self._bound[node.id]) if node.id in self._bound else node
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
-        """Replace a function by PyTorch's."""
+        """Replace a function of the rules by PyTorch's function."""
         assert isinstance(node.func, ast.Name)
         arguments = [self.visit(each) for each in node.args]
         if node.func.id == "transposed":
