@@ -172,11 +172,11 @@ def _replace(line: str) -> str | None:
 
 _TOKEN: Final = re.compile(r"#.*|'''|\"\"\"|'(?:\\.|[^'\\])*'?|\"(?:\\.|[^\"\\])*\"?|[([{]|[)\]}]|\\$")
 _ENDS: Final = {"'''": re.compile(r"(?:\\.|[^\\])*?'''"), '"""': re.compile(r'(?:\\.|[^\\])*?"""')}
-"""The rest of a long string, by the quotes that end it."""
+"""Patterns for the rest of a triple-quoted string, by its quotes."""
 
 
 def _statements(lines: list[str]) -> Iterator[int]:
-    """Yield the 0-based lines on which a statement starts: not inside a bracket, a long string or a continued line."""
+    """Yield the 0-based lines on which a statement starts: not inside a bracket, a triple-quoted string or a continued line."""
     depth, quote, continued = 0, "", False
     for at, line in enumerate(lines):
         if not (depth or quote or continued):
