@@ -134,7 +134,7 @@ def run(
     sandbox: SANDBOX = False,
     seed: SEED = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the run as JSON, as GET /api/v1/runs/{id} returns it, and nothing else.")
+        bool, typer.Option("--json", help="Print only the run as JSON, as GET /api/v1/runs/{id} returns it.")
     ] = False,
 ) -> None:
     """Run a program and print its values, last pass, error and findings.
@@ -196,7 +196,7 @@ def render(
         int | None, typer.Option(help="Draw the graph of the value of this line instead of a backward pass.", min=1)
     ] = None,
     theme: Annotated[
-        str | None, typer.Option(help="light, dark, or auto to follow the viewer's setting. Default: light; of .html, auto.")
+        str | None, typer.Option(help="light, dark, or auto to follow the viewer's setting. Default: light, or auto for .html.")
     ] = None,
     direction: Annotated[str, typer.Option(help="TB (loss at the top), BT or LR.")] = "TB",
     view: Annotated[
@@ -420,7 +420,9 @@ def why(
     ],
     step: Annotated[int | None, typer.Option(help="Index of the step. Default: the last one.", min=0)] = None,
     pass_: Annotated[int | None, typer.Option("--pass", help="Index of the pass, for a node or an edge.", min=0)] = None,
-    depth: Annotated[int, typer.Option(help="Number of explanations to print, each of the largest term before.", min=1)] = 1,
+    depth: Annotated[
+        int, typer.Option(help="Number of explanations. Each explains the largest term of the previous one.", min=1)
+    ] = 1,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the explanation as JSON, as GET /api/v1/runs/{id}/why returns it.")
     ] = False,
@@ -465,8 +467,8 @@ def backup(
 ) -> None:
     """Copy all recordings into one file, even while a server uses them.
 
-    The copy is consistent: it has every run that was acknowledged before, and none in part. It contains the secret with which
-    visitors prove that a run is theirs, and only you can read it. Restore it with `tapedeck restore`.
+    The copy is consistent: it has every run that was stored before, and no run in part. It also contains the secret with which
+    visitors prove that a run is theirs, so only you may read the file. Restore it with `tapedeck restore`.
 
     \b
     Exit status:
