@@ -155,7 +155,7 @@ class _Evaluation:
         return of.call(name, arguments, options, step=step, cell=stop)
 
     def _path(self, node: ast.expr, at: ReadAt) -> Value:
-        """Return the value of a variable, of an attribute or element of it, or of what a function returned."""
+        """Return the value of a variable or of a function's result, or of an attribute or element of these."""
         root = language.root_of(node)
         if isinstance(root, ast.Call):
             return _attribute_of(self._call_of(root, at), node, root)
@@ -215,7 +215,7 @@ def _argument(node: ast.expr) -> Any:
 
 
 def _attribute_of(value: Value, node: ast.expr, call: ast.expr) -> Value:
-    """Return an attribute or element of what a function returned, such as ``.grad`` of a node."""
+    """Return an attribute or element of a function's result, such as ``.grad`` of a node."""
     if node is call:
         return value
     assert isinstance(node, ast.Attribute | ast.Subscript)

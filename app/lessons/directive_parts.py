@@ -27,7 +27,7 @@ class Source(Struct, frozen=True):
 
 
 class Reading(Protocol):
-    """The reading of the lesson around a directive."""
+    """The parts of the lesson's reader that a directive uses."""
 
     @property
     def cells(self) -> dict[str, list[LessonCell]]: ...
@@ -58,7 +58,7 @@ class Parts:
                 self._tokens.append((head[1], head[2].strip(), source.start + start, token.content))
                 prose[start:stop] = [""] * (stop - start)
         self.prose = "\n".join(prose)
-        """The rest, in which those blocks are empty lines."""
+        """The prose around the blocks. Each line of a block is an empty line in it."""
 
     def take(self, name: str) -> list[tuple[str, int, str]]:
         """Return the argument, line and text of each block with a name."""

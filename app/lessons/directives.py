@@ -159,7 +159,7 @@ def _write(reading: Reading, source: Source) -> WriteTask:
 
 
 def _end_of(reading: Reading, recording: str, cells: int) -> Scope:
-    """Return the end of the part of a recording that is above the directive, which has at least ``cells`` cells."""
+    """Return the end of the recording's last cell above the directive, but not before the end of its first ``cells`` cells."""
     return Scope(recording, max(cells, len(reading.cells.get(recording, []))) - 1)
 
 

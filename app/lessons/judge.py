@@ -31,7 +31,7 @@ from .shared_work import SharedWork
 MOST_OUTPUT: Final = 2_000
 """Largest number of characters of the printed text in an answer."""
 MOST_NODES: Final = 20_000
-"""Largest graph of a reader's code that is read."""
+"""Largest number of nodes of a graph that a reader's code may make."""
 RIGHT: Final = "Right: every element equals the tape's."
 FIXED: Final = "Fixed: the fault is gone, and the conditions hold."
 
@@ -266,7 +266,7 @@ def _own_sides(task: WriteTask | FixTask) -> list[ast.expr]:
 
 
 def _named(task: WriteTask | FixTask, recorded: RecordedLesson) -> frozenset[str]:
-    """Return the recordings that the conditions of a task name, and the one that its right sides are read in."""
+    """Return the names of the recordings in which the conditions of a task are evaluated."""
     names = {each.id for side in _conditions(task) for each in ast.walk(side) if isinstance(each, ast.Name)}
     if isinstance(task, WriteTask):
         names.add(task.scope.recording)
@@ -274,7 +274,7 @@ def _named(task: WriteTask | FixTask, recorded: RecordedLesson) -> frozenset[str
 
 
 def _copied(task: WriteTask, code: str) -> str | None:
-    """Return the number of the tape that the code reads instead of computing it."""
+    """Return the recorded value, such as ``m.grad``, that the code reads instead of computing it; ``None`` if there is none."""
     text = _normal(code)
     sides = [side for side in stated.tape_sides(task.judge) if "." in side]
     return next((side for side in sides if re.search(rf"(?<![\w.]){re.escape(side)}(?!\w)", text)), None)

@@ -72,7 +72,7 @@ def _across(lessons: list[Lesson], known: Set[str]) -> list[LessonProblem]:
 
 
 def _needed(lesson: Lesson, by_id: dict[str, Lesson]) -> set[str]:
-    """Return the ids of all lessons that a lesson needs, those that they need included."""
+    """Return the ids of all lessons that a lesson needs, directly or through other lessons."""
     found, left = set[str](), list(lesson.needs)
     while left:
         id = left.pop()

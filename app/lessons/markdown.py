@@ -38,7 +38,7 @@ def shown_and_binding(content: str) -> tuple[str, str] | None:
 
 
 class Surroundings(Protocol):
-    """The methods of a lesson that the reading of its prose calls."""
+    """The methods of the lesson's reader that are called while prose is parsed."""
 
     def bound(self, shown: str, binding: str, line: int) -> Bound:
         """Return a new value of the lesson."""

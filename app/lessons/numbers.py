@@ -33,7 +33,7 @@ class LessonNumbers:
         self._recorded = recorded
         self._bounds = list(stated.values(recorded.lesson))
         self._pulled = SharedWork[tuple[str, float], Mapping[int, str]]()
-        """By task and value."""
+        """The texts of numbers after a number was dragged, by task and value."""
 
     async def stated(self) -> Mapping[int, str]:
         """Return the numbers that the lesson states without a text of their own, such as answers to questions."""

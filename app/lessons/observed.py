@@ -21,7 +21,7 @@ from .probes import ProbedProgram
 from .recorded_values import array_of, attribute_of
 
 MOST_PASSES: Final = 200
-"""Number of passes among which a node is looked for, the last one first."""
+"""Largest number of passes that are searched for a node, the last one first."""
 _PHASES_BEFORE: Final = ("forward", "loss")
 
 

@@ -1,8 +1,8 @@
 """Add probes to the cells of a recording: lines that read variables at the end of a cell, so that their values are recorded.
 
 A recording has the values of lines, of steps and of passes. The value of ``m.grad`` at the end of a cell follows from these
-only in simple programs. A probe is a cell of its own after the cell, in which each line reads one variable. The program's own
-lines run unchanged, and their numbers are known, so that a reader never sees the probes.
+only in simple programs. The probes of a cell are in an extra cell after it. The program's own lines run
+unchanged, and :class:`ProbedProgram` converts their line numbers, so a reader never sees the probes.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class ProbedProgram(Struct, frozen=True):
     """A program with probes.
 
     ``cells`` has the first and the last line of each of the recording's own cells, and ``plain`` has the same lines without
-    probes, as a reader sees them. ``lines`` has the line of the program that
-    reads a path at the end of a cell, and before it the line that tests whether the path is ``None``.
+    probes, as a reader sees them. ``lines`` has two lines of the program for each
+    cell and path: the line that tests whether the path is ``None`` at the end of the cell, and the line that reads it.
     """
 
     program: model.Program

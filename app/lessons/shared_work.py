@@ -14,8 +14,8 @@ V = TypeVar("V")
 class SharedWork(Generic[K, V]):
     """Results by key, each computed once. Create and use an instance on one event loop.
 
-    A caller that leaves does not stop the work. A failure is not kept: the next caller starts again. Of the results, at most
-    ``most`` are kept, those that were used last.
+    A caller that leaves does not stop the work. A failure is not kept: the next caller starts again. At most ``most``
+    results are kept: those that were used last.
     """
 
     def __init__(self, most: int = 1_000) -> None:

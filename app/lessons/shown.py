@@ -19,7 +19,7 @@ _WORDS: Final[dict[str, Any]] = {"True": True, "yes": True, "False": False, "no"
 
 
 def agrees(shown: str, value: Any) -> bool:
-    """Return whether a value, rounded as the text is, gives the text: numbers to half a unit of their last digit.
+    """Return whether a text agrees with a value. Numbers may differ by half a unit of the text's last digit.
 
     >>> agrees("-9.3333", np.float64(-9.333334)), agrees("1, 2", np.array([1.0, 2.01])), agrees("no", False)
     (True, True, True)

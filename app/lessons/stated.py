@@ -57,7 +57,7 @@ def read_in_recordings(lesson: Lesson) -> Iterator[tuple[ast.expr, Scope | None]
 
 
 def tape_sides(judge: str) -> list[str]:
-    """Return the right sides of the comparisons of a judge: what the tape has.
+    """Return the right sides of the comparisons of a judge, which are read in the recording.
 
     >>> tape_sides("dm == m.grad and len(leaves(loss)) == 2")
     ['m.grad', '2']
