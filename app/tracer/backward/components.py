@@ -27,9 +27,9 @@ def components(nodes: Iterable[Any], limit: int) -> list[Component]:
     """
     given = sorted(dict.fromkeys(nodes), key=sequence_nr, reverse=True)
     found: dict[Any, int] = {}
-    """For each visited node the index of the root from which it was visited."""
+    """For each visited node, the index of the root from which it was first visited."""
     joined: list[int] = []
-    """For each root the index of a later root in the same graph, or its own."""
+    """For each root, the index of a later root in the same graph; its own index if there is none."""
     roots: list[Any] = []
 
     def last(index: int) -> int:

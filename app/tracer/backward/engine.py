@@ -55,10 +55,10 @@ LARGE = 10_000
 
 
 class PassObserver(Protocol):
-    """Something that acts around each pass, as a replay does."""
+    """Acts before and after each pass. A replay implements it."""
 
     def before_pass(self, begun: OpenPass) -> Sequence[Any]:
-        """Called before a pass runs. Return handles of hooks, which are removed after the pass."""
+        """Called before a pass runs. Return the handles of the added hooks. The recorder removes them after the pass."""
 
     def after_pass(self, begun: OpenPass, result: Any) -> None:
         """Called after a pass has run, with the value that the engine returned."""
@@ -80,24 +80,27 @@ class _NotRecorded(Exception):
 
 
 class _Results(threading.local):
-    """The values that the engine has returned to the calls that run in this thread, outermost first."""
+    """The results of the engine calls that run in this thread, outermost first; ``()`` until the engine returns."""
 
     def __init__(self) -> None:
         self.of_calls: list[Any] = []
 
 
 class _RunningPass:
-    """A call of the engine that runs with the mode on: its pass, ``None`` if that is not recorded, and what it has to undo."""
+    """A call of the engine that runs with the mode active, and the changes to undo after it.
+
+    ``begun`` is its pass, ``None`` if the pass is not recorded.
+    """
 
     __slots__ = ("begun", "entered_mode", "first", "handles", "thresholds")
 
     def __init__(self, begun: OpenPass | None) -> None:
         self.begun = begun
         self.first = next_sequence_nr()
-        """The number of the first node that the engine could make."""
+        """The sequence number of the next node, read before the engine ran."""
         self.handles: Sequence[Any] = ()
         self.thresholds: tuple[int, int, int] | None = None
-        """The thresholds of the garbage collector, if they were changed."""
+        """The thresholds of the garbage collector before they were changed; ``None`` if they were not changed."""
         self.entered_mode = False
 
 
@@ -168,7 +171,7 @@ class PassRecorder:
         self._observer = observer
         self._detail = detail
         self._turn = threading.RLock()
-        """Held while a pass begins or ends, so that passes of several threads do so one after the other."""
+        """A lock for the beginning and the end of a pass: only one thread at a time may begin or end a pass."""
         self._required = OwnFailures(self._failed_for_good)
         """A context in which our own failures end the recording, because a pass was counted and will not be emitted."""
         self._results = _Results()
@@ -199,7 +202,7 @@ class PassRecorder:
         return _EngineCall(self, outputs, args, kwargs)
 
     def returned(self, value: Any) -> Any:
-        """Take the value that the engine returns."""
+        """Store the value that the engine returns, and return it."""
         self._results.of_calls[-1] = value
         return value
 
@@ -228,7 +231,7 @@ class PassRecorder:
             raise
 
     def _leave(self, running: _RunningPass | None, failure: BaseException | None) -> None:
-        """Emit the pass, if it was recorded: the engine has returned or raised."""
+        """Emit the pass if it is recorded. The engine has returned or raised."""
         try:
             if running is None:
                 return
@@ -359,7 +362,7 @@ class PassRecorder:
     # ------------------------------------------------------------------ the end
 
     def _add_engine_call(self, first: int, result: Any) -> None:
-        """Add a call for the nodes since ``first``, which the engine made. They belong to the line that called it."""
+        """Add a call for the nodes that the engine made, from ``first`` on. They belong to the line that called the engine."""
         last = next_sequence_nr()
         if last != first:
             code, offset = next(program_frames(sys._getframe(2), self._source.filename), (None, 0))

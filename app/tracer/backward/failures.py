@@ -35,7 +35,7 @@ class Failures:
         self._caught: set[tuple[type[BaseException], Location | None]] = set()
 
     def caught(self, error: BaseException, line: int) -> None:
-        """Report an exception that the program has caught, in the handler on ``line``; once for each type and location."""
+        """Report an exception that the program caught in the handler on ``line``, once for each type and location."""
         location = raised_at(error, self._source.filename)
         key = (type(error), location)
         if key in self._caught or len(self._caught) >= MAX_REPORTED:
@@ -91,7 +91,7 @@ def _facts(error: BaseException) -> dict[str, str]:
 
 
 def _modified(node: Any) -> Iterator[tuple[str, Tensor]]:
-    """Yield the current saved tensors of a node in the slots that torch refuses to read, with the names of the slots."""
+    """Yield the slot names and current values of a node's saved tensors, except those that torch still returns."""
     for name in dir(type(node)):
         if not name.startswith("_raw_saved_"):
             continue

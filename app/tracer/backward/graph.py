@@ -49,9 +49,9 @@ class Walk:
         self.slots: list[int] = []
         """The number of slots of each node, those without an edge included."""
         self.targets: list[int] = []
-        """For each slot of the first node, then of the second and so on: the node at the other end; -1 without an edge."""
+        """For each slot, in the order of the nodes, the index of the node at the other end of its edge; -1 without an edge."""
         self.inputs: list[int] = []
-        """For each slot the input at which its edge ends."""
+        """For each slot, the input at which its edge ends."""
         slots, targets, inputs, known = self.slots, self.targets, self.inputs, indexes.get
         for node in nodes:  # the list grows during the loop
             edges = node.next_functions
@@ -83,7 +83,7 @@ class Walk:
                     self.numbers[index], self.calls[index] = -1, call
         self.sites: list[CallSite | None] = [None if call is None else call.site for call in self.calls]
         self.formulas: list[tuple[int, int] | None] = [None if call is None else call.backward_of for call in self.calls]
-        """For each node that the engine made while it computed a formula, the graph and index of the node of that formula."""
+        """For each node that a formula made, the graph and the index of the node whose formula it was; else ``None``."""
 
     def signature(self, parameters: Iterable[int]) -> tuple[Any, ...]:
         """Return a key of the structure, given the ``parameters`` of its leaves: walks with equal keys are one graph."""
@@ -104,8 +104,8 @@ class Walk:
 def freeable_nodes() -> int:
     """Return how many nodes a walk may visit in this process.
 
-    PyTorch frees a node that Python code has visited recursively with the nodes behind it. The program itself may free the
-    graph, and a small stack would overflow then.
+    Once Python code has visited the nodes of a graph, PyTorch frees them recursively. In a process with a small stack, freeing
+    a large graph would then overflow the stack.
     """
     stack = resource.getrlimit(resource.RLIMIT_STACK)[0]
     return sys.maxsize if stack == resource.RLIM_INFINITY else stack // _FREED_BYTES

@@ -1,7 +1,7 @@
 """Build the event of a graph's structure: its nodes with names and lines, its constants and its edges.
 
-A large graph has many nodes but few lines. What a line and an operation decide is found once for all their nodes, and the
-columns are made from these rows.
+A large graph has many nodes but few lines. Nodes with the same operation and line share a row, which is made only once. The
+columns are built from these rows.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .template import Template, int32
 _ACCUMULATE: Final = "AccumulateGrad"
 _FunctionBase: Any = torch._C._FunctionBase
 _names_of_kinds: dict[type, str] = {}
-"""The operation of each type of node that stands for one operation."""
+"""The name of the operation, by node type. Types that are used for several operations are missing."""
 
 
 def describe(walk: Walk, template: Template, source: ProgramSource, names: Names, frames: CallFrames) -> wire.GraphEvent:
@@ -73,7 +73,7 @@ def describe(walk: Walk, template: Template, source: ProgramSource, names: Names
         target=int32([*target, *(nodes + constant for _, _, constant in extra)]),
         input=int32([*input_, *[0] * len(extra)]),
         gradient=bytes([1] * len(source_) + [0] * len(extra)),
-        strings=list(described.strings),  # after all columns, which add to them
+        strings=list(described.strings),  # last, because building the columns adds strings
         **_formulas(walk, constants),
         **described.columns(which),
         **frame_of_nodes,
@@ -158,7 +158,7 @@ def _saved_names(template: Template, described: _Description) -> tuple[list[int]
 
 
 def _names_of_results(walk: Walk) -> list[str | None]:
-    """Return for each node the variable to which its call's result was assigned, if the node made that result."""
+    """Return for each node the variable that its call's result was assigned to; ``None`` if another node made the result."""
     return [
         call.name
         if call is not None
@@ -170,7 +170,7 @@ def _names_of_results(walk: Walk) -> list[str | None]:
 
 
 def _operand(walk: Walk, template: Template, constant: int, source: ProgramSource) -> str | None:
-    """Return the text of a constant in the program, if the program itself made the call that takes it."""
+    """Return a constant as the program writes it; ``None`` if the program did not itself make the call that takes it."""
     node, argument = template.constants[constant]
     maker = walk.calls[node]
     if maker is None or maker.site.code is None or not maker.direct:
@@ -180,7 +180,7 @@ def _operand(walk: Walk, template: Template, constant: int, source: ProgramSourc
 
 
 def _operations(walk: Walk) -> list[str]:
-    """Return the name of each node's operation as ``grad_fn`` shows it, without the namespace that some have in C++."""
+    """Return the name of each node's operation as ``grad_fn`` shows it, without the C++ namespace that some names have."""
     known = list(map(_names_of_kinds.get, walk.kinds))
     return [_operation(node) if name is None else name for node, name in zip(walk.nodes, known, strict=True)]
 
@@ -189,5 +189,5 @@ def _operation(node: Any) -> str:
     name: str = node.name()
     name = name.removeprefix("torch::autograd::")
     if type(node).__name__ == name and not isinstance(node, _FunctionBase):
-        _names_of_kinds[type(node)] = name  # other types, as those of extensions in C++, stand for several operations
+        _names_of_kinds[type(node)] = name  # other types, such as those of C++ extensions, are used for several operations
     return name

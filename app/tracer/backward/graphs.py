@@ -23,7 +23,7 @@ from .template import UNKNOWN, Template
 OWN_NODES: Final = 10_000
 """Number of nodes up to which each line's value has its own graph. With more nodes, the values share a graph."""
 MOST_WALKED: Final = 4
-"""Number of nodes that are visited for the values of lines, as a multiple of the limit for one graph."""
+"""Largest number of nodes that are visited for the values of lines, as a multiple of the limit for one graph."""
 
 
 class Graphs:
@@ -97,7 +97,10 @@ class Graphs:
         return walks if left >= 0 else None
 
     def _smallest(self, roots: Sequence[Any]) -> dict[Any, int]:
-        """Return the small graphs with one root, by the node that is the root. The size of all of them together is limited."""
+        """Return the index of each root's own graph.
+
+        A graph that is too large is left out. The walks begin at the oldest root and end once they have visited too many nodes.
+        """
         found: dict[Any, int] = {}
         left = self._most_walked
         for root in sorted(roots, key=sequence_nr):

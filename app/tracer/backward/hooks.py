@@ -17,17 +17,18 @@ _FUNCTION: Any = Function
 
 
 class NodeListener(Protocol):
-    """Something that follows which nodes have run, as :class:`~.overwritten.Overwritten` does."""
+    """Gets a call for each node that has run. :class:`~.overwritten.Overwritten` implements it."""
 
     def ran(self, node: int) -> None:
-        """Called when the formula of a node has run, and again once the program's hooks have followed."""
+        """Called after the formula of a node has run, and again after the program's hooks on the node, if it has any."""
 
 
 class GradientCapture:
-    """The gradients that the hooks of one pass have seen, by the indices of nodes.
+    """The gradients that our hooks have captured in one pass, by the indices of nodes.
 
-    ``order`` is the order in which nodes ran. ``at_outputs`` are the gradients that nodes received, ``on_edges`` the gradients
-    that they computed. The hooks don't reference the nodes, which would keep the graph alive until a garbage collection.
+    ``order`` is the order in which nodes ran. ``at_outputs`` are the gradients that nodes received. ``on_edges`` are the
+    gradients that they computed. The hooks don't reference the nodes: a reference would keep the graph alive until a garbage
+    collection.
     """
 
     def __init__(self, nodes: Sequence[Any]) -> None:
@@ -35,11 +36,11 @@ class GradientCapture:
         self.on_edges: list[Sequence[Tensor | None]] = [()] * len(nodes)
         self.at_outputs: list[Sequence[Tensor | None]] = [()] * len(nodes)
         self.numbers: list[int] = []
-        """With ``create_graph``, the next sequence number after each node had run."""
+        """With ``create_graph``, for each node in ``order``, the sequence number of the next node once it had run."""
         self.resting = False
         """True while a pass inside this one runs. It may run the same nodes, whose gradients then belong to that pass."""
         self.computed = -1
-        """The last node whose formula has run, of the nodes with a hook of the program that runs after the formula."""
+        """The node whose formula ran last, among the nodes on which the program has put a post hook; -1 for none."""
         self.overwritten: NodeListener | None = None
         """The gradients that the program has overwritten so far, if any."""
         self._nodes = nodes
@@ -48,7 +49,7 @@ class GradientCapture:
     def attach(self, *, numbered: bool) -> None:
         """Add a hook to each node. If that fails, remove the hooks and raise. With ``numbered``, record :attr:`numbers`."""
         order, on_edges, at_outputs, numbers, attached = self.order, self.on_edges, self.at_outputs, self.numbers, self._hooks
-        reference = weakref.ref(self)  # weak, because the capture references the nodes, which would reference it
+        reference = weakref.ref(self)  # weak, to avoid a cycle: the capture references the nodes, and they the hooks
 
         def fired(index: int, gradients: Sequence[Tensor | None], outputs: Sequence[Tensor | None]) -> None:
             capture = reference()
@@ -83,7 +84,7 @@ class GradientCapture:
             attached.append((hooks, self))
             return hooks, None
 
-        # Node.register_hook calls Function._register_hook. Without the handles that it makes, this takes a third of the time
+        # Node.register_hook calls Function._register_hook, which makes a handle: without handles it takes a third of the time
         _FUNCTION._register_hook = register
         try:
             for index, node in enumerate(self._nodes):

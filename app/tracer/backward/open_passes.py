@@ -16,7 +16,7 @@ from ..tensors.table import TableBuilder
 from .passes import OpenPass
 
 MOST = 20
-"""Largest number of lines that are reported for writing to a gradient."""
+"""Largest number of lines that are reported because they write to a gradient."""
 
 
 class OpenPasses:
@@ -27,7 +27,7 @@ class OpenPasses:
         self._new_table = new_table
         self._here = here
         self._reported: set[int] = set()
-        """The lines for which a write to a gradient was reported."""
+        """The lines that were reported because they write to a gradient."""
         self._open: list[OpenPass] = []
         self.running = False
         """True if any pass is running."""
@@ -54,7 +54,7 @@ class OpenPasses:
             outer.capture.resting = False
 
     def emit(self, index: int, table: TableBuilder, build: Build) -> None:
-        """Emit a pass that has ended, once no other pass is running: an outer pass precedes the passes inside it."""
+        """Emit a pass that has ended, once no other pass is running. An outer pass is emitted before the passes inside it."""
         self._finished.append((index, table, build))
         if not self._open:
             for _, read, done in sorted(self._finished, key=lambda done: done[0]):

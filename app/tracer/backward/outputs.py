@@ -14,7 +14,7 @@ WITH_ONE_OUTPUT: Final = (
     "Silu", "Sin", "Slice", "Softmax", "Sqrt", "Squeeze", "Stack", "Sub", "Sum", "T", "Tanh", "Transpose", "UnsafeView",
     "Unsqueeze", "View",
 )  # fmt: skip
-"""Common operations whose nodes have one output. Their nodes are not asked, which takes longer than to walk over them."""
+"""Common operations whose nodes have one output. Reading the outputs of a node takes longer than walking over it."""
 
 
 def output_counts(nodes: Sequence[Any], kinds: Sequence[type]) -> list[int]:
@@ -28,7 +28,7 @@ def _output_count(node: Any) -> int:
 
 
 def types_of(operation: str) -> Iterator[type]:
-    """Yield the types of an operation's nodes: one for each of its formulas, as ``AddBackward0`` and ``AddBackward1``."""
+    """Yield the types of an operation's nodes, one for each of its formulas, such as ``AddBackward0`` and ``AddBackward1``."""
     functions: Any = torch._C._functions
     for number in count():
         found = getattr(functions, f"{operation}Backward{number}", None)

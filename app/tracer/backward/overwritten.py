@@ -27,7 +27,7 @@ _current_node: Callable[[], Any] = torch._C._current_autograd_node
 _uses: Callable[[Tensor], int] = getattr(Tensor, "_use_count", lambda tensor: 0)
 """Return the number of references to a tensor in C++, including the reference of the Python object."""
 _WHOLE = 1 << 62
-"""Number of elements that a copy keeps: all of them, because they may be added to another gradient."""
+"""Largest number of elements that a copy keeps. A copy keeps all elements, because it may be added to another gradient."""
 
 Position = tuple[str, int, int]
 """Position of a gradient in a pass.
@@ -56,19 +56,19 @@ class Overwritten:
         fresh: frozenset[int],
     ) -> None:
         self.sent: dict[tuple[int, int], Snapshot] = {}
-        """The gradients as nodes computed them, by node and slot."""
+        """Copies of gradients as nodes computed them, by node and slot."""
         self.used: dict[tuple[int, int], Snapshot] = {}
-        """The gradients as formulas used them, by node and output."""
+        """Copies of gradients as formulas used them, by node and output."""
         self._walk = walk
         self._capture = capture
         self._given = given
         self._outputs = outputs
         self.arrived: dict[Position, Snapshot] = {}
-        """The gradients as the nodes at the other end of their edges received them."""
+        """Copies of gradients as they arrived at the other end of their edges."""
         self._pending: set[Position] = set()
-        """The overwritten gradients that those nodes have not received yet."""
+        """The overwritten gradients that have not arrived at the other end of their edges yet."""
         self._positions: dict[int, list[tuple[Position, Tensor]]] = {}
-        """The gradients that the capture has seen, by the id of their tensor."""
+        """The gradients of the capture and the given ones, by the id of their tensor."""
         self._ran: set[int] = set()
         self._with_outputs: set[int] = set()
         self._indexed = 0
@@ -78,7 +78,7 @@ class Overwritten:
         self._fresh = {node: leaf for parameter, (node, leaf) in leaves if parameter in fresh}
         self._suspects: list[tuple[Tensor, Callable[[], None]]] = []
         self._watched: list[tuple[Tensor, Tensor, Callable[[], None]]] = []
-        """The gradients that NumPy may write to until the node has run, each with a copy of its elements."""
+        """The gradients that NumPy may write to until the running node ends: each with a copy, and the report of a write."""
         for index, gradient in enumerate(given):
             if gradient is not None:
                 self._add(("given", index, 0), gradient)
@@ -119,9 +119,9 @@ class Overwritten:
     def written(self, write: Write, report: Callable[[int, bool, int], None]) -> None:
         """Call ``report`` if the program is about to write to a gradient of the pass.
 
-        ``report`` gets the running node, whether a custom ``backward`` writes (not a hook), and another node that still has to
-        receive the changed gradient (-1 for none). A sum of gradients is recognized only after its node has run, so ``report``
-        may be called later.
+        ``report`` receives three arguments: the running node; true if a custom ``backward`` writes, false for a hook; and
+        another node that still has to receive the changed gradient (-1 for none). A sum of gradients is recognized only after
+        its node has run, so ``report`` may be called later.
         """
         node = self._node()
         if node < 0 or not write.targets:
@@ -136,7 +136,7 @@ class Overwritten:
         elif not formula and node not in self._ran:
             for target in write.targets:
                 whole = target._base if target._is_view() and target._base is not None else target
-                if not whole.requires_grad and _uses(whole) > 1:  # the engine has a reference: it may be a sum of gradients
+                if not whole.requires_grad and _uses(whole) > 1:  # the engine references it: maybe a sum of gradients
                     self._suspects.append((whole, lambda: report(node, False, -1)))
 
     def shared(self, tensor: Tensor, report: Callable[[int, bool, int], None]) -> None:
@@ -184,7 +184,7 @@ class Overwritten:
     # ------------------------------------------------------------------ while the pass runs
 
     def ran(self, node: int) -> None:
-        """Called after the formula of a node has run, and again after the program's hooks."""
+        """Called after the formula of a node has run, and again after the program's hooks on the node, if it has any."""
         for position in list(self._pending):
             target = self._target(position)
             if target is not None and (target[0] == node or self._is_summed(position, target)):
@@ -204,7 +204,7 @@ class Overwritten:
                     report()
 
     def ended(self, result: Any) -> None:
-        """Called with the gradients that ``autograd.grad`` returns. A node whose gradient is only requested does not run."""
+        """Report suspected writes to gradients that ``autograd.grad`` returned. The nodes of its inputs have not run."""
         returned = {id(gradient) for gradient in result if gradient is not None} if isinstance(result, tuple) else set()
         for tensor, report in self._suspects:
             if id(tensor) in returned:
@@ -213,14 +213,14 @@ class Overwritten:
     # ------------------------------------------------------------------ lookup
 
     def _node(self) -> int:
-        """Return the node that the engine evaluates for this pass, -1 if there is none."""
+        """Return the node of this pass that the engine is running; -1 if there is none."""
         if self._capture.resting:
             return -1
         node = _current_node()
         return -1 if node is None else self._walk.indexes.get(node, -1)
 
     def _index(self) -> None:
-        """Index the gradients that the capture has seen since the last call."""
+        """Index the gradients that were captured since the last call."""
         capture = self._capture
         for node in capture.order[self._indexed :]:
             for slot, gradient in enumerate(capture.on_edges[node]):
@@ -266,7 +266,7 @@ class Overwritten:
 
 
 def _formula_frame() -> FrameType | None:
-    """Return the frame that runs a custom ``backward`` in the engine's innermost evaluation."""
+    """Return the frame that runs a custom ``backward`` in the engine's innermost call; ``None`` if there is none."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if frame.f_code in _FORMULAS:

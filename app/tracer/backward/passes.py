@@ -54,16 +54,16 @@ class OpenPass(Struct):
     transformed: bool
     """True inside a transform of ``torch.func``, where tensors wrap others."""
     batched: bool = False
-    """True if a tensor of the pass wraps a whole batch, whose elements cannot be emitted as one tensor's."""
+    """True if a tensor of the pass wraps a whole batch. Its elements cannot be emitted as those of one tensor."""
     overwritten: Overwritten | None = None
     """The gradients that the program has overwritten while the pass ran, if it has written to any tensor."""
 
     def contributions(self, table: TableBuilder, result: Any, *, touched: bool) -> dict[int, Contribution]:
         """Return the contribution of the pass to each parameter, or the gradient that it returned as part of ``result``.
 
-        A leaf's ``.grad`` may be the very tensor that a hook has seen, and the next pass adds to it in place. If the leaf
-        had no ``.grad``, the engine makes one from this gradient in the leaf's layout. The two may differ if ``touched``, which
-        is true if the program changed a tensor while the pass ran.
+        A leaf's ``.grad`` may be the same tensor as the captured gradient, and the next pass adds to it in place. If the leaf
+        had no ``.grad``, the engine made it from the captured gradient, in the leaf's layout. ``touched`` is true if the
+        program may have changed a tensor while the pass ran. The ``.grad`` and the captured gradient may then differ.
         """
         found: dict[int, Contribution] = {}
         taken = self._taken(result)
@@ -86,14 +86,14 @@ class OpenPass(Struct):
                     and own
                     and parameter in self.fresh
                     and not grad.requires_grad
-                    and grad._version == 1  # the engine's copy, which nothing has written to since
+                    and grad._version == 1  # the engine made this copy, and nothing has written to it since
                 )
                 shareable = table.shareable(gradient, in_transform=self.transformed)
                 found[parameter] = Contribution(gradient, shareable, whole, stolen)
         return found
 
     def made_nodes(self, first: int, result: Any) -> Iterator[tuple[int, int, int, list[Tensor]]]:
-        """Yield the nodes that formulas made, with ``create_graph``.
+        """Yield the nodes that formulas made. There are such nodes only with ``create_graph``.
 
         Each item is an interval of sequence numbers (first, end), the index of the node whose formula made them, and its
         results. ``first`` is the number before the engine ran. Where gradients meet, the engine makes a node for their sum
@@ -180,7 +180,7 @@ class OpenPass(Struct):
                 line=facts.here.line,
                 order=order,
                 value=value,
-                arrived=arrived[0] if arrived else used,  # equal unless hooks change gradients
+                arrived=arrived[0] if arrived else used,  # used as they arrived, unless hooks change them
                 used=used,
                 edge=edge,
                 saved=saved,
@@ -220,7 +220,7 @@ class OpenPass(Struct):
         )  # fmt: skip
 
     def node_values(self) -> list[Tensor | Snapshot | None]:
-        """Return the value that each node computed, then the constants."""
+        """Return the values that the nodes computed, then the constants."""
         walk, template = self.walk, self.template
         values: list[Tensor | Snapshot | None] = []
         for node, call, seq in zip(walk.nodes, walk.calls, walk.numbers, strict=True):
@@ -243,7 +243,7 @@ class OpenPass(Struct):
         return values
 
     def _used(self, result: Any) -> list[Tensor | Snapshot | None]:
-        """Return the gradient at each output of each node, as its formula used it."""
+        """Return the gradient that the formula of each node used, at each output of the node."""
         taken = self._taken(result)
         used: list[Tensor | Snapshot | None] = []
         for index, (gradients, outputs) in enumerate(zip(self.capture.at_outputs, self.template.outputs, strict=True)):
@@ -274,7 +274,7 @@ class OpenPass(Struct):
         found: dict[int, list[Tensor | None]] = {}
         for given, gradient in zip(self.inputs, result, strict=True):
             node = grad_node(given) if isinstance(given, Tensor) else given.node
-            if node is None:  # the node of a leaf at another level of torch.func is out of reach
+            if node is None:  # torch.func does not return the node of a leaf of another level
                 index = next((index for index, leaf in self.walk.leaves if leaf is given), None)
             else:
                 index = self.walk.indexes.get(node)
@@ -303,19 +303,19 @@ class OpenPass(Struct):
         return [sums.get(at) for at in range(first[-1])]
 
     def _taken_at(self, position: Position, gradient: Tensor) -> Tensor | Snapshot:
-        """Return a gradient as the node at the other end received it: a copy if it was overwritten after that."""
+        """Return a gradient as it arrived at the other end of its edge: a copy if it was overwritten later."""
         found = self.overwritten.arrived.get(position) if self.overwritten is not None else None
         return gradient if found is None or (found.value is None and found.traits.count) else found
 
     def protect(self, write: Write, table: TableBuilder) -> None:
-        """Copy the saved tensors that are about to be written to while the pass runs."""
+        """Copy the saved tensors that the program is about to write to."""
         for index, saved in enumerate(self.saved):
             if isinstance(saved, Tensor) and write.reaches(saved):
                 self.saved[index] = table.snapshot(saved)
 
     @property
     def gradient_writes(self) -> Overwritten:
-        """The gradients that the program overwrites while the pass runs; the first access begins to observe them."""
+        """The gradients that the program overwrites while the pass runs. Observing them begins with the first access."""
         if self.overwritten is None:
             self.overwritten = self.capture.overwritten = Overwritten(
                 walk=self.walk,
@@ -337,7 +337,7 @@ class OpenPass(Struct):
             }
             for index in self.read_from_nodes:
                 tensor = saved[index]
-                key = data_pointer(tensor) if isinstance(tensor, Tensor) else 0  # a tensor without memory equals no other
+                key = data_pointer(tensor) if isinstance(tensor, Tensor) else 0  # a tensor without memory is not matched
                 snapshot = leaves.get(key) if key else None
                 if snapshot is not None:
                     saved[index] = snapshot.viewed_as(tensor)

@@ -1,7 +1,7 @@
 """Read the tensors that nodes have saved, without calling the hooks that a program may have put on them.
 
 Under ``saved_tensors_hooks`` (``save_on_cpu``, or a non-reentrant checkpoint) the program's own code unpacks a saved tensor.
-Reading such a tensor would run that code one more time, so it is not read.
+Reading such a tensor would run this code an additional time, so the tensor is not read.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 Slot = tuple[str, str, int]
-"""The two attributes of a node that have a saved tensor, raw and readable, and its index if they are lists (else -1)."""
+"""The names of a node's raw and readable attribute for a saved tensor, and its index if they are lists (else -1)."""
 
 _ATTRIBUTES: dict[type, Sequence[tuple[str, str]]] = {}
 _SLOTS: dict[type, Sequence[Slot]] = {}
-"""The slots of node types that save no lists of tensors. All nodes of such a type have the same slots."""
+"""The slots by node type, only for types that save no list of tensors. All nodes of such a type have the same slots."""
 _AUTOGRAD: Any = torch._C._autograd
 _RAW = "_raw_saved_"
 SCRATCH = {"MkldnnRnnLayerBackward0": ("_raw_saved_result3",)}
@@ -25,9 +25,9 @@ SCRATCH = {"MkldnnRnnLayerBackward0": ("_raw_saved_result3",)}
 
 
 class SavedTensors:
-    """Reads saved tensors. Use it in a ``with`` block, which detects whether the program adds hooks to any of them.
+    """Reads saved tensors. Its ``with`` block detects whether the program adds hooks to saved tensors.
 
-    Until the program adds one, tensors are not checked for hooks.
+    Until the program adds a hook, tensors are not checked for hooks.
     """
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class SavedTensors:
             try:
                 saved = getattr(node, raw)
             except (RuntimeError, AttributeError):
-                saved, cacheable = None, False  # another node may have a tensor there, or a list
+                saved, cacheable = None, False  # another node of this type may have a tensor or a list here
             if isinstance(saved, tuple | list):
                 cacheable = False
                 slots += [(raw, name, index) for index in range(len(saved))]
@@ -100,7 +100,7 @@ class SavedTensors:
 
 
 def _attributes(kind: type) -> Sequence[tuple[str, str]]:
-    """Return the attributes of a node type that have saved tensors: the raw one and the readable one of each."""
+    """Return the names of the raw and the readable attribute for each saved tensor of a node type."""
     cached = _ATTRIBUTES.get(kind)
     if cached is None:
         scratch = SCRATCH.get(kind.__name__, ())

@@ -20,7 +20,7 @@ from .saved_tensors import SavedTensors, Slot
 
 _FunctionBase: Any = torch._C._FunctionBase
 UNKNOWN, RESULT = -2, -1
-"""Origins of saved tensors: read from the node, or returned by the call. Any other origin is the index of an argument."""
+"""Origins of saved tensors: unknown, or the result of the node's call. Any other origin is the index of an argument."""
 
 
 class Template:
@@ -43,9 +43,9 @@ class Template:
         self.parameters = list(parameters)
         """The parameter of each leaf."""
         self.constants: list[tuple[int, int]] = []
-        """For each constant, the index of a node whose call took it as an argument, and the index of that argument."""
+        """For each constant, the index of a node whose call has the constant as an argument, and the index of that argument."""
         self.constant_edges: list[tuple[int, int, int]] = []
-        """The source node, slot and constant of each edge to a constant; slot -1 if unknown."""
+        """The source node, slot and constant of each edge to a constant. The slot is -1 if it is unknown."""
         self._find_constants(walk)
         sites = (site for site in set(walk.sites) if site is not None)
         lines = {site: source.locate(site.code, site.offset)[0] for site in sites if site.code is not None}
@@ -93,7 +93,7 @@ class Template:
         return self._packed
 
     def without_rows(self, order: list[int]) -> list[bytes]:
-        """Pack the order of a pass and the columns used, edge, value and saved, without a row for any tensor."""
+        """Pack the order of a pass, and the columns ``used``, ``edge``, ``value`` and ``saved`` with -1 for every tensor."""
         if order != self._bare_order:
             sources = self.edges[0]
             sizes = (
@@ -129,7 +129,7 @@ class Template:
                 self.constant_edges.append((index, slot, constant))
 
     def constant(self, walk: Walk, index: int) -> Tensor | Snapshot | None:
-        """Return a constant as it was passed to its call."""
+        """Return a constant as the program passed it to the call."""
         node, at = self.constants[index]
         call = walk.calls[node]
         return call.constant(at) if call is not None else None
@@ -137,7 +137,7 @@ class Template:
     def find_origins(self, walk: Walk, saved: Sequence[Any]) -> None:
         """Find which saved tensors are arguments or results of their node's call. Later calls of this method do nothing.
 
-        Such tensors need not be read from the node in later passes: the node then saves the same argument again.
+        Later passes take these tensors from the call, and don't read them from the node.
         """
         if self._origins_found:
             return
@@ -150,7 +150,7 @@ class Template:
 
 
 def _is_constant(argument: Any, call: Call) -> bool:
-    """Return whether an argument is a tensor without a gradient that the call has not written to."""
+    """Return whether an argument is a tensor that requires no gradient, and not the result of the call (an in-place call's)."""
     if isinstance(argument, Tensor):
         return not argument.requires_grad and argument is not call.out
     return isinstance(argument, Snapshot) and not argument.traits.requires_grad and argument is not call.out
@@ -159,7 +159,7 @@ def _is_constant(argument: Any, call: Call) -> bool:
 def _match(
     given: list[tuple[int, Any]], free: list[tuple[int, int]], nodes: Sequence[int]
 ) -> list[tuple[tuple[int, Any], tuple[int, int]]]:
-    """Match a call's constants with the ``free`` slots of its nodes, which have no edge. Use slot -1 for an unknown match.
+    """Match a call's constants with the ``free`` slots of its nodes, which have no edge. Return slot -1 for an unknown match.
 
     A call that makes one node has an operand per slot, in the order of its arguments. A call that makes several nodes
     (``F.linear``) is matched only if it has as many constants as free slots.
@@ -176,7 +176,7 @@ def int32(values: Sequence[int]) -> bytes:
 
 
 def _same_arguments(tensor: Tensor, call: Call) -> list[int]:
-    """Return the indices of the call's arguments that are the same view as a tensor, and :data:`RESULT` if its result is."""
+    """Return the arguments of a call, as indices, that are the same view as a tensor. Its result has index :data:`RESULT`."""
     start = data_pointer(tensor)
     if not start:
         return []
