@@ -1,7 +1,7 @@
 """Record in which call of a module and in which turn of a loop each node was made.
 
-Autograd numbers nodes in the order in which they are made. A frame therefore holds the nodes of an interval of sequence
-numbers, and nothing has to be done for each call into PyTorch.
+Autograd numbers nodes in the order in which they are made. The nodes that were made in a frame therefore have consecutive
+numbers, and calls into PyTorch need not be observed for this.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ MAX_DEPTH: Final = 64
 _LOOP: Final = wire.LOOP
 _TURN: Final = wire.TURN
 MAX_CHANGES: Final = 600_000
-"""Number of changes between frames above which the older half is dropped. Their nodes are then recorded without a frame."""
+"""Number of changes between frames above which the older half is dropped. Its nodes are then recorded without a frame."""
 
 _DENSE: Final = 8
-"""Number of changes between frames for each node below which they are searched as one array."""
+"""Number of changes per node below which the changes are converted to an array, which is searched for all nodes at once."""
 _FEW: Final = 100
-"""Number of nodes up to which each is searched by itself."""
+"""Largest number of nodes that are looked up one by one."""
 
 
 class CallFrame(Struct, eq=False, gc=False):
@@ -41,9 +41,9 @@ class CallFrame(Struct, eq=False, gc=False):
     line: int = -1
     turn: int = -1
     loop: int = -1
-    """The index of the loop in the program, if this is one."""
+    """The index of the loop in the program; -1 for the call of a module."""
     owner: int = 0
-    """The id of the Python frame that runs the loop. It is compared with those of living frames only."""
+    """The id of the Python frame that runs the loop, 0 for the call of a module. It is compared only with living frames."""
     start: int = field(default_factory=next_sequence_nr)
     """The number of the first node that the frame can make."""
 
@@ -60,10 +60,10 @@ class CallFrames:
         self._starts: list[int] = []
         """The sequence numbers at which the current frame changed, ascending."""
         self._entered: list[CallFrame | None] = []
-        """The frame from each of these numbers on."""
+        """For each of these numbers, the frame that is current from there on."""
 
     def reset(self) -> None:
-        """Forget all frames: another thread is recorded from now on, which has its own sequence numbers."""
+        """Forget all frames, because another thread, with its own sequence numbers, is recorded from now on."""
         self._current = None
         self._starts.clear()
         self._entered.clear()
@@ -92,7 +92,7 @@ class CallFrames:
             self._change(around)
 
     def enter_loop(self, loop: int, line: int, ranges: list[LineRange], owner: FrameType) -> None:
-        """Begin a loop of the program, which ``owner`` runs, and end the loops that were left unnoticed."""
+        """Begin a loop of the program, which ``owner`` runs. End the loops of ``owner`` that don't contain this loop."""
         around = self._current
         while around is not None and around.owner == id(owner) and ranges[loop].head not in ranges[around.loop]:
             around = _around_loop(around)
@@ -105,11 +105,11 @@ class CallFrames:
         found = current.parent if current is not None and current.kind == _TURN else current
         if found is None or found.loop != loop or found.owner != id(owner) or found.kind != _LOOP:
             found = self._innermost(loop, id(owner))
-            if found is None:  # a loop of a generator, which ended with the loop over the generator
+            if found is None:  # a loop in a generator: its frame ended with the loop over the generator
                 return
         found.turn += 1
         if current is not None and current.parent is found and current.start == next_sequence_nr():
-            current.turn = found.turn  # the turn before made no node, so nothing refers to its frame
+            current.turn = found.turn  # the previous turn made no node, so nothing refers to its frame
             return
         self._change(CallFrame(found, wire.TURN, found.depth + 1, "", found.line, found.turn, loop, found.owner))
 
@@ -128,7 +128,7 @@ class CallFrames:
             self._change(around)
 
     def caught(self, line: int, ranges: list[LineRange], owner: FrameType) -> None:
-        """End the loops that an exception has left. ``owner`` is the frame that caught it, ``line`` the line of the handler."""
+        """End the loops that an exception has left. The frame ``owner`` caught it, in the handler on ``line``."""
         running = set()
         frame: FrameType | None = owner
         while frame is not None:
@@ -152,7 +152,7 @@ class CallFrames:
     def _change(self, frame: CallFrame | None) -> None:
         self._current = frame
         start = next_sequence_nr()
-        if self._starts and self._starts[-1] == start:  # no node was made meanwhile
+        if self._starts and self._starts[-1] == start:  # no node was made since the last change
             self._entered[-1] = frame
             return
         self._starts.append(start)

@@ -41,9 +41,9 @@ def data_bytes(tensor: Tensor) -> int:
 
 
 class CallSite:
-    """A location in the program within a module; all calls from there share one object.
+    """A location in the program, and the path of the module that was running. All calls from there share one object.
 
-    ``inner`` is the location in a module of the user's own that the program called there, if it made the call.
+    If a module of the user's own made the call, ``inner`` is the location in that module.
     """
 
     __slots__ = ("code", "inner", "module", "offset")
@@ -58,10 +58,10 @@ class CallSite:
 class Call(Struct, eq=False, gc=False):
     """One call that made the nodes with sequence numbers ``first`` to ``last`` (exclusive).
 
-    ``out`` is the result, and ``arguments`` are the arguments, keyword arguments last. A tensor that was overwritten since
-    is replaced by a snapshot. ``direct`` is true if the program itself made the call, and not a PyTorch function that it
-    called. ``result`` is the sequence number of the node that made the result. ``graph`` is the index of the graph of the last
-    pass that reached one of the nodes. If the engine made the nodes while it computed the formula of another node,
+    ``out`` is the result, and ``arguments`` are the arguments, keyword arguments last. A tensor that was overwritten later is
+    replaced by a snapshot. ``direct`` is true if the program itself made the call, false if a function that it called did.
+    ``result`` is the sequence number of the node that made the result. ``graph`` is the index of the graph of the last pass
+    that reached one of the nodes. If the engine made the nodes while it computed the formula of another node,
     ``backward_of`` is the graph and index of that node.
     """
 
@@ -89,7 +89,7 @@ class Call(Struct, eq=False, gc=False):
         self.arguments = ()
 
     def value(self, seq: int) -> Tensor | Snapshot | None:
-        """Return the part of the result that the node with this sequence number computed, if it was returned."""
+        """Return the tensor in the result that the node with this sequence number computed; ``None`` if there is none."""
         for each in (self.out,) if type(self.out) is Tensor else tensors_in(self.out):
             if isinstance(each, Snapshot):
                 if each.seq == seq:
@@ -105,7 +105,7 @@ class Call(Struct, eq=False, gc=False):
         return self.arguments[index] if index < len(self.arguments) else None
 
     def constant(self, index: int) -> Tensor | Snapshot | None:
-        """Return the argument at an index if it is a tensor that does not require a gradient."""
+        """Return the argument at an index if it is a tensor that does not require a gradient, else ``None``."""
         found = self.argument(index)
         if isinstance(found, Snapshot):
             return None if found.traits.requires_grad else found
@@ -124,7 +124,7 @@ class Calls:
         self._indexed = 0
         """The number of recent calls that are indexed by storage."""
         self._checked = 0
-        """The number of recent calls that had been made when a standing write (see :class:`Write`) was last announced."""
+        """The number of recent calls when a standing write (see :class:`Write`) was last announced."""
         self._returned: set[int] = set()
         """The ids of the tensors that recent calls returned. Ids of dead tensors may remain, which only costs time."""
         self._by_storage: dict[int, list[Call]] = {}
@@ -138,7 +138,7 @@ class Calls:
         return bool(self._by_sequence_nr)
 
     def site(self, code: CodeType | None, offset: int, module: str, inner: Location | None = None) -> CallSite:
-        """Return the call site of an instruction in a module, and of the instruction ``inner`` that it has called."""
+        """Return the call site of an instruction, the running module and the instruction ``inner``, as in :class:`CallSite`."""
         key = (id(code), offset, module) if inner is None else (id(code), offset, module, id(inner[0]), inner[1])
         site = self._sites.get(key)
         if site is None:
@@ -185,7 +185,7 @@ class Calls:
             self._drop_oldest_calls()
 
     def _copy(self, call: Call) -> None:
-        """Replace the result and the arguments of a call by snapshots, since the program may notice that they are kept."""
+        """Replace the result and the arguments of a call by snapshots: the program may notice that tensors are kept alive."""
         for part in tensors_in(call.out):
             if isinstance(part, Tensor) and part._is_view() and part.requires_grad:
                 remember(part)
@@ -198,7 +198,7 @@ class Calls:
         return [self._copied(item) for item in value] if isinstance(value, list | tuple) else value
 
     def make_foreign(self) -> None:
-        """Keep all calls on their nodes: another thread is recorded from now on, which has its own sequence numbers."""
+        """Store all calls on their nodes, because another thread, with its own sequence numbers, is recorded from now on."""
         copies = {seq: call.without_tensors() for seq, call in self._by_sequence_nr.items()}
         self.foreign.add_all([call.out for call in self._recent], copies.get)
         self._by_sequence_nr.clear()
@@ -223,7 +223,7 @@ class Calls:
         self._by_storage.clear()
 
     def graph_reached(self, tensor: Tensor) -> int:
-        """Return the graph of the last pass that reached a tensor's node; -1 if no pass has."""
+        """Return the index of the graph of the last pass that reached a tensor's node; -1 if no pass has."""
         call = self.of(sequence_nr(tensor.grad_fn)) if self.foreign.of(tensor.grad_fn) is None else None
         return call.graph if call is not None else -1
 
@@ -260,7 +260,7 @@ class Calls:
                 self._protect_call(call, (key,))
 
     def _may_have(self, target: Tensor) -> bool:
-        """Return whether a tensor may be the result or an argument of a call. No other tensor uses its memory.
+        """Return whether a tensor may be the result or an argument of a call, given that no other tensor uses its memory.
 
         A tensor that requires a gradient counts only as a result, and a leaf is usually not a result.
         """
@@ -290,7 +290,7 @@ class Calls:
         self._indexed = len(self._recent)
 
     def release(self, before: int) -> None:
-        """Drop the results and arguments of calls before a sequence number, since their step is over; their lines are kept."""
+        """Drop the results and arguments of calls before a sequence number, but keep their sites. Their step has ended."""
         recent = self._recent
         self._recent = []
         self._indexed = self._checked = 0

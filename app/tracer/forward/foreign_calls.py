@@ -1,7 +1,7 @@
-"""Keep the calls of threads that are not recorded, on the nodes that they made.
+"""Store the calls of threads that are not recorded in the metadata of the nodes that they made.
 
-Each thread numbers its nodes from zero, so the number of such a node would lead to a call of the recorded thread. A node has a
-dict for metadata, which lives as long as the node. An entry must not refer to a tensor, or the node would never be freed.
+Each thread numbers its nodes from zero. A call of another thread can therefore not be found by the number of its node. A node's
+metadata is a dict that lives as long as the node. An entry must not refer to a tensor, or the node would never be freed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _AccumulateGrad: Any = torch._C._functions.AccumulateGrad  # type: ignore[attr-d
 
 
 class ForeignCalls:
-    """The calls of threads that are not recorded. True if there may be any."""
+    """The calls of threads that are not recorded. An instance that never stored a call is false."""
 
     def __init__(self) -> None:
         self._any = False
@@ -29,11 +29,11 @@ class ForeignCalls:
         return self._any
 
     def add(self, out: Any, first: int, last: int, call: Any) -> None:
-        """Keep a call on its nodes: those from ``first`` to before ``last`` that lead to its result."""
+        """Store a call on its nodes: those that lead to its result and have numbers from ``first`` to ``last`` (exclusive)."""
         self._keep(out, lambda number: call if first <= number < last else None)
 
     def add_all(self, results: Iterable[Any], call_of: Callable[[int], Any]) -> None:
-        """Keep the calls of all nodes that lead to these results. ``call_of`` returns the call of a node, by its number."""
+        """Store the calls of all nodes that lead to these results. ``call_of`` returns the call of a node, given its number."""
         for out in results:
             self._keep(out, call_of)
 
@@ -50,12 +50,12 @@ class ForeignCalls:
                 waiting += [following for following, _ in node.next_functions]
 
     def name(self, value: Tensor, name: str) -> None:
-        """Record the name of the variable to which the result of such a call is assigned."""
+        """Record the name of the variable that ``value`` is assigned to, if a stored call returned it."""
         node = grad_fn_of(value) if self._any and not (value._is_view() and value._version) else None
         call = self.of(node) if node is not None else None
         if call is not None and call.name is None and call.result == sequence_nr(node):
             call.name = name
 
     def of(self, node: Any) -> Any:
-        """Return the call that made a node; ``None`` if the recorded thread made it."""
+        """Return the stored call that made a node; ``None`` if the recorded thread made the node."""
         return node.metadata.get(_KEY) if self._any else None

@@ -16,7 +16,7 @@ GRAD_READ, GRAD_SET, DATA_SET, LATE, HOOK, DETACH = "grad-read", "grad-set", "da
 SHARE = "share"
 """A call that shares a tensor's memory with NumPy, which can then write to it unobserved."""
 
-_grad: Any = Tensor.grad  # these are descriptors on the class
+_grad: Any = Tensor.grad  # on the class, these four are descriptors
 _data: Any = Tensor.data
 _grad_fn: Any = Tensor.grad_fn
 _requires_grad: Any = Tensor.requires_grad
@@ -27,7 +27,7 @@ KINDS: dict[Any, str] = {
     Tensor.requires_grad_: LATE,
     _requires_grad.__set__: LATE,
     Tensor.register_hook: HOOK,
-    _grad_fn.__get__: HOOK,  # a caller that has a node can register a hook on it
+    _grad_fn.__get__: HOOK,  # returns a node, on which the program may register a hook
     Tensor.detach: DETACH,
     **dict.fromkeys((Tensor.numpy, Tensor.__array__, Tensor.__dlpack__), SHARE),
     Tensor.item: READ,
@@ -45,7 +45,7 @@ KINDS: dict[Any, str] = {
 
 
 def classify(func: Any) -> str:
-    """Return the kind of a function of PyTorch, and cache it."""
+    """Determine the kind of a function of PyTorch, cache it, and return it."""
     name = getattr(func, "__name__", "")
     if name == "__get__":
         kind = CALL if getattr(func, "__self__", None) in _COMPUTED_ATTRIBUTES else READ
@@ -130,4 +130,4 @@ def build_name_table() -> None:
 
 
 _resolve: Any = getattr(torch.overrides.resolve_name, "__wrapped__", torch.overrides.resolve_name)
-"""``resolve_name`` without the change of filters, which only building the table needs."""
+"""``resolve_name`` without its decorator, which changes the filters. Only building the table needs the change."""

@@ -32,7 +32,7 @@ _BROADCAST = _C._VariableFunctions.broadcast_tensors
 
 
 SHARED_FRAMES: set[CodeType] = set()
-"""Code of the functions that are called between the program and the mode if several threads share the mode."""
+"""Code of the functions whose frames are between the program and the mode if several threads share the mode."""
 
 
 class ForwardMode(TorchFunctionMode):
@@ -60,23 +60,23 @@ class ForwardMode(TorchFunctionMode):
         self.tracing = 0
         """While above 0, the program computes with fake tensors, and :attr:`paused` is above 0 too."""
         self._first_sequence_nr = 0
-        """The sequence number before the last write; inspecting a view before the write may make a new node."""
+        """The next sequence number right before the last write ran. Inspecting a view for the write may have made a node."""
         self._stopped = False
         self.depth = 1
-        """The number of modes on the stack when this one is on top and the program has none."""
+        """The number of modes up to this one on the stack, without the mode of a default device."""
 
     def __exit__(self, *failure: object) -> None:
         remove_mode(self)
 
     def stop(self) -> None:
-        """Leave the stack for good. Calls that are running are not recorded."""
+        """Leave the stack permanently. Calls that are running are not recorded."""
         self._stopped = True
         self.paused = 1 << 30
         while any(_C._get_function_stack_at(index) is self for index in range(_C._len_torch_function_stack())):
             remove_mode(self)
 
     def foreign(self) -> bool:
-        """Return whether this thread is not the one that is recorded."""
+        """Return whether a thread other than this one is recorded."""
         return False
 
     def follows(self, tensors: Sequence[Any]) -> bool:
@@ -142,7 +142,7 @@ class ForwardMode(TorchFunctionMode):
         return out
 
     def _run_composite(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        if func in self._open_functions:  # the copy called the original function again
+        if func in self._open_functions:  # the copy has called the original function
             return func(*args, **kwargs)
         self._open_functions.add(func)
         try:
@@ -155,7 +155,7 @@ class ForwardMode(TorchFunctionMode):
         direct = sys._getframe(2)
         filename = self._filename
         code = direct.f_code
-        # the hash of the program's own code takes time in proportion to its length
+        # file names first, because hashing the program's code takes time in proportion to its length
         if code.co_filename != filename and code in SHARED_FRAMES and direct.f_back is not None:
             direct = direct.f_back
         frame: FrameType | None = direct
@@ -189,7 +189,7 @@ class ForwardMode(TorchFunctionMode):
         return out
 
     def may_write(self, tensors: list[Tensor]) -> None:
-        """Report the tensors that an opaque call may write to."""
+        """Report the tensors that a call may write to. The operations inside this call are not observed."""
         if tensors and not self.paused:
             try:
                 with _C.DisableTorchFunction():
@@ -226,7 +226,7 @@ class ForwardMode(TorchFunctionMode):
         return out
 
     def _announced(self, targets: list[Tensor]) -> Write:
-        """Return the write to some tensors, after it was reported to the observer."""
+        """Report a write to these tensors to the observer, and return the :class:`Write`."""
         write = Write(targets)
         try:
             self._observer.before_write(write)
@@ -236,7 +236,7 @@ class ForwardMode(TorchFunctionMode):
 
 
 def _override(types: Any) -> bool:
-    """Return whether one of these classes has a ``__torch_function__`` of its own, which has to see the function itself."""
+    """Return whether one of these classes defines ``__torch_function__``, which must be called with the original function."""
     return any(getattr(kind.__torch_function__, "__func__", None) is not _INHERITED for kind in types)
 
 

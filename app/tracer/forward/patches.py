@@ -122,7 +122,7 @@ def observe_set_(mode: ForwardMode) -> Iterator[None]:
 
 @contextmanager
 def observe_new_parameters(made: Callable[[Any], None]) -> Iterator[None]:
-    """Call ``made`` with each ``nn.Parameter`` that is made: its line is known even if it never gets a name."""
+    """Call ``made`` with each new ``nn.Parameter``, so that its line is known even if it never gets a name."""
     original = torch.nn.Parameter.__dict__["__new__"]
     make = original.__func__
 
@@ -207,7 +207,8 @@ def suspend_during_jit_trace(mode: ForwardMode, suspended: Suspension) -> Iterat
 def force_eager_compile(on_compile: Callable[[], None]) -> Iterator[None]:
     """Make ``torch.compile`` return functions that run eagerly, since a compiler would trace the recorder too.
 
-    ``on_compile`` is called each time. The results are equal. Dynamo is not loaded unless the program imports it.
+    ``on_compile`` is called at each call of ``torch.compile``. The eager functions return equal results. Dynamo is not loaded
+    unless the program imports it.
     """
     original = torch.compile
 

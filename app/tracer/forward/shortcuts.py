@@ -68,7 +68,7 @@ _REPLACED = {
     _original_unary: has_torch_function_unary,
     _original_variadic: has_torch_function_variadic,
 }
-for _function in _REPLACED.values():  # otherwise TorchScript would look for their source to compile it
+for _function in _REPLACED.values():  # otherwise TorchScript would try to compile their source
     torch.jit._builtins._register_builtin(_function, "aten::has_torch_function")
 
 
@@ -106,14 +106,14 @@ def _undispatched(function: FunctionType) -> FunctionType:
     made = FunctionType(function.__code__, scope, function.__name__, function.__defaults__, function.__closure__)
     update_wrapper(made, function)
     del made.__wrapped__  # type: ignore[attr-defined]
-    KINDS[made] = READ  # the engine's entry is observed
+    KINDS[made] = READ  # observed at the engine
     return made
 
 
 class _MakingGradients:
-    """Switches off the dispatch of the six calls with which PyTorch makes the first gradients of a pass. They make no node.
+    """Disables dispatch for the six calls with which PyTorch makes the first gradients of a pass. These calls make no nodes.
 
-    They are dispatched if a mode of the program or a subclass may observe them, or if ``mode`` follows one of the tensors.
+    The calls are dispatched if a mode of the program or a subclass may observe them, or if ``mode`` follows one of the tensors.
     """
 
     def __init__(self, mode: ForwardMode) -> None:

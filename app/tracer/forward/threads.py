@@ -1,8 +1,8 @@
 """Decide which thread of the program is recorded. There is only one, since each thread numbers its nodes from zero.
 
 Recording begins with the main thread. If the first computation with gradients happens in another thread, that thread is
-recorded instead. The same holds for the first thread that starts a pass. Results of other threads are recorded if a pass of the
-recorded thread reaches them: their nodes with lines, but not their values. The recording ends once a second thread starts a
+recorded instead. Later the first thread that starts a pass or an optimizer's step is recorded. If its pass reaches nodes that
+other threads made, they are recorded with their lines, but without values. The recording ends once a second thread starts a
 pass or an optimizer's step. The program continues.
 """
 
@@ -32,8 +32,8 @@ _NOBODY = 0
 class Turns:
     """Decides which thread is recorded. Nothing is checked until the program starts a thread.
 
-    ``untouched`` returns whether no computation with gradients has been recorded. ``on_moved`` is called in a thread that is
-    recorded from now on instead of another. ``on_second`` is called in the second thread that starts a pass.
+    ``untouched`` returns true while no computation with gradients has been recorded. ``on_moved`` is called in a thread when
+    it becomes the recorded thread. ``on_second`` is called in the second thread that starts a pass or an update.
     """
 
     def __init__(self, untouched: Callable[[], bool], on_moved: Callable[[], None], on_second: Callable[[], None]) -> None:
@@ -42,18 +42,18 @@ class Turns:
         self.shared = False
         """True once the program has started a thread."""
         self.ended = False
-        """True once a second thread has started a pass."""
+        """True once a second thread has started a pass or an update."""
         self._settled = False
-        """True once a thread has started a pass. No other thread is recorded from then on."""
+        """True once a thread has started a pass or an update. No other thread is recorded from then on."""
         self.lock = threading.RLock()
         self._threads = {self.owner}
-        """The threads of the program. They don't include the engine's threads, which work for the recorded thread."""
+        """The identifiers of the program's threads, without the engine's threads, which work for the recorded thread."""
         self._untouched = untouched
         self._on_moved = on_moved
         self._on_second = on_second
 
     def foreign(self) -> bool:
-        """Return whether this thread of the program is not the one that is recorded."""
+        """Return whether this is a thread of the program that is not recorded."""
         return self.shared and (here := get_ident()) != self.owner and here in self._threads
 
     def begin(self) -> None:
@@ -65,7 +65,7 @@ class Turns:
                 self.owner = _NOBODY
 
     def claim(self) -> bool:
-        """Return whether this thread, which makes nodes, is recorded. It may be chosen by this call."""
+        """Return whether this thread, which makes nodes, is recorded. The call may make it the recorded thread."""
         if not self.foreign():
             return True
         with self.lock:
@@ -75,9 +75,9 @@ class Turns:
             return True
 
     def claim_pass(self) -> bool:
-        """Return whether this thread, which starts a pass or an update, is recorded. It may be chosen by this call.
+        """Return whether this thread, which starts a pass or an update, is recorded. The call may make it the recorded thread.
 
-        If another thread has done so before, the recording ends.
+        If another thread has started a pass or an update before, the recording ends.
         """
         if not self.shared:
             self._settled = True
@@ -101,14 +101,14 @@ class Turns:
 
 
 class SharedForwardMode(ForwardMode):
-    """A forward mode that is active in several threads. It records the calls of one thread, and only passes on all others."""
+    """A forward mode that is active in several threads. It records the calls of one thread, and passes on all other calls."""
 
     turns: Turns
     _others: threading.local
 
     @property
     def paused(self) -> int:
-        """As in :class:`ForwardMode`; always above 0 in a thread that is not recorded."""
+        """As in :class:`ForwardMode`. It is always above 0 in a thread that is not recorded."""
         return 1 << 30 if self.turns.foreign() else int(self.__dict__["paused"])
 
     @paused.setter
@@ -128,7 +128,7 @@ class SharedForwardMode(ForwardMode):
             return self._others.modules  # type: ignore[no-any-return]
 
     def foreign(self) -> bool:
-        """Return whether this thread is not the one that is recorded."""
+        """Return whether this is a thread of the program that is not recorded."""
         return self.turns.foreign()
 
     def __torch_function__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None) -> Any:
@@ -148,7 +148,7 @@ class SharedForwardMode(ForwardMode):
         return ForwardMode.__torch_function__(self, func, types, args, kwargs)
 
     def add(self, call: Call) -> None:
-        """Add a call that made nodes. A call of a thread that is not recorded is kept without its tensors."""
+        """Add a call that made nodes. A call of a thread that is not recorded is stored without its tensors."""
         if self.turns.foreign():
             kept = call.without_tensors()
             if isinstance(call.out, Tensor) and (node := grad_fn_of(call.out)) is not None:

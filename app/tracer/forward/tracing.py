@@ -93,7 +93,7 @@ class _AfterImport(MetaPathFinder):
 
 @contextmanager
 def pause_for_fake_tensors(mode: ForwardMode, on_enter: Callable[[], None]) -> Iterator[None]:
-    """Pause ``mode`` while the program computes with fake or functional tensors, and call ``on_enter`` when it begins."""
+    """Pause ``mode`` while the program computes with fake or functional tensors, and call ``on_enter`` when it starts to."""
     kinds: tuple[Any, ...] = (FakeTensorMode, FunctionalTensorMode)
     originals = [(kind, kind.__enter__, kind.__exit__) for kind in kinds]
 

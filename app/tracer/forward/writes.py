@@ -21,7 +21,7 @@ class WriteLog:
         self._log: deque[tuple[int, set[int], Location | None]] = deque(maxlen=WRITES)
         self._at = -1
         self._written: set[int] = set()
-        """The storages that were written to since the node before the one with number ``_at`` was made."""
+        """The storages that were written to while ``_at`` was the sequence number of the next node."""
 
     def record(self, storages: set[int]) -> None:
         """Record that these storages are about to be written to, with the innermost location in the program."""
