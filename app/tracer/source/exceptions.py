@@ -45,7 +45,7 @@ def with_suggestion(text: str, error: BaseException) -> str:
 
 
 class _Captured:
-    """A stream that keeps the texts of this thread, and passes on those of other threads."""
+    """A stream that keeps the texts of this thread, and passes on the texts of other threads."""
 
     def __init__(self, original: Any) -> None:
         self.original = original

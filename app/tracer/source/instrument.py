@@ -21,7 +21,7 @@ PROGRAM = "<program>"
 class ProgramSource:
     """The text of a program, its statements and loops, and the positions of its instructions.
 
-    ``own`` are the modules of the user's own. ``lifetimes`` finds out whether the program observes the lifetimes of objects.
+    ``own`` are the modules of the user's own. ``lifetimes`` determines whether the program observes the lifetimes of objects.
     ``watch`` are the places at which a replay evaluates an expression.
     """
 
@@ -54,7 +54,7 @@ class ProgramSource:
         """The cells whose expressions have not been collected yet."""
         self._expressions: dict[tuple[int | None, ...], ast.expr] = {}
         """The operations and calls by their positions in the text."""
-        self._codes: list[CodeType] = []  # kept alive, since the caches use their ids as keys
+        self._codes: list[CodeType] = []  # kept alive, because the ids of these objects are keys of the caches
         linecache.cache[filename] = (len(text), None, [line + "\n" for line in self.lines], filename)
 
     def compile(self, cell: int) -> CodeType:
@@ -97,9 +97,9 @@ class ProgramSource:
         return self._expressions.get(span)
 
     def locate(self, code: CodeType, offset: int) -> tuple[int, tuple[int, int] | None]:
-        """Return the line of an instruction and its columns. The line is 0 if it is unknown or not one of the program.
+        """Return the line of an instruction and its columns. The line is 0 if it is unknown or outside the program.
 
-        Columns count characters; an expression over several lines ends with its first line.
+        Columns count characters. For an expression over several lines, the end column is the end of its first line.
         """
         found = self._locations.get((id(code), offset))
         if found is None:
@@ -121,7 +121,7 @@ class ProgramSource:
         return line, (len(data[:start].decode(errors="ignore")), len(data[:stop].decode(errors="ignore")))
 
     def context_of(self, frame: FrameType | None) -> LineContext:
-        """Return the line of the innermost frame of the program, with the loops of all its frames, and the line's origin."""
+        """Return the line of the program's innermost frame, with its gradient modes, its origin and the loops of all frames."""
         found = NO_LINE
         filename = self.filename
         origin = self.own.origin(self.own.location(frame, filename)) if self._has_own else None

@@ -1,4 +1,4 @@
-"""Record the value of each line: the latest one, and those of the current step."""
+"""Record the latest value of each line, and its value in the current step."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from .value_text import NUMBERS, SHORT, Text, brief_text, overwritten_text, snap
 _SWEEP = 1_000
 """Number of tensors above which tensors that are not the last value of a line are forgotten."""
 _FEW = 4
-"""Number of fresh values up to which checking each value is faster than indexing all of them."""
+"""Number of new values up to which checking each value is faster than indexing all of them."""
 
 SHORT_TEXT = 40
 """Number of characters up to which a text is part of a summarized step."""
 LARGE_ELEMENTS = 1 << 18
 """Number of elements from which a tensor counts as large."""
 LARGE_BYTES = 1 << 28
-"""Size of the large tensors of all lines together above which the oldest ones are copied: the program may have freed them."""
+"""Total bytes of the large tensors of all lines above which the oldest are copied: the program may have freed them."""
 
 
 class StatementValue:
@@ -52,7 +52,7 @@ class StatementValue:
         self.reference: WeakTensor | None = None
 
     def brief(self) -> str | None:
-        """Return the text that is sent while the program runs; that of a loop variable with its name, such as ``i = 3``."""
+        """Return the text that is sent while the program runs. A loop variable's text includes its name, as in ``i = 3``."""
         text = brief_text(self.text)
         return text if text is None or self.statement.kind != "target" else f"{self.statement.names[0]} = {text}"
 
@@ -68,7 +68,7 @@ class StatementValue:
             self.text = overwritten_text(tensor, self.content)
 
     def with_graph(self) -> Tensor | None:
-        """Return the tensor if it lives and has a graph."""
+        """Return the tensor if it is alive and has a graph, else ``None``."""
         tensor = self.reference.get() if self.reference is not None else self.content
         return tensor if isinstance(tensor, Tensor) and grad_fn_of(tensor) is not None else None
 
@@ -94,7 +94,7 @@ class LineValues:
         self._unassigned: dict[int, StatementValue] = {}
         """The latest values that belong to no step yet."""
         self._fresh: set[int] = set()
-        """The lines whose tensors were recorded since the last :meth:`_look_at_fresh`: the sets and dicts below lack them."""
+        """The lines whose new tensors are not in the sets and dicts below yet. :meth:`_look_at_fresh` adds them."""
         self._pending: set[int] = set()
         self._unchecked: set[int] = set()
         """The lines whose values were recorded since a standing write (see :class:`Write`) was last announced."""
@@ -154,7 +154,7 @@ class LineValues:
         self._large[line] = newest
 
     def _look_at_fresh(self) -> None:
-        """Index the values that were recorded since the last call. Most values are replaced before something asks for them."""
+        """Index the tensors that were recorded since the last call. Most tensors are replaced before they must be indexed."""
         fresh = self._fresh
         self._pending |= fresh
         self._unchecked |= fresh
@@ -166,7 +166,7 @@ class LineValues:
             self._sweep()
 
     def _values(self, lines: Iterable[int]) -> Iterator[StatementValue]:
-        """Yield the values of lines that still have a tensor."""
+        """Yield the values of these lines that are still tensors, not copies."""
         for line in lines:
             for values in (self._latest, self._step):
                 value = values.get(line)
@@ -180,7 +180,7 @@ class LineValues:
         self._unsorted.clear()
 
     def _sweep(self) -> None:
-        """Forget the tensors that are not the value of any line any more."""
+        """Forget the tensors that are no longer the value of any line."""
         self._lines_of.clear()
         self._by_storage.clear()
         for value in self._values(list(self._latest)):
@@ -214,7 +214,7 @@ class LineValues:
                 self._copy(write, self._by_storage.pop(key))
 
     def _copy(self, write: Write, lines: set[int]) -> None:
-        """Copy the tensors of lines that ``write`` reaches."""
+        """Copy those tensors of these lines that ``write`` reaches."""
         for line in lines:
             for values in (self._latest, self._step):
                 value = values.get(line)
@@ -241,7 +241,7 @@ class LineValues:
         """Return the rows of the step that ends. Later values belong to the next step.
 
         The lines of the step's ``update`` get their values only when they run, so they are included here. If the step is not
-        recorded ``whole``, only single numbers and short texts are.
+        recorded ``whole``, only single numbers and short texts are included.
         """
         for line in update:
             if line not in self._step and line in self._unassigned:
@@ -275,13 +275,13 @@ class LineValues:
     def final_rows(
         self, table: TableBuilder, graph_reached: Callable[[Tensor], int], graphs_of: Callable[[Sequence[Tensor]], list[int]]
     ) -> list[wire.LineRow]:
-        """Return all latest values as a notebook shows them, and for each tensor with a graph the index of one.
+        """Return all latest values as a notebook shows them. The row of a tensor with a graph has the index of a graph.
 
-        A displayed value has a graph of its own where that is cheap. An assigned value is shown in the graph of the pass that
-        reached it.
+        For an assigned value, it is the graph of the last pass that reached the value. A displayed value has a graph of its own
+        where that is cheap.
         """
         graphs: dict[int, int] = {}
-        """By line, the graph of a pass that has reached its value, or -1."""
+        """By line, the graph of the last pass that reached its value, or -1."""
         others: dict[int, Tensor] = {}
         """By id, the tensors without such a graph. Several lines may show one tensor."""
         values = sorted(self._latest.items())
@@ -332,4 +332,4 @@ def _text_of(statement: Statement, value: Any) -> Text | None:
     if value is None:
         return None if show or statement.kind == "return" else "None"
     text, shows_content = text_of(value)
-    return text if shows_content or not show else None  # a function, or an object whose repr would show only its address
+    return text if shows_content or not show else None  # a function, or a repr that would only show an address

@@ -61,9 +61,9 @@ class TargetValue(NamedTuple):
 
 
 def look_up(target: AssignmentTarget, value: Any, variable: Callable[[str], Any]) -> TargetValue | None:
-    """Return the current value of a target that is about to be assigned ``value``.
+    """Return the current value of a target, to which ``value`` is about to be assigned.
 
-    Returns ``None`` if only the program's own code could find it.
+    Returns ``None`` if the current value cannot be read without running the program's code.
     """
     holder, current = None, variable(target.variable)
     accesses = target.accesses
@@ -90,7 +90,7 @@ def _item(holder: Any, key: Any) -> Any:
 
 
 def _attribute(holder: Any, name: str) -> Any:
-    """Return the value that reading an attribute gives."""
+    """Return the value of an attribute as the program would read it."""
     kind = type(holder)
     if _of_class(kind, "__getattribute__") not in _READS:
         return _MISSING
@@ -110,7 +110,7 @@ def _replaced(holder: Any, name: str, value: Any) -> Any:
 
 
 def _own(holder: Any, kind: type, name: str, parts: tuple[str, ...] = ()) -> Any:
-    """Return the value that an object stores under a name: in a slot, in its dict, or in ``parts`` of its dict."""
+    """Return the value that an object stores under a name: in a slot, in its dict, or in a dict named by ``parts``."""
     of_class = _of_class(kind, name)
     if type(of_class) is MemberDescriptorType:
         return _in_slot(of_class, holder)
@@ -142,9 +142,9 @@ def _of_class(kind: type, name: str) -> Any:
 
 
 def is_reachable(value: Tensor, holder: Any, variables: Iterable[tuple[Any, bool]]) -> bool:
-    """Return whether a tensor is reachable from a variable, not counting one reference in ``holder``.
+    """Return whether a tensor is reachable from a variable. One reference in ``holder``, the one to be replaced, is ignored.
 
-    ``variables`` are values, each with whether the variable is a transient name.
+    ``variables`` are pairs: the value of a variable, and true if the name of the variable is transient.
     """
     waiting: deque[tuple[Any, int]] = deque()
     for found, transient in variables:

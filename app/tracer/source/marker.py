@@ -2,7 +2,7 @@
 
 A marked cell runs as written, except that the value of each statement passes through a call to
 ``__tapedeck_value__(index, value)``, which returns it. Every expression keeps its position in the text. Tracebacks, carets
-and :meth:`code.co_positions` are therefore those of the program.
+and :meth:`code.co_positions` therefore show the positions in the program.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Marker(ast.NodeTransformer):
         self._watch = watch
         self._quiet = quiet
         self._in_loop = False
-        """True inside a loop of the function that is visited."""
+        """True inside a loop of the visited function."""
 
     def mark(self, tree: ast.Module) -> ast.Module:
         """Return ``tree`` with all its statements marked."""

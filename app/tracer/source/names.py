@@ -42,7 +42,7 @@ class Names:
         self._detached: list[WeakTensor] = []
         self._made: dict[int, tuple[WeakTensor, LineContext]] = {}
         self._of_modules: dict[int, _Binding] = {}
-        """The parameters and buffers of each module that a name was bound to, each with its own name at that time."""
+        """The parameters and buffers of modules that were bound to a name, each with its path and line at that time."""
         self._sweep_at = _SWEEP
 
     def bind(self, name: str, value: Tensor, line: int, *, transient: bool = False) -> None:
@@ -59,7 +59,7 @@ class Names:
         self._lines[name] = line
 
     def bind_module(self, name: str, module: torch.nn.Module, line: int) -> None:
-        """Record that an assignment bound a name to a module. Its parts keep that name if no other variable leads to them."""
+        """Record that an assignment bound a name to a module. Its parts keep their paths while no variable leads to them."""
         self._lines[name] = line
         for path, part in parts(name, module):
             if isinstance(part, Tensor):
@@ -86,10 +86,11 @@ class Names:
         self._sweep_at = 2 * max(len(self._bound), len(self._transient), len(self._made), len(self._of_modules), _SWEEP)
 
     def binding(self, value: Tensor) -> tuple[str | None, int]:
-        """Return the name and line of the assignment that first bound this tensor.
+        """Return the name of a tensor, and the line of the assignment that first bound the tensor.
 
-        Otherwise return the name found by searching the variables, or ``None``, with the line that made the tensor, -1 if
-        unknown. A wrapper that a transform made of a tensor has the name of that tensor.
+        Without such an assignment, search the variables, and return the line that bound the variable. If no variable leads to
+        the tensor, return its earlier name, or ``None`` and the line that made the tensor (-1 if unknown). A wrapper that a
+        transform made has the name of the tensor that it wraps.
         """
         while torch._C._functorch.is_functorch_wrapped_tensor(value):
             value = torch._C._functorch.get_unwrapped(value)
@@ -100,7 +101,7 @@ class Names:
         if name is not None:
             entry = self._of_modules.get(id(value))
             if entry is not None and entry.name == name and entry.tensor.get() is value:
-                return name, entry.line  # another module may have that name by now
+                return name, entry.line  # the line of that module: another module may have the name now
             return name, self._lines.get(name.split(".")[0].split("[")[0], self._line_made(value))
         for names in (self._of_modules, self._transient):
             entry = names.get(id(value))
@@ -197,7 +198,7 @@ def _parts_of(module: torch.nn.Module, kind: str) -> Iterable[tuple[str, Any]]:
 
 
 def _items(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the items of a list, a dict or an object of the program, without running its code."""
+    """Yield the items of a list, a dict or an object of the program, without running the program's code."""
     kind = type(value)
     if kind is list or kind is tuple:
         for index, item in enumerate(value[:ITEMS]):

@@ -63,7 +63,7 @@ class OwnModules:
         return (self._register(code.co_filename) if index is None else index) >= 0
 
     def origin(self, location: Location | None) -> wire.OriginRow | None:
-        """Return the line of a location; ``None`` for a location that is not in a module of the user's own."""
+        """Return the file and line of a location; ``None`` for a location outside the user's own modules."""
         if location is None:
             return None
         code, offset = location
@@ -80,7 +80,7 @@ class OwnModules:
         return wire.OriginRow(self._indexes[code.co_filename], line) if line else None
 
     def location(self, frame: FrameType | None, filename: str) -> Location | None:
-        """Return the innermost location in a module of the user's own that the program, the file ``filename``, has called."""
+        """Return the innermost location in the user's own modules that the program, in ``filename``, has called."""
         while self._folders and frame is not None and frame.f_code.co_filename != filename:
             if self.has(frame.f_code):
                 return frame.f_code, frame.f_lasti

@@ -11,11 +11,11 @@ from typing import Any, Final
 from .instrument import ProgramSource
 
 _OWN_USES: Final = 3
-"""References to the dict of a frame's variables that are not the program's: the frame's, ours, and the count's own."""
+"""Number of references to a frame's dict of variables that are not the program's: the frame's, ours and ``getrefcount``'s."""
 _SHARES_VARIABLES: Final = sys.version_info < (3, 13)
-"""Whether all readers of a function's variables get one dict, which each reading brings up to date."""
+"""True if every read of a function's variables updates and returns the same dict."""
 _READERS: Final = ("locals", "vars", "exec", "f_locals")
-"""Names with which a function gets the dict of its variables, and may keep it."""
+"""The names by which a function can get the dict of its variables. It may keep the dict."""
 
 
 class Scopes:
@@ -26,7 +26,7 @@ class Scopes:
         self._namespace = namespace
 
     def of(self, name: str) -> tuple[Mapping[str, Any], bool]:
-        """Return the variables in which the current statement binds a name, and whether it is an argument's name."""
+        """Return the scope in which the current statement binds a name, and whether the name is an argument's."""
         frame = next(self._frames(), None)
         if frame is None or not _is_function(frame):
             return self._namespace, False
@@ -46,7 +46,7 @@ class Scopes:
         return [_variables(frame) for frame in self._frames() if frame.f_code.co_flags & CO_NEWLOCALS]
 
     def values(self) -> Iterator[tuple[Any, bool]]:
-        """Yield the value of each variable, and whether that name is transient: an argument's or a loop variable's."""
+        """Yield the value of each variable, and whether its name is transient: the name of an argument or a loop variable."""
         transient = self._source.loop_variables
         for name, value in list(self._namespace.items()):
             if not name.startswith("__"):
@@ -73,9 +73,9 @@ def _is_function(frame: FrameType) -> bool:
 def _variables(frame: FrameType) -> Mapping[str, Any]:
     """Return the variables of a frame; those of a function as a copy.
 
-    Before Python 3.13, the frame of a function keeps the dict with the values that were looked at, and thus keeps them alive.
-    The dict is therefore emptied. A function that may have this dict itself, as from ``locals()``, would notice that its
-    variables are read: the result is then empty.
+    Before Python 3.13, a function's frame keeps the dict that this read fills, and the dict keeps the values alive. The dict is
+    therefore emptied. If the function may itself use this dict, as with ``locals()``, it would notice the read. The variables
+    are then not read, and the result is empty.
     """
     if _SHARES_VARIABLES and _is_function(frame) and not set(_READERS).isdisjoint(frame.f_code.co_names):
         return {}

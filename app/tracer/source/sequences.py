@@ -12,8 +12,8 @@ from typing import Any
 def between(before: Callable[[], None], function: Callable[..., Any], after: Callable[[], None]) -> Callable[..., Any]:
     """Return a callable that calls ``before()``, ``function()`` and ``after()``, and returns the value of ``function()``.
 
-    Iterators make the calls. They have no frames, so the ``f_back`` of the frame of ``function`` is the caller's. Where
-    ``function`` has parameters, a wrapper calls it, which has a frame. ``after`` is not called after an exception.
+    Iterators make the calls. They have no frames, so the ``f_back`` of the frame of ``function`` is the caller's. If
+    ``function`` has parameters, a wrapper with a frame of its own calls it. ``after`` is not called after an exception.
     """
     if _has_parameters(function):
 

@@ -20,9 +20,10 @@ _modules: Any = (traceback, inspect, threading)
 def hide_recorder_frames() -> Iterator[None]:
     """Hide the recorder's frames from ``traceback``, ``inspect.stack`` and ``threading.excepthook``.
 
-    Limit: a program that follows ``f_back`` itself sees frames of the recorder in code that an operation calls (a pack hook of
-    saved tensors, its own ``__torch_function__`` or ``__torch_dispatch__``), and in a closure with parameters of an optimizer's
-    step. Other functions that call the program are woven (see :mod:`.weaving`) or called by iterators (:mod:`.sequences`).
+    Limit: a program that follows ``f_back`` itself sees frames of the recorder in two places. The first is code of the program
+    that an operation calls: a pack hook of saved tensors, ``__torch_function__`` or ``__torch_dispatch__``. The second is the
+    closure of an optimizer's step, if the closure has parameters. Other functions that call the program are woven (see
+    :mod:`.weaving`) or called by iterators (see :mod:`.sequences`).
     """
     trace, look, threads = _modules
     replaced: list[tuple[Any, str, Any]] = [
@@ -44,7 +45,7 @@ def hide_recorder_frames() -> Iterator[None]:
 
 
 _TRACEBACK_WALKERS = ("walk_tb", "_walk_tb_with_full_positions")
-"""The functions of ``traceback`` that yield one item for each entry. The second one is private and yields columns too."""
+"""The functions of ``traceback`` that yield one item for each entry. The second one is private and also yields columns."""
 
 
 def _walk_stack(frame: FrameType | None) -> Iterator[tuple[FrameType, int]]:

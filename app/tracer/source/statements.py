@@ -15,7 +15,7 @@ class Statement:
 
     ``kind`` is the sort of statement: an assignment, an augmented assignment (``update``), an expression (``show``) or a
     ``return``. Loops pass values where they are entered (``enter``) and at the start of each iteration: the loop variable
-    (``target``), or nothing (``iteration``). ``exit`` follows a loop that was not left by an exception or a ``return``.
+    (``target``), or nothing (``iteration``). ``exit`` follows a loop, unless an exception or a ``return`` left the loop.
     ``caught`` is the start of an ``except`` block. ``delete`` passes the values of the variables that a ``del`` is about to
     delete.
 

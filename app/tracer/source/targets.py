@@ -47,7 +47,7 @@ def _target(node: ast.expr) -> AssignmentTarget | None:
 
 
 def _access(node: ast.expr) -> Access | None:
-    """Return the access that an expression ends with, or ``None`` if it is none of the known kinds."""
+    """Return the access at the end of an expression, or ``None`` for any other kind of expression."""
     match node:
         case ast.Attribute(attr=name):
             return Access("attribute", name)

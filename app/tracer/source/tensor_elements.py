@@ -26,7 +26,7 @@ _INTEGERS: Final = frozenset({torch.bool, torch.uint8, torch.int8, torch.int16, 
 
 
 def plain_tensor_repr(tensor: Tensor) -> str | None:
-    """Return the ``repr`` of a plain tensor; ``None`` for any other, and if the program has replaced how PyTorch prints."""
+    """Return the ``repr`` of a plain tensor; ``None`` for another tensor, or if the program has changed how PyTorch prints."""
     kind = type(tensor)
     if kind not in PLAIN_TYPES or Tensor.__repr__ is not _repr or _torch._Formatter is not _Formatter:
         return None
@@ -57,7 +57,10 @@ def plain_tensor_repr(tensor: Tensor) -> str | None:
 
 
 def _nested(texts: Iterator[str], shape: Sequence[int], indent: int, across: int) -> str:
-    """Return the next ``texts`` in brackets, as many as ``shape`` has elements. Each takes ``across`` characters of a line."""
+    """Return the next ``texts`` in nested brackets, one text for each element of ``shape``.
+
+    Each text takes ``across`` characters of a line. Lines are indented by ``indent`` characters.
+    """
     if not shape:
         return next(texts)
     if len(shape) > 1:

@@ -28,7 +28,7 @@ _EDGE = 3
 MAX_DESCRIBED = 3
 """Largest number of items of a container that are described one by one."""
 MAX_INSPECTED = 100
-"""Largest number of items of a container that is inspected. With the items of its containers, it may have twice as many."""
+"""Largest number of items of a container that is inspected. Together with nested items, there may be twice as many."""
 _CONTAINERS = frozenset({list, tuple, set, frozenset, dict})
 _IMMUTABLE = frozenset({bool, float, complex, range, torch.Size, torch.dtype, torch.device})
 _TEXTS = frozenset({str, bytes})
@@ -50,7 +50,7 @@ class PlainValue:
         self._whole: str | None = None
 
     def brief(self) -> str:
-        """Return the text that is sent while the program runs: a large array by its corners."""
+        """Return the text that is sent while the program runs. A large array is printed by its corners."""
         if self._brief is None:
             self._brief = _printed(self._value, BRIEF_ELEMENTS)
         return self._brief
@@ -63,7 +63,7 @@ class PlainValue:
 
 
 class OverwrittenTensor:
-    """A copy of the elements of a tensor that its text shows, taken before a write. The text is made only at the end."""
+    """A copy of the elements that a tensor's text shows, taken before a write. The text is made only at the end."""
 
     __slots__ = ("_items", "_snapshot", "_summarized", "_title")
 
@@ -95,7 +95,7 @@ _options: Any = torch._tensor_str.PRINT_OPTS
 
 
 def _tensor_corners(tensor: Tensor) -> Tensor:
-    """Copy the elements of a large tensor that its text shows, and one more of each long axis, so that dots are printed."""
+    """Copy the elements that the text of a large tensor shows, and one more along each long axis, so that dots are printed."""
     edge = _options.edgeitems
     for axis, size in sorted(enumerate(tensor.shape), key=lambda each: -each[1]):
         if size > 2 * edge:
@@ -111,7 +111,7 @@ def overwritten_text(tensor: Tensor, snapshot: Snapshot) -> Text:
 
 
 Text = str | tuple[Any] | PlainValue | OverwrittenTensor
-"""A text, or something that has a text once it is needed. A value that cannot change is kept in a tuple of its own."""
+"""A text, or an object from which it is made when needed. A value that cannot change is kept as a tuple of one item."""
 
 
 def brief_text(text: Text | None) -> str | None:
@@ -177,7 +177,7 @@ def _contents(value: Any) -> str:
 
 
 def _is_atom(value: Any, kind: type) -> bool:
-    """Return whether a value is a plain one without items, whose ``repr`` is safe and short or can be shortened."""
+    """Return whether a value has no items and a ``repr`` that is safe, and that is short or can be shortened."""
     if kind is int:
         return bool(-SHORT < value < SHORT)
     if kind in _IMMUTABLE or kind in _TEXTS:
@@ -192,7 +192,7 @@ def _is_array(kind: type) -> bool:
 
 
 def _is_plain(value: Any) -> bool:
-    """Return whether a container has few items, all of them plain, and so have the containers among them."""
+    """Return whether a container has few items, and each is an atom or a container of atoms. Nested items count too."""
     left = 2 * MAX_INSPECTED
     waiting = [(value, True)]
     for container, outer in waiting:  # the list grows during the loop
@@ -222,7 +222,7 @@ def _cut(text: str) -> str:
 
 
 def _copied(value: Any) -> Any:
-    """Copy a plain container with the containers in it, or the part of an array that is printed."""
+    """Copy a plain container and the containers in it, or the part of an array that is printed."""
     kind = type(value)
     if kind in _TEXTS:
         return value[: MAX_TEXT + 1]
@@ -243,7 +243,7 @@ class _Corners:
         self._kind = type(array).__name__
         self._shape = array.shape
         ends = [(*range(_EDGE + 1), *range(size - _EDGE, size)) if size > 2 * _EDGE else range(size) for size in array.shape]
-        # each long axis keeps one item more than is printed, so that NumPy prints dots for it
+        # each long axis keeps one more item than NumPy prints, so that NumPy prints dots
         few = math.prod(map(len, ends)) <= WHOLE_ELEMENTS
         self._items = np.asarray(array)[np.ix_(*ends)] if few else None
 
@@ -276,7 +276,7 @@ _tensor_repr: Any = Tensor.__repr__
 
 
 def _repr_of(tensor: Tensor) -> str:
-    """Return the ``repr`` of a tensor without running one that the program defines, which might print something."""
+    """Return the ``repr`` of a tensor. A ``__repr__`` of the program is not called, because it might print something."""
     if type(tensor).__repr__.__module__.partition(".")[0] in ("torch", __name__.partition(".")[0]):
         return repr(tensor)
     if is_opaque(tensor):

@@ -17,8 +17,8 @@ _HEADLESS = _DEFINING | ast.Try | ast.TryStar
 class WatchPoints:
     """The places after the statements on one line, or after all statements if ``line`` is ``None``.
 
-    A statement that leaves its block, such as ``return``, is preceded by its place. The place of a loop, a ``with`` or another
-    statement with a body is at the start of the body.
+    For a statement that leaves its block, such as ``return``, the place is before the statement. For a statement with a body,
+    such as a loop or a ``with``, the place is at the start of the body.
     """
 
     def __init__(self, line: int | None) -> None:
@@ -39,9 +39,9 @@ class WatchPoints:
             block[:] = watched
 
     def _point(self, statement: ast.stmt) -> ast.stmt | None:
-        """Return the call that belongs before or after a statement, or ``None``."""
+        """Return the call to insert before or after a statement, or ``None``."""
         if isinstance(statement, ast.ImportFrom) and statement.module == "__future__":
-            return None  # only a docstring may precede this import
+            return None  # only a docstring and such imports may precede this import
         if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
             return None
         if hasattr(statement, "body") and not isinstance(statement, _DEFINING):
@@ -49,13 +49,13 @@ class WatchPoints:
         return _call(statement.lineno, statement) if self._covers(statement) else None
 
     def _covers(self, statement: ast.stmt) -> bool:
-        """Return whether the line is one of a statement's own, without its body."""
+        """Return whether the watched line is a line of the statement, but not of its body."""
         last = statement.body[0].lineno - 1 if hasattr(statement, "body") else statement.end_lineno or statement.lineno
         return self._line is None or statement.lineno <= self._line <= max(last, statement.lineno)
 
 
 def _blocks(tree: ast.Module) -> Iterator[tuple[list[ast.stmt], ast.stmt | None]]:
-    """Yield each block of a tree, with the statement whose head runs right before it."""
+    """Yield each block of a tree, with the statement whose head runs right before the block, or ``None``."""
     for node in ast.walk(tree):
         for name in ("body", "orelse", "finalbody"):
             block = getattr(node, name, None)

@@ -21,13 +21,13 @@ _OBSERVER = "\0observer"
 
 
 class CallObserver(Protocol):
-    """Something that is asked for a context around each call of a woven function."""
+    """Provides a context around each call of a woven function."""
 
     def around(self, *arguments: Any) -> AbstractContextManager[Any]:
         """Return the context in which the body runs, given the values of all parameters in order."""
 
     def returned(self, value: Any) -> Any:
-        """Return the value that the call returns, inside its context."""
+        """Return the value that the call will return, given the original value. This runs inside the context."""
 
 
 def woven(function: Callable[..., Any], observer: CallObserver) -> FunctionType:
@@ -49,7 +49,7 @@ def woven(function: Callable[..., Any], observer: CallObserver) -> FunctionType:
 
 
 def _wrapped(function: FunctionType, observer: CallObserver) -> FunctionType:
-    """Return a wrapper of a closure, such as the tape of a replay, which has a frame of its own anyway.
+    """Return a wrapper of a closure, which cannot be woven. The wrapper has a frame of its own.
 
     The closure must have one parameter, then ``*args`` and ``**kwargs``.
     """
@@ -85,11 +85,11 @@ def _woven_code(function: FunctionType) -> CodeType:
 
 
 _FUTURES = reduce(or_, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names))
-"""The flags of a code object that say which features of ``__future__`` its module has imported."""
+"""The flags of code objects for the features of ``__future__`` that their module has imported."""
 
 
 class _Returns(ast.NodeTransformer):
-    """Pass each value that a function returns to the observer."""
+    """Pass each returned value of a function to the observer."""
 
     def visit_body(self, definition: ast.FunctionDef) -> None:
         """Change the ``return`` statements of a function, but not those of functions inside it."""
