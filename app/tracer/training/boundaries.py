@@ -3,8 +3,9 @@
 A step has one or more passes, then an update. An update writes to a leaf of the step, binds the leaf's name to another
 tensor, or clears the leaf's gradient. After an update the step ends at the next pass, or at the next iteration of its loop.
 
-Without an update, a pass starts a new step if it shares no leaf with the passes so far. There are two exceptions: both
-passes run in the same iteration of a loop, or optimizers have leaves of both. Then the update is still to come.
+Without an update, a pass starts a new step if it shares no leaf with the earlier passes. There are two exceptions: it runs in
+the same iteration of a loop as the last pass, or optimizers have leaves of it and of the earlier passes. Then the update is
+still to come.
 
 Between a step's last pass and its update, a loop may begin another iteration. Only the event that follows shows whether
 that iteration still belongs to the step, so the position is kept as a *border* until then.
@@ -19,7 +20,7 @@ from msgspec import Struct
 
 
 class PassPosition(Struct, frozen=True):
-    """The facts about a pass that decide which step it belongs to. ``loops`` are the loops around the call, innermost first."""
+    """The facts that decide which step a pass belongs to. ``loops`` are the loops around the call, innermost first."""
 
     index: int
     parameters: Collection[int]
@@ -35,7 +36,7 @@ class Action(Enum):
     UPDATE = "update"
     """The event is part of the step's update."""
     BORDER = "border"
-    """The lines that ran so far belong to the step."""
+    """The lines that have run so far belong to the step."""
     END = "end"
     """The step ends."""
     FORGET = "forget"
@@ -43,7 +44,7 @@ class Action(Enum):
 
 
 class Decision(Struct, frozen=True):
-    """An action. ``before`` is the number of the first node of the next step, if the step ended before this event."""
+    """An action. If the step ended before this event, ``before`` is the sequence number of the next step's first node."""
 
     action: Action
     before: int | None = None
@@ -53,8 +54,9 @@ class StepEnd(Struct, frozen=True):
     """The facts about a step that ends.
 
     ``main`` is the index of its main pass. ``loop`` is the loop whose iterations are steps, and ``iteration`` counts them
-    from 0. ``progress`` is the number of iterations done and their total, ``None`` if the total is unknown. ``cut`` is a
-    node's number: lines that ran after it belong to the next step. ``before`` is the number of the next step's first node.
+    from 0. ``progress`` is the number of iterations done and their total, ``None`` if the total is unknown. ``cut`` is the
+    number of a node: lines that ran after the node was made belong to the next step. ``before`` is the number of the first node
+    of the next step.
     """
 
     main: int
@@ -74,7 +76,7 @@ _FORGET = Decision(Action.FORGET)
 
 
 class StepBoundaries:
-    """The state from which boundaries are decided, and the decisions.
+    """Keeps the facts from which boundaries are decided, and decides.
 
     ``loops_with_passes`` are the loops whose source contains a call of a pass; more may be added later. ``have_optimizer``
     returns whether an optimizer has one of the given parameters. Numbers are the sequence numbers that autograd gives to nodes.
@@ -86,7 +88,7 @@ class StepBoundaries:
         self._iterations: dict[int, int] = {}
         self._lengths: dict[int, int] = {}
         self._entered: dict[int, int] = {}
-        """For each loop, the number of the first node that it could make."""
+        """For each loop, the number of the next node when the loop was entered."""
         self._suspended = 0
         self.start_step()
 
@@ -99,18 +101,18 @@ class StepBoundaries:
         self._update_loops: frozenset[int] = frozenset()
         self._border: int | None = None
         self._next_begins: int | None = None
-        """Inside ``optimizer.step(closure)`` after an update: the number of the first node that the closure could make."""
+        """The number of the next node when ``optimizer.step(closure)`` began after an update; ``None`` at all other times."""
 
     @property
     def suspended(self) -> bool:
-        """True inside ``optimizer.step(closure)``, where no step ends."""
+        """True inside an optimizer's ``step()``, where no step of the training ends. See the exception in :meth:`suspend`."""
         return self._suspended > 0
 
     def suspend(self, number: int | None = None) -> None:
         """End no step until each call of this method is undone by :meth:`resume`.
 
-        There is one exception. ``number`` is given if an optimizer is going to call a closure: the number of the next node.
-        If the step has been updated, it ends when the closure first clears a gradient or starts a pass.
+        There is one exception. If an optimizer is about to call a closure, ``number`` is the number of the next node. If the
+        step has been updated already, it ends when the closure first clears a gradient or starts a pass.
         """
         if not self._suspended:
             self._next_begins = number if self._updating else None
@@ -161,7 +163,7 @@ class StepBoundaries:
     # ------------------------------------------------------------------ updates
 
     def update(self, loops: Iterable[int]) -> bool:
-        """Record an update inside these loops; return whether it is the step's first."""
+        """Record an update inside these loops. Return whether it is the first update of the step."""
         if self._updating:
             return False
         self._updating = True
@@ -169,7 +171,7 @@ class StepBoundaries:
         return True
 
     def clear(self, parameter: int, loops: Sequence[int]) -> Decision:
-        """Decide about the clearing of a gradient inside these loops. It only matters after a pass has accumulated into it."""
+        """Decide about a gradient that was cleared inside these loops. Ignore it if no pass of the step accumulated into it."""
         if not self.has_contribution(parameter):
             return IGNORE
         if self._suspended:
@@ -200,7 +202,7 @@ class StepBoundaries:
         return IGNORE
 
     def passes_over(self, loop: int) -> bool:
-        """Record an iteration that begins, if no pass of the step is in its loop; else return ``False`` and do nothing."""
+        """Record that an iteration begins and return ``True``. If a pass of the step is in its loop, only return ``False``."""
         if loop in self._loops_of_passes:
             return False
         self._iterations[loop] = self._iterations.get(loop, -1) + 1
@@ -231,7 +233,7 @@ class StepBoundaries:
     # ------------------------------------------------------------------ the end of a step
 
     def end(self, before: int | None = None) -> StepEnd | None:
-        """Return the facts about the step, which ends now; ``None`` if it has no pass. :meth:`start_step` starts the next.
+        """Return the facts about the step, which ends now; ``None`` if it has no pass. :meth:`start_step` starts the next step.
 
         ``before`` is the number of the next step's first node. If no update or border has separated the two steps, the lines
         that ran after that node was made belong to the next step.
@@ -245,7 +247,7 @@ class StepBoundaries:
         return StepEnd(main.index, loop, iteration, progress, cut, before)
 
     def _main(self) -> tuple[PassPosition, tuple[int, ...]]:
-        """Return the last pass that accumulates and is not nested, else the first pass."""
+        """Return the last pass that accumulates and is not nested, or the first pass if there is none."""
         passes = self._passes
         return next((each for each in reversed(passes) if each[0].accumulates and not each[0].nested), passes[0])
 
@@ -265,7 +267,7 @@ class StepBoundaries:
         return None, 0
 
     def _progress(self, main: PassPosition, iterations: tuple[int, ...], innermost: int) -> tuple[int, int] | None:
-        """Count the iterations of a loop through all iterations of the loops around it."""
+        """Return the number of iterations done and their total, over all iterations of the loops around ``innermost``."""
         done, total = 0, 1
         for loop, iteration in reversed(list(zip(main.loops, iterations, strict=True))):
             length = self._lengths.get(loop, -1)

@@ -31,9 +31,9 @@ def options(optimizer: type) -> Iterator[tuple[str, OptimizerOption]]:
     """Yield the name and the description of each option that can be given as JSON."""
     try:
         signature = inspect.signature(optimizer, eval_str=True)
-    except NameError:  # an annotation names a type that exists for type checkers only
+    except NameError:  # the annotation names a type that exists only for type checkers
         signature = inspect.signature(optimizer)
-    parameters = list(signature.parameters.values())[1:]  # the first one is `params`
+    parameters = list(signature.parameters.values())[1:]  # the first parameter is `params`
     for parameter in parameters[:OPTIONS]:
         if parameter.name not in IMPLEMENTATION and (option := _option(parameter)) is not None:
             yield parameter.name, option

@@ -21,16 +21,16 @@ ELEMENTS: Final = 16
 NONFINITE: Final = 20
 """Largest number of passes of summarized steps that are recorded whole because they have a NaN or Inf."""
 MANY: Final = 1_000
-"""Number of steps before which a recording that only takes long is not summarized."""
+"""Number of steps after which a recording is also summarized if it only takes long."""
 RESERVE: Final = 0.9
-"""Part of the limits of a recording after which no further step is recorded. The rest is left for what follows."""
+"""Fraction of a recording's limits. Once it is used, no further step is recorded. The rest is left for other events."""
 
 
 class Detail:
     """Decides for each step whether it is recorded whole or summarized.
 
-    Steps are whole until the budget of the job is used up. A replay repeats the decisions of the recording instead, but records
-    its own step whole.
+    Steps are whole until the budget of the job is used up. A replay repeats the decisions of the recording instead, except that
+    the replayed step is always whole.
     """
 
     def __init__(self, job: wire.Job, emitter: Emitter) -> None:
@@ -51,13 +51,17 @@ class Detail:
         self.whole = not 0 <= self._first <= index or index % EVERY == 0 or index == self._replayed
 
     def limit(self, table: TableBuilder) -> TableBuilder:
-        """Return the table of the current step, with a lower limit of elements if the step is summarized."""
+        """Return the table of the current step. If the step is summarized, lower the table's limit of elements first."""
         if not self.whole:
             table.kept = min(table.kept, ELEMENTS)
         return table
 
     def keeps_pass(self, tensors: Iterable[Tensor | None]) -> bool:
-        """Return whether a pass with these gradients and roots is recorded whole: its step is, or one has a NaN or Inf."""
+        """Return whether a pass with these gradients and this root is recorded whole.
+
+        Every pass of a whole step is. In a summarized step, a pass is recorded whole if one of the ``tensors`` has a NaN or Inf,
+        up to :data:`NONFINITE` passes.
+        """
         if self.whole:
             return True
         if self._nonfinite >= NONFINITE or all(map(_is_finite, tensors)):

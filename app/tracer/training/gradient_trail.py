@@ -21,10 +21,10 @@ class GradientTrail:
     def __init__(self, parameters: Parameters) -> None:
         self._parameters = parameters
         self.followed: dict[int, tuple[WeakTensor, frozenset[int]]] = {}
-        """The tensors by id. While there are none, calls need not be inspected."""
+        """The followed tensors by id. While there are none, calls need not be inspected."""
 
     def start(self, gradient: Tensor, parameter: int) -> None:
-        """Follow a parameter's gradient."""
+        """Follow a parameter's gradient. ``parameter`` is an index or its complement."""
         self._add(gradient, frozenset((parameter,)))
 
     def extend(self, out: Any, args: Sequence[Any]) -> None:
@@ -46,7 +46,7 @@ class GradientTrail:
                     self._add(result, parameters)
 
     def sources(self, value: Any) -> frozenset[int]:
-        """Return the parameters from whose gradients a value was computed."""
+        """Return the parameters, as indices or complements, from whose gradients a value was computed."""
         entry = self.followed.get(id(value))
         return entry[1] if entry is not None and entry[0].get() is value else frozenset()
 

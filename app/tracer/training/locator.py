@@ -19,6 +19,6 @@ class Locator:
         return self._source.context_of(sys._getframe(1))
 
     def here_at(self, line: int) -> LineContext:
-        """Return another line of the running function, with the loops and gradient modes around it."""
+        """Return ``line``, a line of the running function, with the loops and gradient modes around it."""
         at, here = self._source.context_at(line), self.here()
         return LineContext(line, at.heads, at.loops + tuple(loop for loop in here.loops if loop not in at.loops))

@@ -38,10 +38,10 @@ class OpenStep(Struct):
     groups: list[wire.GroupRow] = field(default_factory=list)
     """The parameter groups of optimizers that have stepped."""
     borrowed: dict[int, ParameterChanges] = field(default_factory=dict)
-    """The parameters, by storage, whose contribution is the same tensor as the leaf's ``.grad``, which may be overwritten."""
+    """By storage, the parameters whose contribution uses the memory of the leaf's ``.grad``, which may be overwritten."""
 
     def release(self) -> None:
-        """Keep no tensor of the program alive, since it may notice that."""
+        """Stop keeping tensors of the program alive, since the program may notice."""
         self.table.copy_rows()
         self.borrowed.clear()
         for changes in self.parameters.values():

@@ -32,8 +32,8 @@ from .write_guard import BeforeWrite
 class _OptimizerStep(NamedTuple):
     """A call of an optimizer's ``step`` that is running.
 
-    ``paused`` says whether the mode was paused before the step. ``off`` is true if the forward mode has left the stack of modes
-    for the time of the step, because the calls inside it are not recorded.
+    ``paused`` says whether the mode was paused before the step. ``off`` is true if the forward mode is off the stack of modes
+    during the step, because the calls inside it are not recorded.
     """
 
     frame: FrameType
@@ -43,11 +43,11 @@ class _OptimizerStep(NamedTuple):
 
 
 _OWN_KEY = -1
-"""The key of our hooks among those of all optimizers; torch itself counts from 0."""
+"""The key of our hooks in torch's dicts of hooks for all optimizers. Torch's own keys start at 0."""
 
 
 MOST_UNREACHED = 1_000
-"""Largest number of leaves for which a signal may be emitted. A program may make new optimizers forever."""
+"""Largest number of leaves for which a signal may be emitted. A program may make any number of optimizers."""
 
 
 class _Unreached:
@@ -83,12 +83,12 @@ class Optimizers:
         self._steps = steps
         self._names = names
         self._unreached: dict[WeakTensor, _Unreached] = {}
-        """By weak reference to the leaf. Ids can't be keys: entries of freed leaves stay, and Python uses ids again."""
+        """The unreached leaves, by weak reference. Ids can't be keys: entries of freed leaves remain, and Python reuses ids."""
         self._stepped = weakref.WeakSet[torch.optim.Optimizer]()
         self._here = locator.here
         self._guard = guard
         self.running: list[_OptimizerStep] = []
-        """The steps that have begun, and not ended or failed, as far as is known."""
+        """The optimizers' steps that have begun and not ended. A failed step remains until :meth:`close_abandoned`."""
         self._handles: list[Any] = []
 
     def __enter__(self) -> Optimizers:
@@ -106,7 +106,7 @@ class Optimizers:
             register_optimizer_step_pre_hook(self._before_step),
             register_optimizer_step_post_hook(self._after_step),
         ]
-        for handle in self._handles:  # the program's own hooks get the keys that they would get without ours
+        for handle in self._handles:  # so that hooks of the program get the same keys as without ours
             hooks = handle.hooks_dict_ref()
             hooks[_OWN_KEY] = hooks.pop(handle.id)
             handle.id = _OWN_KEY
@@ -130,7 +130,7 @@ class Optimizers:
     def _begin_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> Any:
         with torch._C.DisableTorchFunction():
             self._guard.before_write(Write(list(_written_by(optimizer))))
-        # a differentiable step makes nodes, which are recorded like any others
+        # a differentiable step makes nodes, which are recorded like all other nodes
         pauses = not any(group.get("differentiable") for group in optimizer.param_groups)
         self.running.append(_OptimizerStep(sys._getframe(2), optimizer, self._mode.paused, pauses and self._mode.leave_stack()))
         self._mode.paused += pauses
@@ -213,7 +213,7 @@ class Optimizers:
             self._steps.resume()
 
     def close_abandoned(self) -> None:
-        """Close the optimizers' steps that ended with an exception. No hook runs for such a step."""
+        """Close the optimizers' steps that ended with an exception. Torch runs no hook after such a step."""
         if not self.running:
             return
         alive = set()
@@ -235,6 +235,6 @@ def _written_by(optimizer: torch.optim.Optimizer) -> Iterator[Tensor]:
                 yield grad
             if states and (state := states.get(leaf)):
                 yield from (each for each in tensors_in(list(state.values())) if isinstance(each, Tensor))
-    for value in vars(optimizer).values():  # an optimizer of the program may keep state in attributes
+    for value in vars(optimizer).values():  # an optimizer that the program defines may keep its state in attributes
         if isinstance(value, Tensor | list | tuple):
             yield from (each for each in tensors_in(value) if isinstance(each, Tensor))

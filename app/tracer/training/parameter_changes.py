@@ -20,7 +20,7 @@ from ..tensors.transforms import outside_transforms
 
 
 class LeafValue(Struct, frozen=True):
-    """The value of a parameter at one moment: a snapshot for a row, and a copy of the elements if there are not too many."""
+    """The value of a parameter at one moment: a snapshot for a row, and a copy of the elements if there are few enough."""
 
     snapshot: Snapshot
     elements: Tensor | None
@@ -29,10 +29,10 @@ class LeafValue(Struct, frozen=True):
 
 
 def leaf_value(leaf: Tensor, before: LeafValue | None, table: TableBuilder) -> LeafValue:
-    """Return the current value of a leaf, which is ``before`` if nothing has written to it since.
+    """Return the current value of a leaf. If nothing has written to the leaf since ``before`` was read, return ``before``.
 
-    A write by NumPy doesn't change a tensor's version. ``before`` is therefore returned only for memory that torch can resize,
-    because NumPy doesn't share such memory.
+    A write by NumPy doesn't change a tensor's version. ``before`` is therefore returned only if torch can resize the memory:
+    NumPy doesn't share such memory.
     """
     state = _state_of(leaf)
     unchanged = before is not None and before.state == state and state[0] and not leaf.is_inference()
@@ -52,7 +52,7 @@ def leaf_value(leaf: Tensor, before: LeafValue | None, table: TableBuilder) -> L
 class Contribution(Struct, frozen=True):
     """The gradient that a pass added to a leaf. ``row`` is the tensor or a snapshot of it, ready for a table.
 
-    ``whole`` is true if the leaf's ``.grad`` has the same elements, ``stolen`` if it is the same tensor. ``overwritten`` is
+    ``whole`` is true if the leaf's ``.grad`` has the same elements, ``stolen`` if it uses the same memory. ``overwritten`` is
     true if the program wrote to the gradient while the pass ran; ``tensor`` is then a copy from before the write.
     """
 
@@ -104,7 +104,7 @@ class ParameterChanges:
         return self._leaf if isinstance(self._leaf, Tensor) else self._leaf.get()
 
     def release(self) -> None:
-        """Keep neither the leaf nor its gradient alive after a pass, since the program may notice that."""
+        """Stop keeping the leaf and its gradient alive after a pass, since the program may notice."""
         if isinstance(self._leaf, Tensor):
             self._leaf = weak(self._leaf)
         self.copy_contribution()
@@ -126,12 +126,12 @@ class ParameterChanges:
             self._whole = False
 
     def copy_contribution(self) -> None:
-        """Copy the contribution before a write to the leaf's ``.grad``, which is the same tensor."""
+        """Copy the contribution. Its memory is that of the leaf's ``.grad``, which may be overwritten."""
         if self.contribution is not None:
             self.contribution = self.contribution.clone()
 
     def take(self, gradient: Contribution) -> None:
-        """Record a gradient that a pass returned to the program. The first of several is the main one."""
+        """Record a gradient that a pass returned to the program. Only the first one in a step gets a row."""
         if self.taken < 0:
             self.taken = self._table.add(gradient.row)
         if self.contribution is None:
@@ -144,11 +144,14 @@ class ParameterChanges:
         self._accumulated = _state_of(grad)
 
     def scaled(self) -> None:
-        """Record that the gradient was written to after the pass, as clipping does. Writing to ``.data`` changes no version."""
+        """Record that the program, for example by clipping, has written to the gradient after the pass.
+
+        The version of the gradient cannot show this: a write to ``.data`` does not change it.
+        """
         self._accumulated = None
 
     def forget(self) -> None:
-        """Discard the contribution: the gradient was cleared inside an optimizer's step, which computes it again."""
+        """Discard the contribution: a closure has cleared the gradient inside an optimizer's step, and computes it again."""
         self.contribution = None
         self._contributed = -1
         self.grad_before = -1
@@ -172,7 +175,7 @@ class ParameterChanges:
         """Return the row of the step's event.
 
         ``leaf`` is the parameter at the end of the step, ``None`` if it has been freed. ``after`` is its value, and ``update``
-        the difference of that value from the one before.
+        the difference of ``after`` from the value at the beginning.
         """
         return wire.ParameterRow(
             parameter=parameter,
@@ -190,9 +193,9 @@ class ParameterChanges:
 
 
 def differences(pairs: Sequence[tuple[LeafValue, LeafValue]]) -> list[Tensor | None]:
-    """Return the difference of each value from the one before, given as (after, before).
+    """Return the difference ``after - before`` for each of the pairs (after, before).
 
-    It is ``None`` if there is no copy of the elements, or the shape or dtype has changed.
+    A difference is ``None`` if the elements were not copied, or if the shape or dtype has changed.
     """
     found: list[Tensor | None] = [None] * len(pairs)
     index: list[int] = []
@@ -217,7 +220,7 @@ Option = str | int | float | bool | list[float | None] | None
 
 
 def groups(optimizer: torch.optim.Optimizer, parameters: Mapping[int, int]) -> list[wire.GroupRow]:
-    """Return the groups of an optimizer that have any of the ``parameters``, a mapping from the ids of tensors to indices."""
+    """Return the groups of an optimizer that have any of the parameters. ``parameters`` maps ids of leaves to indices."""
     rows = []
     for group in optimizer.param_groups:
         members = [parameters[id(leaf)] for leaf in group["params"] if id(leaf) in parameters]
@@ -230,7 +233,7 @@ def groups(optimizer: torch.optim.Optimizer, parameters: Mapping[int, int]) -> l
 
 
 def _option(value: Any) -> Option:
-    """Return an option that can be emitted: a number, a string, or a few numbers; ``None`` for any other value."""
+    """Return the value of an option in a form that can be emitted, or ``None``: a number, a string or a few numbers."""
     if type(value) is int and not -(1 << 63) <= value < 1 << 63:
         return None
     if type(value) in (int, float, bool, str):
@@ -243,7 +246,7 @@ def _option(value: Any) -> Option:
 
 
 def _state_of(tensor: Tensor | None) -> tuple[int, int]:
-    """Return an address and a version, which change when a tensor is replaced or written to (not by NumPy or ``.data``)."""
+    """Return the address and the version of a tensor. A write changes its version, except by NumPy or through ``.data``."""
     if tensor is None:
         return (0, 0)
     return (data_pointer(tensor), 0 if tensor.is_inference() else tensor._version)

@@ -20,10 +20,10 @@ from .parameter_changes import LeafValue, leaf_value
 
 
 class ReplacementObserver(Protocol):
-    """Something that acts when a parameter's leaf is replaced by another tensor."""
+    """Acts when a parameter's leaf is replaced by another tensor."""
 
     def forget(self, tensor: Tensor) -> None:
-        """Called with the leaf that was the parameter."""
+        """Called with the replaced leaf."""
 
 
 class Parameters:
@@ -54,7 +54,7 @@ class Parameters:
         self._gradients: dict[int, int] | None = None
         self._values: dict[int, LeafValue] = {}
         self.revision = 0
-        """A number that changes when a parameter or a parameter's gradient may have moved to another storage."""
+        """A number that grows when a parameter or a parameter's gradient may have moved to another storage."""
 
     def __contains__(self, value: object) -> bool:
         return id(value) in self._indexes
@@ -89,7 +89,7 @@ class Parameters:
         self.keep(index, leaf)
 
     def _forget(self, index: int, key: int) -> None:
-        """Forget a leaf that has been freed: another tensor may get its id, ``key``, and its memory."""
+        """Forget a leaf. Once it has been freed, another tensor may get its id, ``key``, and its memory."""
         self._indexes.pop(key, None)
         self._leaves.pop(index, None)
         self._values.pop(index, None)
@@ -105,11 +105,11 @@ class Parameters:
             self._current[index] = leaf
 
     def release(self) -> None:
-        """Keep no leaf alive any more: the step has ended."""
+        """Stop keeping leaves alive, because the step has ended."""
         self._current.clear()
 
     def replace_leaf(self, index: int, leaf: Tensor) -> bool:
-        """Continue a parameter with a new leaf of the same shape and dtype; return whether that was possible."""
+        """Make ``leaf`` the new leaf of a parameter, if it has the same shape and dtype. Return whether it is the leaf now."""
         before = self.leaf(index)
         if leaf is before:
             return True
@@ -140,7 +140,7 @@ class Parameters:
     # ------------------------------------------------------------------ memory
 
     def moved(self, index: int, key: int | None = None) -> None:
-        """Record the storage of a parameter, which may have changed. Its address is ``key`` if that is known."""
+        """Record the storage of a parameter, which may have changed. ``key`` is the address of the storage if it is known."""
         leaf = self.leaf(index)
         if leaf is not None:
             key = storage_pointer(leaf) if key is None else key
@@ -174,12 +174,12 @@ class Parameters:
         ]
 
     def at_storage(self, key: int) -> list[int]:
-        """Return the parameters that share a storage."""
+        """Return the parameters that use the storage at address ``key``."""
         leaves = [(index, self.leaf(index)) for index in sorted(self._storages.get(key, ()))]
         return [index for index, leaf in leaves if leaf is not None and storage_pointer(leaf) == key]
 
     def with_gradient_at(self, key: int) -> int | None:
-        """Return the parameter whose ``.grad`` has a storage."""
+        """Return the parameter whose ``.grad`` uses the storage at address ``key``; ``None`` if there is none."""
         if not key:
             return None
         index = self._by_gradient().get(key)
@@ -195,7 +195,7 @@ class Parameters:
         return self._gradients
 
     def storages(self) -> set[int]:
-        """Return the addresses of all storages that contain a parameter or its gradient, or did so before."""
+        """Return the addresses of all storages that contain or have contained a parameter or its gradient."""
         return {*self._storages, *self._by_gradient()}
 
     def forget_gradients(self) -> None:

@@ -10,6 +10,6 @@ class ProgramChanges:
     """State that :mod:`updates` records and that passes read."""
 
     count: int = 0
-    """How often the program has written to a tensor or set a ``.grad``."""
+    """The number of times that the program has written to a tensor or set a ``.grad``."""
     hooked: bool = False
-    """True once the program may have put a hook on a tensor: a gradient may differ between its arrival and its use."""
+    """True once the program may have put a hook on a tensor. A hook may change a gradient between its arrival and its use."""

@@ -29,7 +29,7 @@ class GraphIndex(Protocol):
 
 
 class _Substitute(NamedTuple):
-    """A tensor that took the name of a leaf, while the program keeps the leaf elsewhere, and the line of the assignment."""
+    """A tensor that an assignment on ``line`` put in place of a leaf, while the program keeps the leaf elsewhere."""
 
     tensor: WeakTensor
     name: str
@@ -69,7 +69,7 @@ class Rebinds:
         if not self._steps.takes_part(parameter):
             return
         leaf = self._parameters.leaf(parameter)
-        if leaf is None or (value is leaf and statement.kind == "update"):  # freed, or written to in place
+        if leaf is None or (value is leaf and statement.kind == "update"):  # the leaf was freed, or only written to in place
             return
         scope, given = self._scopes.of(name)
         before = scope.get(name)
@@ -84,8 +84,8 @@ class Rebinds:
     def assigned(self, statement: Statement, target: AssignmentTarget, value: Tensor) -> None:
         """Report a statement that is about to replace an attribute or an item which is a leaf of the step.
 
-        If the program keeps the leaf elsewhere too, the new tensor may be a deliberate look-ahead. It is then reported only
-        once the program misses a gradient that the leaf would have had.
+        If the program also keeps the leaf elsewhere, the new tensor may be a deliberate look-ahead. It is then reported only
+        once the program misses a gradient because of the replacement.
         """
         if not self._steps.has_passes:
             return
@@ -164,13 +164,13 @@ class Rebinds:
         self._substitutes[key] = _Substitute(reference, name, statement.line, self._steps.index, parameter, grad_fn)
 
     def missed(self, tensor: Tensor) -> None:
-        """Report a substitute whose ``.grad`` the program has read as ``None``."""
+        """Report a tensor if it is a substitute. The program has read its ``.grad``, which is ``None``."""
         substitute = self._substitutes.get(id(tensor))
         if substitute is not None and substitute.tensor.get() is tensor:
             self._report_lost(substitute)
 
     def reached_nothing(self, roots: Sequence[Any]) -> None:
-        """Report the substitutes that the roots of a pass were computed from. None of the roots has a node."""
+        """Report the substitutes of each parameter from whose gradient a root was computed. None of the roots has a node."""
         for substitute in list(self._substitutes.values()):
             if any(self._uses(root, substitute.parameter) for root in roots):
                 self._report_lost(substitute)

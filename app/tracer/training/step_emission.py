@@ -73,7 +73,7 @@ class StepEmission:
         )
 
     def end_recording(self, index: int, table: TableBuilder) -> None:
-        """Emit the latest values of lines, and drop all later events except output: step ``index`` has no room."""
+        """Emit the latest values of lines, and drop later events of passes, steps and graphs. Step ``index`` has no room."""
         rows = self._lines.pending_rows(table)
         self._emitter.emit_with(table, lambda tensors: wire.LinesEvent(rows, tensors))
         self._emitter.emit_once(wire.StepsUnrecorded(step=index))
@@ -81,12 +81,12 @@ class StepEmission:
         self._emitter.halt()
 
     def emit_progress(self, ended: int, end: StepEnd) -> None:
-        """Emit the progress of the loop: its iterations, or the number of ended steps if its length is unknown."""
+        """Emit the progress of the step's loop: its iterations, or the number of ended steps if its length is unknown."""
         if end.loop is not None:
             self._emitter.emit(wire.ProgressEvent(*(end.progress or (ended,))))
 
     def _rebinds(self, step: OpenStep) -> list[wire.RebindRow]:
-        """Return the names that were rebound in the step. A tensor that has become a leaf since is emitted as a leaf."""
+        """Return a row for each name that was rebound in the step. A tensor that became a leaf later is emitted as a leaf."""
         rows = []
         for rebind in step.rebinds:
             row, value = rebind.row, rebind.value.get()

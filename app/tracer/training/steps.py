@@ -36,7 +36,7 @@ from .step_emission import StepEmission
 
 
 class StepObserver(Protocol):
-    """Something that acts when a step ends, as a replay does."""
+    """Acts when a step ends. A replay implements it."""
 
     def step_ending(self, index: int) -> None:
         """Called before a step is emitted."""
@@ -84,7 +84,7 @@ class Steps:
         self._emission = StepEmission(emitter=emitter, lines=lines, source=source, parameters=parameters)
         self._boundaries = StepBoundaries(source.loops_with_passes, self._have_optimizer)
         self.passes_over = self._boundaries.passes_over
-        """Record an iteration that begins, if no pass of the step is in its loop; else return ``False`` and do nothing."""
+        """Record that an iteration begins and return ``True``. If a pass of the step is in its loop, only return ``False``."""
         detail.begin_step(0)
         self._step = OpenStep(detail.limit(new_table()))
         self._ended = 0
@@ -136,7 +136,7 @@ class Steps:
         self._step.table.protect(write)
 
     def distrust_gradient(self, key: int) -> None:
-        """Read the ``.grad`` at a storage again at the next update: NumPy may have written to it."""
+        """Make the next update read the ``.grad`` at a storage again, because NumPy may have written to it."""
         index = self.parameters.with_gradient_at(key)
         if index is not None and index in self._step.parameters:
             self._step.parameters[index].scaled()
@@ -166,8 +166,8 @@ class Steps:
     def begin_pass(self, facts: PassFacts, *, concurrent: bool) -> tuple[int, dict[int, Snapshot]]:
         """Add a pass that begins; return the index of its step, and snapshots of its leaves by parameter.
 
-        ``concurrent`` is true if other passes are running, around this one or in other threads. The pass then belongs to their
-        step.
+        ``concurrent`` is true if other passes are running, around this one or in other threads. The pass then belongs to the
+        same step.
         """
         position = PassPosition(facts.index, facts.leaves.keys(), facts.here.loops, facts.accumulates, facts.kind == "nested")
         if self._boundaries.separates(position, concurrent=concurrent):
@@ -222,7 +222,7 @@ class Steps:
     # ------------------------------------------------------------------ updates
 
     def suspend(self, *, closure: bool) -> None:
-        """End no step inside ``optimizer.step(closure)``, until :meth:`resume` is called."""
+        """End no step until :meth:`resume` is called, because an optimizer's ``step()`` begins."""
         self._boundaries.suspend(next_sequence_nr() if closure else None)
 
     def resume(self) -> None:
@@ -265,7 +265,7 @@ class Steps:
         self._update(here)
 
     def rebound(self, row: wire.RebindRow | None, value: Tensor | None, here: LineContext) -> None:
-        """Record that the name of a leaf of the step was bound to something else.
+        """Record that the name of a leaf of the step was bound to another value.
 
         ``row`` describes the new value if it was computed from the leaf, and is ``None`` otherwise.
         """
@@ -278,7 +278,7 @@ class Steps:
         self._update(here)
 
     def rebound_again(self, before: Tensor, value: Tensor, parameters: frozenset[int], here: LineContext) -> None:
-        """Record that a name that was rebound in this step was bound once more.
+        """Record that a name was rebound again in this step.
 
         The new ``value`` is a leaf that was computed from the gradients of ``parameters``. It replaces ``before``.
         """

@@ -29,11 +29,11 @@ from .write_guard import WriteGuard
 _WRITING = frozenset({GRAD_SET, DATA_SET, SHARE, LATE})
 _CLEARING = frozenset({"zero_", "_foreach_zero_"})
 _MOST = 20
-"""Largest number of lines that are reported for broadcasting two tensors to one shape."""
+"""Largest number of lines that are reported because they broadcast two tensors to one shape."""
 
 
 class MissingGradientObserver(Protocol):
-    """Something that acts when the program misses a gradient, as :class:`~.rebinds.Rebinds` does."""
+    """Acts when the program misses a gradient. :class:`~.rebinds.Rebinds` implements it."""
 
     def missed(self, tensor: Tensor) -> None:
         """Called with a tensor whose ``.grad`` the program has read as ``None``."""
@@ -126,7 +126,7 @@ class Updates(ForwardObserver):
             self._emitter.emit(signal)
 
     def _after_special(self, kind: str, out: Any, args: Sequence[Any]) -> None:
-        if kind == HOOK and out is not None:  # the program has the handle of a hook, or a node
+        if kind == HOOK and out is not None:  # the call returned the handle of a hook, or a node
             self._changes.hooked = True
         if kind == DETACH:
             self._names.detach(out)
@@ -188,7 +188,7 @@ class Updates(ForwardObserver):
             if not parameters.have_memory(target, key):
                 continue
             if target in parameters:
-                parameters.moved(parameters.index(target), key)  # set_ gives the tensor other memory
+                parameters.moved(parameters.index(target), key)  # set_ gives the tensor different memory
             changed = parameters.written(target, key)
             for parameter in changed:
                 steps.updated(parameter, self._here())

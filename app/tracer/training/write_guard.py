@@ -17,7 +17,7 @@ from .steps import Steps
 
 
 class BeforeWrite(Protocol):
-    """Something that has to act before the program, an optimizer or a pass writes to memory."""
+    """Acts before the program, an optimizer or a pass writes to memory."""
 
     def before_write(self, write: Write) -> None:
         """Called with the memory that is about to be written to."""
@@ -33,7 +33,7 @@ class RunningPasses(WriteListener, Protocol):
         """Called before a write while a pass runs. The write may change a gradient that other nodes still have to receive."""
 
     def shared(self, tensor: Tensor) -> None:
-        """Called before NumPy shares a tensor's memory while a pass runs. NumPy may then change a gradient on its way."""
+        """Called before NumPy shares a tensor's memory while a pass runs. NumPy may then write to a gradient of the pass."""
 
 
 class WriteGuard:
@@ -84,7 +84,7 @@ class WriteGuard:
             self._passes.protect(write)
 
     def release_graphs(self) -> None:
-        """Drop every reference to a graph before a leaf is resized: a leaf's node keeps the old size while it lives."""
+        """Drop every reference to a graph before a leaf is resized. A leaf's node keeps the old size while it is alive."""
         self._steps.release_graphs()
         self._lines.release_graphs()
         self._calls.release(next_sequence_nr())
