@@ -24,9 +24,9 @@ WAITING_ROWS = 2_000
 WAITING_BYTES = 4 << 20
 """The size of pending tensors with statistics, in bytes, that triggers reading and sending them."""
 INTERVAL = 0.04
-"""Seconds after which pending events are sent when another event is emitted."""
+"""The number of seconds after which the next event triggers sending all pending events."""
 FIRST_INTERVAL = 0.0005
-"""The first interval of an early emitter. Each interval is a quarter longer than the one before, up to :data:`INTERVAL`."""
+"""The first interval of an ``early`` emitter, in seconds. Later intervals grow by a quarter each, up to :data:`INTERVAL`."""
 
 _INDEPENDENT = (
     wire.OutputEvent, wire.CellEvent, wire.EndEvent, wire.RecorderFailed, wire.StdoutTruncated, wire.Caught,
@@ -41,9 +41,9 @@ class Emitter:
     """Sends events through ``write``, which takes framed bytes.
 
     The tensors of all pending events are read together when the events are sent. A pending tensor is copied before the program
-    writes to it. If ``write`` raises an :class:`OSError`, nobody reads the events any more, and the emitter is closed. With
-    ``early``, events are sent more often at first, since the process may be ended at any time. While the program observes
-    ``lifetimes``, no tensor is pending.
+    writes to it. If ``write`` raises an :class:`OSError`, the reader is gone, and the emitter is closed. With ``early``, events
+    are sent more often at first, since the process may be ended at any time. While the program observes ``lifetimes``, tensors
+    are read and sent at once.
     """
 
     def __init__(self, write: Callable[[bytes], None], *, early: bool = False, lifetimes: Lifetimes | None = None) -> None:
@@ -52,11 +52,11 @@ class Emitter:
         self._interval = FIRST_INTERVAL if early else INTERVAL
         self._waiting: list[wire.Event | tuple[TableBuilder, Build]] = []
         self.next_due = monotonic() + self._interval
-        """The time from which pending events are sent when another event is emitted, in seconds of :func:`time.monotonic`."""
+        """The time, in seconds of :func:`time.monotonic`, after which the next event triggers sending all pending events."""
         self._sending = False
         self._afterwards: Callable[[], None] | None = None
         self._lock = threading.RLock()
-        """Held while events are added or sent, because several threads of the program may do so."""
+        """A lock for adding and sending events, because several threads of the program may do so."""
         self.closed = False
         """True if all events are dropped."""
         self._halted = False
@@ -71,7 +71,7 @@ class Emitter:
         self._by_storage: dict[int, list[tuple[TableBuilder, int]]] = {}
         """The pending rows by storage, except those of the tables in ``_unsorted``."""
         self._unchecked: list[TableBuilder] = []
-        """The pending tables whose tensors were not copied yet for a standing write (see :class:`Write`)."""
+        """The pending tables that were added since a standing write (see :class:`Write`) was last announced."""
         self._ids: set[int] = set()
         """The ids of the pending tensors."""
 
@@ -125,11 +125,11 @@ class Emitter:
                     item[0].protect(write)
 
     def halt(self) -> None:
-        """Drop all later events except output: a pass is missing, and they would refer to it."""
+        """Drop all later events that may refer to a pass, step or graph, because one of these is missing."""
         self._halted = True
 
     def close(self) -> None:
-        """Drop the pending events and all that follow."""
+        """Drop the pending events and all later events."""
         self.closed = True
         self._lock = threading.RLock()  # in a forked child, a thread that does not exist there may hold the lock
         self._forget()
@@ -143,7 +143,7 @@ class Emitter:
         self._rows = self._bytes = 0
 
     def _read(self, waiting: list[wire.Event | tuple[TableBuilder, Build]]) -> list[wire.Event]:
-        """Return the events with their tensors read."""
+        """Return the events, with the tensors of all tables read."""
         tables = [item[0] for item in waiting if isinstance(item, tuple)]
         signals: list[wire.Signal] = []
         try:
@@ -155,7 +155,7 @@ class Emitter:
             signals.append(wire.NumbersLeftOut())
         read = iter(packed)
         events = [item[1](next(read)) if isinstance(item, tuple) else item for item in waiting]
-        events[-1:-1] = [each for each in signals if self._is_first(each)]  # the last event, which may be the end, stays last
+        events[-1:-1] = [each for each in signals if self._is_first(each)]  # before the last event, which may be the end
         return events
 
     def emit_once(self, signal: wire.Signal) -> None:
@@ -170,7 +170,7 @@ class Emitter:
 
     def failed(self, error: Exception) -> None:
         """Report, once per run, that the recorder itself has failed. The program continues as if it were not recorded."""
-        if isinstance(error, RecursionError):  # the program has used up the stack: it is not a failure of the recorder
+        if isinstance(error, RecursionError):  # the program has used up the stack, so the recorder is not at fault
             return
         self.emit_once(_failure(error))
 
@@ -179,7 +179,7 @@ class Emitter:
         return monotonic() >= self.next_due
 
     def call_between_messages(self, function: Callable[[], None]) -> None:
-        """Call a function that emits events: now, or as soon as the message that this thread is sending is complete."""
+        """Call a function that emits events: now, or as soon as the message that is being sent is complete."""
         if self._sending:
             self._afterwards = function
         else:
@@ -218,7 +218,7 @@ class Emitter:
         self.next_due = monotonic() + self._interval
 
     def _send(self, events: list[wire.Event]) -> None:
-        """Send events as one message, or as several if it would be large: the reader keeps a whole message in memory."""
+        """Send events as one message, or as several if one would be large, since the reader keeps a whole message in memory."""
         message = _packed(events)
         if not wire.fits(message):
             message = _packed([wire.shortened(event) for event in events])

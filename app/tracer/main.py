@@ -22,7 +22,7 @@ def execute(
     """Run a job, send its framed events through ``write``, and return the program's exit status.
 
     A program's failure is an event, never an exception. ``at_exit`` registers a function as ``atexit.register`` does. With it,
-    the end is sent when the process ends, after the program's threads and exit functions. ``finalizes`` is true if Python
+    the end event is sent when the process ends, after the program's threads and exit functions. ``finalizes`` is true if Python
     then finalizes the interpreter, which a process that ends with ``os._exit`` skips.
     """
     if at_exit is None:

@@ -93,7 +93,7 @@ class RunningProgram:
             self._plotting = MatplotlibStandIn(lambda: emitter.emit(wire.PlottingStandIn(line=self._recorder.line)))
         self._open = contextlib.ExitStack()
         self._open.enter_context(call_in_forked_children(self._leave))
-        if not job.own_streams:  # otherwise the program has the terminal, and the user stops it
+        if not job.own_streams:  # a program with its own terminal is stopped by its user
             report = partial(emitter.call_between_messages, self._report_line)
             self._open.enter_context(answer_stop_requests(report))
         self._descriptors = contextlib.ExitStack()
@@ -117,7 +117,7 @@ class RunningProgram:
                 error = self._run_cells()
             if error is not None:
                 status = self._end_by(error)
-        except ReplayFinished:  # the replay has been answered
+        except ReplayFinished:  # raised once the replay has its answer
             self.finish()
         self._duration = (time.perf_counter() - started) * 1000
         if not (self._finished or self._forked):
@@ -127,8 +127,8 @@ class RunningProgram:
     def finish(self, *, process_ends: bool = False, finalizes: bool = True) -> None:
         """Emit the rest of the recording and its end, and put back what was replaced.
 
-        If the process ends, ``__main__`` and ``sys.argv`` remain the program's, for exit functions that run later. Then Python
-        finalizes the interpreter, unless ``finalizes`` is false: the variables of the program are freed here in that case.
+        If the process ends, ``__main__`` and ``sys.argv`` remain the program's, for exit functions that run later. If Python
+        does not finalize the interpreter then (``finalizes`` is false), the variables of the program are freed here.
         """
         if self._finished or self._forked:
             return
@@ -137,7 +137,7 @@ class RunningProgram:
             weakref.finalize._exitfunc()  # type: ignore[attr-defined]
         self._open.close()
         try:
-            with contextlib.suppress(ReplayFinished):  # the step of the replay was the last step
+            with contextlib.suppress(ReplayFinished):  # raised if the replay asks for the last step
                 if self._failure is None and not self._recorder.stopped and not self._recorder.passes.called:
                     _run_implicit_pass(self._recorder, self._emitter)
                 self._printer.flush()
@@ -252,7 +252,7 @@ def _seed(seed: int) -> None:
 
 
 def _repr(value: Any) -> str:
-    """Return the output that a notebook shows for an object: its repr, which is the program's own code and may fail."""
+    """Return the ``repr`` of an object, as a notebook shows it. The ``repr`` may be the program's code, and may fail."""
     try:
         return repr(value)[: 10 * MAX_TEXT - 1]
     except Exception as error:
@@ -287,7 +287,7 @@ def _unparsable(error: BaseException, source: ProgramSource) -> wire.ProgramFail
 
 
 def _failure(error: BaseException, source: ProgramSource, confined: bool = True) -> wire.ProgramFailure:
-    """Describe an exception, with the program's innermost line and the remedy for an error that the sandbox caused.
+    """Describe an exception, with the program's innermost line. An error that the sandbox caused is described with its remedy.
 
     The recorder's own frames are left out of the traceback.
     """

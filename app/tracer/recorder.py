@@ -80,7 +80,7 @@ _DisableTorchFunction: Any = torch._C.DisableTorchFunction
 _LOOP_STATEMENTS = frozenset({"enter", "iteration", "target", "exit"})
 _TURNS = frozenset({"iteration", "target"})
 _KEEPS = frozenset({"assign", "update", "show"})
-"""The kinds of statements that do nothing with a number but keep it as their value."""
+"""The kinds of statements for which a number is only recorded as the value of the line."""
 _UNTIMED = frozenset({"caught", "delete"})
 _VALUELESS = _UNTIMED | {"enter", "iteration", "exit"}
 _SPECIAL = _UNTIMED | {"enter", "exit", "return"}
@@ -169,12 +169,12 @@ class Recorder:
         )
         self._modules: dict[int, tuple[weakref.ref[torch.nn.Module], str]] = {}
         self._loops = threading.local()
-        """The loops of each thread that is not recorded: their lengths and iterations."""
+        """For each thread that is not recorded, the lengths and iterations of its loops."""
         self._stack = ExitStack()
         self.stopped = False
         """True once nothing more will be recorded, although the program continues."""
         self._observing = ExitStack()
-        """The replacements of PyTorch's functions, which are undone while a program is traced."""
+        """The replacements of PyTorch's functions. They are undone while the program is traced."""
         self._active = self._observes = False
         self._compiled = False
         """True once the program has called ``torch.compile``."""
@@ -225,7 +225,7 @@ class Recorder:
     def __exit__(self, *failure: Any) -> None:
         self._active = self._observes = False
         if self.stopped:
-            self._mode.stop()  # if another thread stopped the recording, this thread still has its modes
+            self._mode.stop()  # if another thread stopped the recording, the modes of this thread are still active
         else:
             with self._mode.reporting:
                 self._optimizers.close_abandoned()
@@ -233,9 +233,9 @@ class Recorder:
         self._stack.__exit__(*failure)
 
     def stop(self, *, hidden: bool = False) -> None:
-        """Undo the replacements, whatever the program is doing. It continues as if it were not recorded.
+        """Undo the replacements at any time. The program continues as if it were not recorded.
 
-        With ``hidden``, frames of the recorder stay hidden until the end: another thread still has its mode, and calls it.
+        With ``hidden``, frames of the recorder stay hidden until the end, because the mode is still active in another thread.
         """
         if not self.stopped:
             self.stopped = True
@@ -272,7 +272,7 @@ class Recorder:
 
     @property
     def line(self) -> int:
-        """The line that runs."""
+        """The program's current line, -1 for none."""
         return self._locator.here().line
 
     def finish(self) -> None:
@@ -296,7 +296,7 @@ class Recorder:
         setattr(builtins, HOOK, self._shared_value)
 
     def _catch_up(self) -> None:
-        """Enter the loops that this thread is in, because it is recorded from now on."""
+        """Enter the loops that are running in this thread, because it is recorded from now on."""
         with _DisableTorchFunction():
             self._calls.make_foreign()
         self._frames.reset()
@@ -367,9 +367,7 @@ class Recorder:
         return value
 
     def _record_number(self, statement: Statement, value: float) -> bool:
-        """Record a number that a statement binds or a loop yields, unless tensors must be checked. Return whether it is
-        recorded.
-        """
+        """Record a number as the value of a statement, if nothing else needs to be done; return whether it was recorded."""
         if self._shared or self._mode.paused or not self._parameter_names.isdisjoint(statement.names):
             return False
         if monotonic() >= self._emitter.next_due:
@@ -384,13 +382,13 @@ class Recorder:
         return True
 
     def _shared_value(self, index: int, value: Any) -> Any:
-        """Record the value of a marked statement where the program has several threads.
+        """Record the value of a marked statement in a program with several threads.
 
         From a thread that is not recorded, only the values of lines and the names of tensors are used. Once a second thread has
-        computed with gradients, the recording ends here, at the next statement of the recorded thread.
+        started a pass or an update, the recording ends here, at the next statement of the recorded thread.
         """
         turns = self._turns
-        if not turns.lock.acquire(timeout=1):  # another thread holds the lock while it waits for this one
+        if not turns.lock.acquire(timeout=1):  # timed out: another thread has the lock and waits for this thread
             return value
         try:
             if not turns.foreign():
@@ -444,7 +442,7 @@ class Recorder:
             self.last_value = value
 
     def _begin_special(self, statement: Statement, value: Any) -> None:
-        """Record a statement that is more than its value: of a loop, a ``return``, an ``except`` or a ``del``."""
+        """Record a statement that begins or ends a loop, returns, catches an exception or deletes variables."""
         kind = statement.kind
         if kind == "enter":
             self.steps.enter_loop(statement.loop, loop_length(value))
@@ -525,7 +523,7 @@ class Recorder:
         if path is None:
             try:
                 path = self._names.module(module)
-                # not while tracing: torch.jit.trace would record the tensors that are looked at
+                # not while tracing, since torch.jit.trace would record the tensors that the search reads
                 if not path and not self._mode.modules and torch._C._get_tracing_state() is None:
                     self._names.refresh(self._scopes.local())
                     path = self._names.module(module)
@@ -537,5 +535,5 @@ class Recorder:
 
 
 def _pass_through(index: int, value: Any) -> Any:
-    """Return the value of a marked statement that runs while nothing is recorded, as in a function at exit."""
+    """Return the value of a marked statement that runs while nothing is recorded, such as one in an exit function."""
     return value
