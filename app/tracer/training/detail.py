@@ -59,7 +59,7 @@ class Detail:
     def keeps_pass(self, tensors: Iterable[Tensor | None]) -> bool:
         """Return whether a pass with these gradients and this root is recorded whole.
 
-        Every pass of a whole step is. In a summarized step, a pass is recorded whole if one of the ``tensors`` has a NaN or Inf,
+        Every pass of a whole step is. In a summarized step, a pass is recorded whole if one of these tensors has a NaN or Inf,
         up to :data:`NONFINITE` passes.
         """
         if self.whole:
