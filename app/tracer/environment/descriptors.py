@@ -18,13 +18,13 @@ STREAMS: Final[tuple[tuple[int, Stream], ...]] = ((1, "stdout"), (2, "stderr"))
 CHUNK: Final = 1 << 20
 """Maximum number of bytes that are read at once."""
 LAP: Final = 1 << 19
-"""Size of a file in memory, in bytes, at which the next text is written to its start again."""
+"""Size in bytes above which a file in memory is overwritten from its start."""
 
 
 class Descriptors:
-    """Files that stand for descriptors 1 and 2 while a program runs, and whose text goes to ``add``.
+    """Files that replace descriptors 1 and 2 while a program runs. ``add`` receives the text written to them.
 
-    A pipe would end the processes that outlive the program and write to it later; a file doesn't. The program's own prints
+    A pipe would end a process that outlives the program and writes to it later; a file doesn't. The program's own prints
     call :meth:`collect`, so that all text is recorded in the order in which it was written.
     """
 
@@ -80,7 +80,7 @@ class Descriptors:
 
 
 class _WrittenFile:
-    """A file without a name that stands for one descriptor."""
+    """An unnamed file that replaces one descriptor."""
 
     def __init__(self, number: int, stream: Stream, stack: contextlib.ExitStack) -> None:
         self.stream = stream
@@ -123,7 +123,7 @@ class _OwnFile:
         yield self._decoder.decode(data)
 
     def _end(self) -> int:
-        """Return the position up to which text was written; the last known one if the program has closed the descriptor."""
+        """Return the position at which the text ends; the last known position if the program has closed the descriptor."""
         try:
             return os.lseek(self._number, 0, os.SEEK_CUR)
         except OSError:
@@ -150,7 +150,7 @@ class _Copy:
             os.dup2(self._descriptor, number)
 
     def read(self, position: int) -> bytes:
-        """Return the bytes from a position on, up to a chunk. There are none once the program has closed the copy."""
+        """Return at most :data:`CHUNK` bytes from a position on; no bytes once the program has closed the copy."""
         current = self._current()
         if current is None or current != self._identity or os.fstat(self._descriptor).st_size <= position:
             return b""
@@ -170,7 +170,7 @@ def identity(descriptor: int) -> tuple[int, int] | None:
 
 
 def _new_file() -> IO[bytes]:
-    """Return a file without a name: on the disk, or in memory where the disk is read-only or full."""
+    """Return an unnamed file: on the disk, or in memory if the disk is read-only or full."""
     try:
         return tempfile.TemporaryFile()
     except OSError:
@@ -178,7 +178,7 @@ def _new_file() -> IO[bytes]:
 
 
 def _flush_own() -> None:
-    """Write what the process's own streams and those of C libraries have buffered."""
+    """Flush the process's own streams and the streams of C libraries."""
     for stream in (sys.__stdout__, sys.__stderr__):
         if stream is not None:
             with contextlib.suppress(OSError, ValueError):

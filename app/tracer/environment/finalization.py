@@ -10,7 +10,7 @@ from ..source.marker import HOOK
 
 
 def prepare(namespace: dict[str, Any]) -> None:
-    """Let the marked statements of finalizers run until the end: Python restores ``builtins`` before it frees the variables."""
+    """Add the marked statements' hook to the module. Python removes it from ``builtins`` before it runs the finalizers."""
     namespace[HOOK] = _pass_through
 
 
@@ -28,9 +28,9 @@ def is_observed(text: str) -> bool:
 def free_variables(namespace: dict[str, Any]) -> None:
     """Free the variables of a module, and run their finalizers.
 
-    Python mostly frees all variables at once, as garbage. Its finalizers run in the order in which the objects were made and
-    still see all variables. Here, objects with a finalizer are freed first, then what holds such objects, and last what a
-    finalizer may need.
+    Python mostly frees all variables at once, as garbage. The finalizers then run in the order in which the objects were made
+    and still see all variables. Here, objects with a finalizer are freed first, then objects that refer to them. Modules,
+    functions and classes are freed last, because a finalizer may need them.
     """
     gc.collect()
     names = [name for name in namespace if name not in ("__builtins__", HOOK)]

@@ -19,9 +19,9 @@ from typing import Any, Final
 from greenlet import greenlet
 
 _ROOM: Final = 60
-"""Number of calls for which there is room while the frames outside are counted."""
+"""Number of calls, beyond the frames outside, that the lowered limit allows while a probe measures the depth."""
 _ALONE: Final = 2
-"""The limit of recursion minus the depth that a function of a module reaches without the recorder."""
+"""The limit of recursion minus the depth that :data:`_PROBE` reaches without the recorder."""
 _OWN_CALLS: Final = 3
 """Number of nested calls that the recorder makes at a statement. Without room for them, the statement would raise."""
 _PROBE: Final = """\
@@ -37,12 +37,12 @@ depth = deeper(0)
 def run_outermost(code: CodeType, namespace: dict[str, Any]) -> None:
     """Run the code of a module like ``exec``, in a stack of its own. Exceptions pass on to the caller.
 
-    Context variables that the code sets are those of the caller afterwards.
+    The caller then sees the context variables that the code has set.
     """
     limit, probed = sys.getrecursionlimit(), dict[str, Any]()
     low = min(limit, 2 * _frames_outside() + _ROOM)  # calls of C functions count too, at most one for each frame
     collects = gc.isenabled()
-    gc.disable()  # a finalizer without room for a call raises, and Python prints the exception
+    gc.disable()  # a finalizer raises if the limit allows no further call, and Python prints the exception
     sys.setrecursionlimit(low)
     try:
         _run(compile(_PROBE, "<depth>", "exec"), probed)  # called here directly, since every call counts
@@ -70,7 +70,7 @@ def _run(code: CodeType, namespace: dict[str, Any]) -> None:
 
 @contextmanager
 def _limit_raised(number: int) -> Iterator[None]:
-    """Raise the limit of recursion by the number of calls outside of the program, and hide that from the program."""
+    """Raise the limit of recursion by the number of calls outside of the program, and hide the change from the program."""
     read, write = sys.getrecursionlimit, sys.setrecursionlimit
 
     def getrecursionlimit() -> int:

@@ -80,7 +80,7 @@ class MatplotlibStandIn(MetaPathFinder, Loader):
 
     def __exit__(self, *_: object) -> None:
         sys.meta_path.remove(self)
-        if self._used:  # a search for nothing would copy the memory pages of every module into this process
+        if self._used:  # without this check, the search would copy the memory pages of every module into this process
             for name in [name for name, module in sys.modules.items() if isinstance(module, _Plotting)]:
                 del sys.modules[name]
 

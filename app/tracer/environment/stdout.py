@@ -41,7 +41,7 @@ class Printer:
 
     @property
     def closed(self) -> bool:
-        """True if nothing is recorded any more."""
+        """True once recording has ended."""
         return self._emitter.closed
 
     @contextlib.contextmanager
@@ -109,7 +109,7 @@ class Printer:
 
 
 class PrintedStream(io.TextIOBase):
-    """The replacement for one of the streams, which is ``own``.
+    """The replacement for ``own``, one of the two streams.
 
     ``errors`` says what happens to text that the encoding cannot encode, such as a lone surrogate in UTF-8. Bytes that are not
     UTF-8 are recorded as U+FFFD.
@@ -142,7 +142,7 @@ class PrintedStream(io.TextIOBase):
         line_buffering: bool | None = None,
         write_through: bool | None = None,
     ) -> None:
-        """Change settings as :meth:`io.TextIOWrapper.reconfigure` does. Raises the same exceptions for wrong ones."""
+        """Change settings as :meth:`io.TextIOWrapper.reconfigure` does. Raises the same exceptions for wrong settings."""
         own = self._own if isinstance(self._own, io.TextIOWrapper) else io.TextIOWrapper(io.BytesIO(), self.encoding)
         own.reconfigure(
             encoding=encoding, errors=errors, newline=newline, line_buffering=line_buffering, write_through=write_through

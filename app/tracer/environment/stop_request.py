@@ -1,4 +1,4 @@
-"""Report the running line when the process is asked to, shortly before it is killed."""
+"""Report the running line when a signal announces that the process is about to be killed."""
 
 from __future__ import annotations
 
