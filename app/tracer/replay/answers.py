@@ -24,7 +24,7 @@ from .tape import Tape
 from .unobserved import unobserved
 
 MAX_GRAPHS = 200
-"""Largest number of graphs that are checked if the order is for every graph. Some programs make one in each step."""
+"""Largest number of graphs that are checked if the order is for every graph. Some programs make a new graph in each step."""
 
 OF_A_NODE = {
     "factors": "The node's factors cannot be computed",

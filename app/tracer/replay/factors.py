@@ -68,7 +68,7 @@ def local_factors(node: Any, gradients: Sequence[Tensor | None]) -> LocalFactors
 
 
 def _formula(node: Any) -> Callable[..., list[Tensor | None]]:
-    """Return a function that applies a node's formula to gradients, with results in the forms of the node's inputs."""
+    """Return a function that applies a node's formula to gradients; each result has the shape and dtype of the node's input."""
     call = node if callable(node) else node.apply
     forms = [_form(target, index) if target is not None else None for target, index in node.next_functions]
 

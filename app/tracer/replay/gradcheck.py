@@ -116,10 +116,10 @@ class GradientCheck:
         found.verdict.append(judged.verdict)
 
     def _right_around(self, element: Element) -> bool:
-        """Return whether a gradient that differs from the slope equals its formula, which gives the slopes at nearby points.
+        """Return whether a gradient that differs from the slope is right according to its formula in float64.
 
-        Where several kinks meet, for example a shared maximum that is clamped, PyTorch's gradient need not lie between the
-        slopes on either side.
+        The gradient must equal the formula, and the formula must equal the slopes at nearby points. Where several kinks meet,
+        for example at a shared maximum that is clamped, PyTorch's gradient need not lie between the slopes on either side.
         """
         if element.formula is None:
             return False
@@ -172,7 +172,7 @@ class GradientCheck:
         return judged
 
     def _with_formula(self, judged: Judgement, element: Element, formula: float, noise: float) -> Judgement:
-        """Refine the verdict on a gradient of a coarse precision by the gradient ``formula`` in float64.
+        """Refine the verdict on a gradient of a coarse precision by ``formula``, the same gradient computed in float64.
 
         A gradient computed in bfloat16 has two or three digits. The tolerance for it would hide a formula that is wrong by a
         tenth. The formula in float64 is checked with the tolerance of float32, and the recorded gradient may differ from it by

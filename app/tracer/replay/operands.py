@@ -81,7 +81,7 @@ Operand = ResultOperand | LeafOperand | ConstantOperand | UnknownOperand
 class TapeEntry:
     """One call on the tape, with its arguments and the state in which it ran.
 
-    ``generators`` lists the generators that it used, with their states before the call.
+    ``generators`` lists the random generators that the call used, with their states before it.
     """
 
     __slots__ = ("args", "autocast", "cache", "function", "generators", "graded", "kwargs", "reads", "result_tokens", "writes")
@@ -96,9 +96,9 @@ class TapeEntry:
         """The index of the autocast cache that was active, counted from the first; -1 for none."""
         self.generators: list[tuple[torch.Generator, Tensor]] = []
         self.result_tokens: list[int] = []
-        """The tokens of the tensors that it returned, -1 for a tensor that requires no gradient."""
+        """The tokens of the tensors that the call returned, -1 for a tensor that requires no gradient."""
         self.writes: set[int] = set()
-        """The memories that it returned or wrote to. ``reads`` are the memories that it read."""
+        """The memories that the call returned or wrote to. ``reads`` are the memories that it read."""
         self.reads: set[int] = set()
 
 

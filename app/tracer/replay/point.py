@@ -29,10 +29,11 @@ class Section(Protocol):
 
 
 class Point:
-    """Roots with the calls that computed them, the leaves of these, and the leaves' gradients.
+    """Roots with the calls that computed them, the leaves that the calls read, and the leaves' gradients.
 
-    ``parameters`` are the leaves that have gradients, and ``gradients`` are these, both by the parameter's index. ``given`` are
-    the gradients of the roots. ``leaf_values`` has the earlier values of leaves that have changed since, by their ids.
+    ``parameters`` are the leaves that have gradients, and ``gradients`` are their gradients, both by the parameter's index.
+    ``given`` are the gradients of the roots. ``leaf_values`` has the earlier values of leaves that have changed since, by
+    the leaves' ids.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Point:
     def slopes(
         self, stand_ins: dict[int, Tensor], roots: Sequence[Tensor] | None = None, *, wide: bool = False
     ) -> dict[int, Tensor | None]:
-        """Return the gradients for these leaf values, of the parameters that have one in :attr:`gradients`."""
+        """Return the gradients for these leaf values, by the index of the parameter, for each one in :attr:`gradients`."""
         leaves = {
             parameter: stand_ins[id(leaf)]
             for parameter, leaf in self.parameters.items()
@@ -158,7 +159,7 @@ class RecordedPoint(Point):
 
 
 def own_kinds(nodes: Iterable[Any]) -> list[Any]:
-    """Return the types of those nodes that belong to custom functions which are not PyTorch's, each once."""
+    """Return the type of each node of a custom function that is not PyTorch's own, each type once."""
     kinds = dict.fromkeys(type(node) for node in nodes if hasattr(type(node), "saved_tensors"))
     return [kind for kind in kinds if not kind._forward_cls.__module__.startswith("torch.")]
 

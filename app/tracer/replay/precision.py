@@ -32,7 +32,7 @@ class PrecisionMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Return false, so that PyTorch does not import its compiler (seconds) to exclude the method below from compilation."""
+        """Return false: true would make PyTorch import its compiler, which takes seconds."""
         return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None) -> Any:

@@ -22,11 +22,14 @@ WIDTHS = (1e-6, 1e-8)
 """Step sizes in float64, relative to the element (to 1 for a smaller element)."""
 
 NEAR_POINTS, NEAR_DISTANCE = 3, 1e-3
-"""The number of points near the recorded one, and their distance, relative to an element as above."""
+"""The number of points near the recorded one, and their distance from it, relative to the element (to 1 for a smaller one)."""
 
 
 class EvaluatedPoint(NamedTuple):
-    """The values of all leaves, the loss there, and its gradient by the calls' own backward, computed in ``precision``."""
+    """The values of all leaves, the loss at these values, and the loss's gradients.
+
+    ``formulas`` are the gradients that the calls' own backward gives in ``precision``, by the parameter's index.
+    """
 
     leaves: dict[int, Tensor]
     loss: float
@@ -58,7 +61,7 @@ class Slopes:
         """Return whether all calls can run in float64 and give about the same loss.
 
         A custom function may cast to a fixed dtype. Its result then changes in discrete steps, and small differences measure
-        only these.
+        only those steps.
         """
         observed = PrecisionMode()
         try:
@@ -75,7 +78,7 @@ class Slopes:
         return math.isfinite(found) and abs(found - recorded_loss) <= about and observed.dtype is torch.float64
 
     def _evaluate_at(self, leaves: dict[int, Tensor]) -> EvaluatedPoint:
-        """Evaluate at leaf values. The formulas are empty if the calls' own backward does not support float64."""
+        """Return the loss and its gradients at leaf values; no gradients if the calls' backward does not support float64."""
         loss = self._point.loss(_copies(leaves), wide=self.wide)
         observed = PrecisionMode()
         if not self.wide:

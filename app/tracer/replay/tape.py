@@ -25,9 +25,9 @@ from .evaluate import TapeSection
 from .operands import ConstantOperand, LeafOperand, Operand, ResultOperand, TapeEntry, UnknownOperand, flat, rebuilt
 
 FIRST_SWEEP = 2_000
-"""Number of calls at which calls that led to no living tensor are first removed."""
+"""Number of calls on the tape at which those that led to no living tensor are first removed."""
 SWEEP_BYTES = 64 << 20
-"""Bytes of constants recorded since the last removal that trigger the next one."""
+"""Size of the constants recorded since the last removal, in bytes, that triggers the next removal."""
 
 
 class _LiveTensor(NamedTuple):
@@ -39,11 +39,11 @@ class _LiveTensor(NamedTuple):
 
 
 class Tape(TorchFunctionMode):
-    """Records the calls that the forward mode passes on and that make nodes.
+    """Records those calls from the forward mode that make nodes.
 
-    Limits: nodes made inside ``torch.func`` transforms, by ``backward(create_graph=True)`` or by scripted functions have no
-    call here. A write to memory shared with NumPy is not observed. Callers must therefore compare an evaluation with the
-    recording.
+    Limits: no call is recorded for nodes made inside ``torch.func`` transforms, by ``backward(create_graph=True)`` or by
+    scripted functions. A write to memory shared with NumPy is not observed. Callers must therefore compare an evaluation
+    with the recording.
     """
 
     def __init__(self) -> None:

@@ -21,7 +21,7 @@ def unobserved(mode: ForwardMode, engine: Callable[..., Any]) -> Iterator[None]:
     """Hide computations from the recorder, and restore the random generators afterwards. ``engine`` is autograd's own."""
     observed_engine = _AUTOGRAD._engine_run_backward
     mode.paused += 1
-    hook = getattr(builtins, HOOK, None)  # there is none once the program has ended
+    hook = getattr(builtins, HOOK, None)  # `None` once the program has ended
     _AUTOGRAD._engine_run_backward = engine
     setattr(builtins, HOOK, lambda index, value: value)  # the program's own functions consist of marked statements
     try:

@@ -26,18 +26,18 @@ BATCH: Final = 500
 COMPARED: Final = 10_000
 """Number of elements up to which a watchpoint compares a tensor by its elements, and not only by its version."""
 EXACT: Final = 2**53
-"""The largest whole number that is kept as a number."""
+"""The largest integer that is sent as a number; a larger one is sent as text."""
 UNDEFINED: Final = (NameError, AttributeError, KeyError, IndexError)
-"""The errors of an expression whose names do not exist yet. They are not kept if no line is ordered."""
+"""The errors of an expression whose names do not exist yet. They are not sent if the order names no line."""
 
 
 def watch_points(order: wire.ReplayOrder) -> WatchPoints | None:
-    """Return where an order needs its expression evaluated, or ``None`` if it has none."""
+    """Return the watch points at which an order needs its expression evaluated, or ``None`` if it has no expression."""
     return WatchPoints(order.line or None) if order.what in ("watch", "seek") else None
 
 
 class WatchedValue(NamedTuple):
-    """A value of the expression, after a statement on a line: its kind, and its number or text."""
+    """A value of the expression after a statement on ``line``, as a number or a text."""
 
     line: int
     kind: int
@@ -45,9 +45,9 @@ class WatchedValue(NamedTuple):
 
 
 class WatchedValues:
-    """The values of a replay order to watch or to seek, in batches. The program is stopped after the order's step.
+    """Sends the values of a replay order to watch or to seek in batches, and stops the program after the order's step.
 
-    An order to seek ends with its first value that is not an error, and the program is stopped at the end of that step.
+    An order to seek is complete at its first value that is not an error. The program is stopped at the end of that step.
     """
 
     def __init__(self, order: wire.ReplayOrder, emitter: Emitter) -> None:
@@ -62,7 +62,7 @@ class WatchedValues:
         """True once no further value is needed."""
 
     def add(self, value: WatchedValue) -> None:
-        """Keep a value, or count it if too many are kept."""
+        """Add a value to the batch, or only count it if :data:`~tapedeck.wire.WATCHED` values were added."""
         if self._kept >= wire.WATCHED:
             self._omitted += 1
             return
@@ -113,8 +113,8 @@ class WatchedValues:
 class Watcher:
     """Evaluates the expression of an order each time the program reaches a watch point.
 
-    Without a line, the expression is evaluated after every statement, and a value is kept if it differs from the one before.
-    For a tensor, each write is a difference. An order to seek keeps only values that are true.
+    Without a line, the expression is evaluated after every statement, and a value is sent if it differs from the one before.
+    For a tensor, each write is a difference. An order to seek sends only true values and errors.
     """
 
     def __init__(
@@ -161,7 +161,7 @@ class Watcher:
             self._values.add(value)
 
     def _evaluate(self, line: int, code: CodeType, global_names: dict[str, Any], local_names: Any) -> WatchedValue | None:
-        """Return the value to keep, or ``None``."""
+        """Return the value to send, or ``None`` if there is none."""
         try:
             value = eval(code, global_names, local_names)
             if self._seeks:
@@ -195,7 +195,7 @@ def _sendable(text: str) -> str:
 
 
 def _identity(value: Any) -> Any:
-    """Return what differs after a write to a value, or after its name is bound to another one."""
+    """Return a key that changes when the value is written to or its name is bound to another value."""
     if not isinstance(value, Tensor):
         return type(value), short_text(value)
     if value.layout is not torch.strided:
@@ -207,4 +207,4 @@ def _identity(value: Any) -> Any:
 
 
 def _ignore(line: int) -> None:
-    """Stand in for the watch after the recording has ended."""
+    """Do nothing: replaces the watch after the recording has ended."""
