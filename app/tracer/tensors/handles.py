@@ -67,7 +67,7 @@ def tensors_in(value: Any) -> Iterator[Tensor | Snapshot]:
 
 
 def elements_of(tensor: Tensor) -> Tensor:
-    """Return the elements of a tensor as a dense one, also for sparse and nested tensors."""
+    """Return the elements of a tensor as a dense tensor, also for sparse and nested tensors."""
     if tensor.is_nested:
         return tensor.values()
     return tensor.to_dense() if tensor.layout is not torch.strided else tensor

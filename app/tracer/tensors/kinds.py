@@ -22,7 +22,7 @@ def is_opaque(tensor: Tensor) -> bool:
 
 
 def is_fake(value: Any) -> bool:
-    """Return whether a value is a tensor without elements, as a tracer or a compiler uses it, or has symbolic sizes."""
+    """Return whether a value is a tensor without elements or with symbolic sizes, as a tracer or a compiler uses."""
     if type(value) in PLAIN_TYPES or not isinstance(value, Tensor):
         return False
     if isinstance(value, FakeTensor | FunctionalTensor):

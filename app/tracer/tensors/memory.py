@@ -20,11 +20,12 @@ _OWN_USES = 2
 class Write:
     """Memory that is about to be written to.
 
-    Usually only the ``targets`` themselves use the memory. Then comparing objects is enough. Storages that other tensors
-    may use too are in ``shared`` and are compared by address. ``storages`` contains the addresses of all of them.
+    Usually only the ``targets`` themselves use the memory. Then comparing objects is enough. ``shared`` contains the
+    addresses of the storages that other tensors may use too, and ``storages`` those of all storages written to.
 
     A ``standing`` write may happen at any time, such as a write by NumPy. It is announced repeatedly. A listener has to copy
-    only the tensors that it received since the last announcement. Its set ``shared`` is the given one, which may grow.
+    only the tensors that it received since the last announcement. The write uses the given set ``shared`` itself, without
+    copying it, so that the set may grow.
     """
 
     __slots__ = ("shared", "standing", "storages", "targets")
@@ -58,7 +59,7 @@ class Write:
 
 
 class WriteListener(Protocol):
-    """An object that keeps tensors whose values are still to be sent."""
+    """An object with pending tensors, whose values have not been sent yet."""
 
     def protect(self, write: Write) -> None:
         """Copy the pending tensors that ``write`` is about to change."""

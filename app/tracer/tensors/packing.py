@@ -38,7 +38,7 @@ class _TableLayout:
     """
 
     def __init__(self, traits: Sequence[TensorTraits], contents: Sequence[int]) -> None:
-        kinds: dict[tuple[TensorTraits, int], int] = {}  # there are far fewer kinds than rows
+        kinds: dict[tuple[TensorTraits, int], int] = {}  # many rows have the same traits and content
         which = np.array([kinds.setdefault(kind, len(kinds)) for kind in zip(traits, contents, strict=True)], np.intp)
         names: dict[str, int] = {}
         makers = [0 if trait.grad_fn is None else names.setdefault(trait.grad_fn, len(names) + 1) for trait, _ in kinds]

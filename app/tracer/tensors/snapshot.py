@@ -125,7 +125,7 @@ def is_leaf(tensor: Tensor) -> bool:
 
 
 def shape_of(tensor: Tensor) -> tuple[int, ...]:
-    """Return the shape of a tensor; for a nested one, the shape of its elements in a row; ``(0,)`` if it has none yet."""
+    """Return the shape of a tensor; for a nested tensor, the shape of its elements in a row; ``(0,)`` without a shape."""
     if is_uninitialized(tensor):
         return (0,)
     return (tensor.numel(),) if tensor.is_nested else tuple(tensor.shape)
@@ -143,7 +143,7 @@ def is_readable(tensor: Tensor) -> bool:
 
 
 def small_copy(tensor: Tensor) -> Tensor | None:
-    """Return a copy of a small, plain tensor that takes no part in autograd, ``None`` for any other.
+    """Return a copy of a small, plain tensor that takes no part in autograd, ``None`` for any other tensor.
 
     Such a copy has the traits of the tensor, so it needs no :class:`Snapshot`, which takes three times as long.
     """

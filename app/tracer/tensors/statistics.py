@@ -28,7 +28,7 @@ Statistics = native.Summary
 _library = native.load()
 """The code in C, if it was compiled."""
 _COMPILED = {getattr(torch, name): index for index, name in enumerate(native.DTYPES)}
-"""The dtypes that it reads."""
+"""The dtypes that the code in C reads."""
 
 _data_ptr, _untyped_storage, _storage_offset, _is_neg = (
     Tensor.data_ptr, Tensor.untyped_storage, Tensor.storage_offset, Tensor.is_neg,
@@ -110,7 +110,7 @@ def of_many(tensors: Sequence[Tensor]) -> list[Statistics]:
         totals, norms = zip(*_totals_and_norms(stack), strict=True)
     else:
         totals, norms = torch.stack((_sum(stack, dim=1), _norm(stack, dim=1))).tolist()
-    # the last one is the square root of the number of nonzero elements, exact enough for counts this small
+    # `roots` are the square roots of the numbers of nonzero elements, exact enough for counts this small
     lows, highs, roots = torch.stack((_amin(stack, dim=1), _amax(stack, dim=1), _norm(_sign(stack), dim=1))).tolist()
     return [
         (low, high, total / count, norm, count - round(root * root), 0, 0)
@@ -124,8 +124,8 @@ def _compiled(tensors: Sequence[Tensor], count: int) -> list[Statistics] | None:
     """Return what the code in C computes from tensors of one dtype with ``count`` elements each; ``None`` if it cannot.
 
     It reads only memory that certainly belongs to the tensor: that of a plain, dense tensor on the CPU, whose storage was not
-    shortened, and whose elements are not negated when they are read. PyTorch's own methods answer, because a program may
-    replace those of its tensors.
+    shortened, and whose elements are not negated when they are read. PyTorch's own methods check these traits, because a
+    program may replace the methods of its tensors.
     """
     dtype = _COMPILED.get(tensors[0].dtype)
     if _library is None or dtype is None or count <= _ROWS:
@@ -215,7 +215,7 @@ def _zeros(tensor: Tensor, count: int) -> int:
 
 
 def _real(tensor: Tensor) -> Tensor:
-    """Return the tensor, the magnitudes of a complex tensor, or a float64 copy if the dtype has no reductions."""
+    """Return the tensor itself, the magnitudes of a complex tensor, or a float64 copy if the dtype has no reductions."""
     if tensor.dtype in _FLOATS or tensor.dtype in _HALVES:
         return tensor
     if tensor.is_complex():

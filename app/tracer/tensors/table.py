@@ -97,7 +97,7 @@ class TableBuilder:
         return Snapshot(tensor, self._copied)
 
     def shareable(self, tensor: Tensor, *, in_transform: bool = False) -> Tensor | Snapshot:
-        """Return an object by which several tables can add a tensor and summarize it only once.
+        """Return an object that several tables can add as a row for this tensor and that is summarized only once.
 
         A small tensor is returned as it is. With ``in_transform``, the tensor may be a transform's wrapper and is read now.
         """

@@ -13,9 +13,9 @@ from torch import Tensor
 from .references import WeakTensor, weak
 
 _MAX_VIEWS: Final = 10_000
-"""Number of views above which all are forgotten. The node of an unregistered view counts as up to date."""
+"""Number of registered views above which the register is cleared. The node of an unregistered view counts as up to date."""
 known: dict[int, tuple[WeakTensor, int]] = {}
-"""By the id of a view: the view, because another tensor may get its id later, and its version when its node was made."""
+"""The registered views by id, each with its version when its node was made. Another tensor may get the id later."""
 
 
 def remember(view: Tensor) -> None:
