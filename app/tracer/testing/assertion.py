@@ -40,7 +40,7 @@ def assert_gradients(fn: Callable[..., Any], inputs: Any, *, elements: int = 16)
     A part that ``fn`` detaches on purpose has a slope, but no gradient: compute it outside of ``fn`` and pass it as an input.
 
     The message names the output, the input, their elements, both numbers, and the lines of the custom ``backward`` between
-    them. Raises :class:`ValueError` if no input requires a gradient, or a sparse one does.
+    them. Raises :class:`ValueError` if no input requires a gradient, or if a sparse input does.
 
     >>> import torch
     >>> class Tripled(torch.autograd.Function):
@@ -61,9 +61,9 @@ def assert_gradients(fn: Callable[..., Any], inputs: Any, *, elements: int = 16)
     with restored_random_state(), torch.enable_grad():
         function = CalledFunction(fn, inputs)
         if not function.inputs:
-            raise ValueError("No input requires a gradient. Call `requires_grad_()` on those to check.")
+            raise ValueError("No input requires a gradient. Call `requires_grad_()` on the inputs to check.")
         if any(each.tensor.layout is not torch.strided for each in function.inputs):
-            raise ValueError("An input that requires a gradient is sparse. Pass a dense one, and make it sparse in `fn`.")
+            raise ValueError("An input that requires a gradient is sparse. Pass a dense tensor, and make it sparse in `fn`.")
         results = list(_results(function, elements))
     lines = [result.describe() for result in results if result.is_wrong()]
     count = len(results)
@@ -73,7 +73,7 @@ def assert_gradients(fn: Callable[..., Any], inputs: Any, *, elements: int = 16)
         verb = "is not the slope" if len(lines) == 1 else "are not the slopes"
         raise AssertionError(f"{len(lines)} of {count} gradients {verb}.\n{listed}{more}")
     if all(result.verdict == wire.UNKNOWN for result in results) and results:
-        raise AssertionError("No gradient could be checked: `fn` has no finite slope at these inputs. Choose others.")
+        raise AssertionError("No gradient could be checked: `fn` has no finite slope at these inputs. Choose other inputs.")
 
 
 class _Result(NamedTuple):
@@ -171,7 +171,7 @@ def _assert_repeatable(outputs: Sequence[NamedTensor], again: Sequence[NamedTens
 
 
 def _element(tensor: Tensor, position: int) -> str:
-    """Return the index of a real element as a message writes it: ``, element [1, 2]``, with the part of a complex number."""
+    """Return the element as a message names it: ``, element [1, 2]``, and for a complex tensor ``, real part`` after it."""
     part = ""
     if tensor.is_complex():
         position, imaginary = divmod(position, 2)

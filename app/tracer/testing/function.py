@@ -91,7 +91,7 @@ class CalledFunction:
         return self._notes().definitions
 
     def draws(self) -> Mapping[int, Tensor]:
-        """Return the random constants that the function draws, by the index of the call."""
+        """Return the random constants that the function draws, by the number of the call that draws them."""
         return self._notes().draws
 
     def _notes(self) -> _RepeatMode:
@@ -104,7 +104,7 @@ class CalledFunction:
 class OutputElement:
     """The calls that lead to one element of one output of a function: a section of :class:`..replay.point.Point`.
 
-    The element is a real number: of a complex output, the real or the imaginary part.
+    The element is a real number. For a complex output, it is the real or the imaginary part of an element.
     """
 
     def __init__(self, function: CalledFunction, output: int, element: int) -> None:
@@ -132,8 +132,8 @@ class OutputElement:
 class _RepeatMode(TorchFunctionMode):
     """Makes each call in float64 or as its surrogate function.
 
-    Notes the definitions that apply to the calls, and ``draws``, the random constants that they draw. In float64, generators
-    give other numbers: calls that drew a constant get the given one instead.
+    Collects the definitions that apply to the calls, and in ``draws`` the random constants that they draw. In float64,
+    generators give other numbers, so each call that drew a constant returns the ``given`` one instead.
     """
 
     def __init__(
@@ -176,7 +176,7 @@ class _RepeatMode(TorchFunctionMode):
         return out
 
     def _wide_copy(self, tensor: Tensor) -> Tensor:
-        """Return a tensor that is not in float64 as a copy that is; the same copy each time, so that writes to it last."""
+        """Return the float64 copy of a tensor: the same copy each time, so that writes to it persist. Keep other dtypes."""
         if tensor.dtype not in _NARROW:
             return tensor
         if id(tensor) not in self._widened:
@@ -191,7 +191,7 @@ _NARROW = (torch.float32, torch.float16, torch.bfloat16, torch.complex64, torch.
 
 @contextmanager
 def _shown_to(mode: TorchFunctionMode) -> Iterator[None]:
-    """Show a mode the calls of a custom function to which a definition applies. Otherwise it sees only functions of tensors."""
+    """Pass the calls of ``_Dirichlet`` to a mode: a definition applies to them, and modes don't see custom functions."""
     kind: Any = _Dirichlet
     apply = kind.apply
 
@@ -231,7 +231,7 @@ def _named_arguments(function: Any, args: Sequence[Any], kwargs: dict[str, Any])
 
 
 def _parameters(function: Any) -> list[str]:
-    """Return the names of the parameters that take one positional argument each."""
+    """Return the names of the positional parameters, without ``*args``."""
     skipped = 0
     if isinstance(function, torch.nn.Module):
         function = function.forward

@@ -18,7 +18,7 @@ MOST_NAMES = 5
 
 
 def describe_path(output: Tensor, leaf: Tensor) -> str:
-    """Return what computes the gradient from ``output`` to ``leaf``: ``Tripled.backward, ops.py:12``, or operations."""
+    """Return the text that names what computes the gradient: ``Tripled.backward, ops.py:12``, or the operations in between."""
     nodes = nodes_between(get_gradient_edge(output).node, leaf)
     if not nodes:
         return "No operation leads from the output to this input: look for a `detach`, `.data`, `.item()` or `torch.no_grad`"
