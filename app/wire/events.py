@@ -316,8 +316,8 @@ class StepEvent(Event, tag="step", frozen=True):
     losses: Annotated[dict[Name, Index], Meta(max_length=LOSSES)] = field(default_factory=dict)
     update_origins: Annotated[list[OriginRow], Meta(max_length=ORIGINS)] = field(default_factory=list)
     summary: bool = False
-    """True if the step is summarized: it has its losses and the statistics of its parameters, gradients and updates, and
-    neither the state of optimizers nor the values of lines that are long. A replay computes the rest."""
+    """True if the step is summarized: it has its losses, the statistics of its parameters, gradients and updates, and the
+    values of lines that are single numbers or short texts. A replay computes the rest."""
 
 
 class ProgramFailure(EventPart, frozen=True):
@@ -529,10 +529,11 @@ class ReplayOrder(Struct, frozen=True):
 
 
 class DetailBudget(Struct, frozen=True):
-    """How much of a recording may be used before its steps are summarized, and before they are no longer recorded.
+    """The size of a recording beyond which its steps are summarized, and the size that ends the recording.
 
-    Each is 0 for no limit. ``bytes`` and ``events`` count what was sent, ``seconds`` is measured from the start of the program.
-    ``most_bytes`` and ``most_events`` are the limits beyond which the server stops the program.
+    Steps are summarized beyond ``bytes`` or ``events``, and in a program with many steps also after ``seconds`` from its start.
+    The server stops the program beyond ``most_bytes`` or ``most_events``; the tracer ends the recording shortly before. Bytes
+    and events are counted when they are sent. Each limit is 0 for none.
     """
 
     bytes: int = 0

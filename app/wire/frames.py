@@ -22,7 +22,7 @@ _HEADER: Final = struct.Struct("<I")
 _MORE: Final = 1 << 31
 """The bit of a header that is set if more frames of the message follow."""
 MEMORY_FACTOR: Final = 14
-"""Largest size of a recording in memory, as a multiple of ``recording_bytes``. Trainings take 2 to 17 times."""
+"""Largest size of a recording in memory, as a multiple of ``recording_bytes``. A training takes 2 to 17 times its size."""
 _MOST_FIELDS: Final = 64
 """A number above the number of fields of any event."""
 _BIN: Final = (0xC4, 0xC5, 0xC6)

@@ -12,9 +12,9 @@ _BUFFER: Final = 8 << 20
 
 
 class Pipe:
-    """The write end of the pipe for events. The program may close it, or leave it to forked children.
+    """The write end of the pipe for events. The program may close it at any time.
 
-    A forked child closes it, and a program that the process starts does not inherit it.
+    A forked child closes its copy of it, and a program that the process starts does not inherit it.
     """
 
     def __init__(self, descriptor: int) -> None:

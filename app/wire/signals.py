@@ -57,9 +57,10 @@ class PassFailed(Signal, tag="pass-failed", frozen=True, kw_only=True):
 
 
 class LeafRebound(Signal, tag="leaf-rebound", frozen=True, kw_only=True):
-    """A parameter's name now refers to a tensor computed from the parameter's gradient, whose ``.grad`` stays ``None``.
+    """A parameter's name now refers to a tensor that was computed from the parameter's gradient.
 
-    ``grad_fn`` is the function that computed the tensor, ``None`` if gradients were off.
+    The ``.grad`` of this tensor stays ``None``. ``grad_fn`` is the function that computed the tensor, ``None`` if gradients
+    were off.
     """
 
     step: Count
