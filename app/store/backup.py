@@ -90,7 +90,7 @@ def _replace(source: Path, folder: Path) -> int:
             copy.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         _sync(part)
         with contextlib.suppress(sqlite3.Error), _connected(folder / FILE) as earlier:
-            earlier.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # its log must not be applied to the restored file
+            earlier.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the old log must not be applied to the restored file
         for suffix in ("-wal", "-shm"):
             (folder / f"{FILE}{suffix}").unlink(missing_ok=True)
         os.replace(part, folder / FILE)

@@ -30,9 +30,9 @@ FULL_BYTES: Final = 256 * 1024
 FULL_EVENTS: Final = 1024
 """Events in a full block."""
 NODE_BYTES: Final = 45
-"""Bytes of the columns of a graph for each node."""
+"""Size of a graph's columns for each of its nodes, in bytes."""
 EDGE_BYTES: Final = 17
-"""Bytes of the columns of a graph for each edge."""
+"""Size of a graph's columns for each of its edges, in bytes."""
 FULL_MEMORY: Final = 4 * 1024 * 1024
 """Size in memory of the events in a full block."""
 
@@ -56,7 +56,7 @@ class _PackedBlock(Struct, frozen=True, array_like=True):
     """uint16: the group of each event."""
     groups: list[_PackedGroup]
     matrices: list[tuple[int, StoredMatrix]]
-    """Packed matrices, each with the height of its groups."""
+    """A packed matrix for each height of groups and each size of words, preceded by the height."""
 
 
 class _GroupNumbers(Struct, frozen=True):
@@ -238,7 +238,7 @@ class EventBlock:
 
     @cached_property
     def _columns(self) -> list[dict[int, slice]]:
-        """For each group, its columns in the matrices of its height, by the size of their words."""
+        """For each group, by the size of words in bytes: the group's columns in the matrix of its height and that size."""
         taken: dict[tuple[int, int], int] = {}
         found = []
         for group, layout in zip(self._block.groups, self._layouts, strict=True):

@@ -19,7 +19,7 @@ MAX_ORDER: Final = 3
 DELAYED: Final = 255
 """Order that marks a delayed column: its entries repeat those of another column, one row later."""
 MAX_COMPARED: Final = 100_000
-"""Largest number of columns that are searched for equal ones. For more, the search takes more time than it saves."""
+"""Largest number of columns that are searched for equal ones. For more columns, the search takes more time than it saves."""
 
 
 class StoredMatrix(Struct, frozen=True, array_like=True):
@@ -29,11 +29,11 @@ class StoredMatrix(Struct, frozen=True, array_like=True):
     size: int
     """Bytes of a word."""
     source: bytes
-    """int32: for each column, the index of its distinct column, as the difference from the column before."""
+    """int32: for each column, the index of the distinct column that equals it, as the difference from the index before."""
     orders: bytes
     """uint8: for each distinct column, how often differences were taken, or :data:`DELAYED`."""
     others: bytes
-    """int32: for each delayed column, the distinct column that it follows."""
+    """int32: for each delayed column, the index of the distinct column that it repeats."""
     left: bytes
     """Differences of all columns, the first byte of each word first; then the first words of the delayed columns."""
 
@@ -62,7 +62,7 @@ def pack_columns(matrix: Matrix) -> StoredMatrix:
 
 
 def unpack_columns(packed: StoredMatrix, which: slice = slice(None)) -> Matrix:
-    """Return the matrix, or some of its columns. Other columns are computed only as far as these need them."""
+    """Return the matrix, or the columns ``which``. Compute another column only if one of these repeats it."""
     rows, size = packed.rows, packed.size
     word = np.dtype(f"<u{size}")
     source = np.cumsum(np.frombuffer(packed.source, "<i4"))[which]
@@ -109,7 +109,7 @@ def _distinct(matrix: Matrix) -> tuple[Matrix, np.ndarray[Any, np.dtype[np.int32
 
 
 def _delayed(matrix: Matrix) -> dict[int, int]:
-    """Return the delayed columns, each with the column that it repeats one row later. That column is never delayed itself."""
+    """Return the delayed columns, each with the column that it repeats one row later. The repeated column is never delayed."""
     if len(matrix) < 3 or matrix.shape[1] > MAX_COMPARED:
         return {}
     columns = np.ascontiguousarray(matrix.T)

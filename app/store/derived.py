@@ -21,9 +21,9 @@ OVERVIEW: Final = "overview"
 SERIES: Final = "series:"
 """Prefix of the names of the parts packed by :func:`.series.pack_series`. A key follows."""
 FREE_BYTES: Final = 1024 * 1024
-"""Largest size of the parts of a run. A large recording may have larger parts: see :data:`SHARE`."""
+"""Size that the parts of any run may have together, in bytes. :data:`SHARE` adds to it for a large recording."""
 SHARE: Final = 4
-"""Bytes of a recording for each byte of its parts: the parts of a larger recording may be larger."""
+"""Number of bytes of a recording that allow its parts to have one more byte."""
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class DerivedParts:
         self._grown = grown
 
     def read(self, run: int, names: Iterable[str]) -> dict[str, bytes]:
-        """Return the parts with these names, as far as they are stored."""
+        """Return the stored parts of a run that have one of these names."""
         with self._engine.connect() as connection:
             rows = connection.execute(_GET, {"run": run, "names": list(names)})
             return {row.name: row.payload for row in rows}

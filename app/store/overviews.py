@@ -34,7 +34,7 @@ class Overviews:
     def read(self, run: int, end: int, make: Callable[[], Overview], *, keep: bool) -> Overview:
         """Return the overview of the first ``end`` events of a run.
 
-        If it is not stored, return the result of ``make``, and store it if ``keep``.
+        If it is not stored, return the result of ``make``, and store that result if ``keep`` is true.
         """
         if (found := self._cache.get((run, end))) is not None:
             return found
@@ -57,9 +57,9 @@ class _PackedOverview(Struct, frozen=True, array_like=True):
     graph_sizes: bytes
     """int32: the number of nodes and edges of each graph."""
     history: list[tuple[list[int], bytes]]
-    """Lines, and as int32 the steps in which exactly these lines ran, each as the difference from the step before."""
+    """Sets of lines, each with the steps in which exactly these lines ran (int32: differences from the step before)."""
     nonfinite: tuple[bytes, bytes]
-    """int32: indices of passes, and of steps."""
+    """int32: indices of passes with NaN or Inf, and of such steps."""
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -28,7 +28,7 @@ class DiskReserve:
 
     @contextlib.contextmanager
     def released(self) -> Iterator[None]:
-        """Give the space back to the disk, and afterwards take as much of it again as is free."""
+        """Free the reserve inside the ``with`` block. Afterwards, take it again, or as much of it as the disk has left."""
         self._path.unlink(missing_ok=True)
         try:
             yield

@@ -16,7 +16,8 @@ _pack = msgspec.msgpack.Encoder().encode
 
 
 class SplitEvent(Struct, frozen=True):
-    """One event. Events with the same skeleton have equally many integers, floats and texts, and equal table layouts."""
+    """The parts of one event. Events with the same skeleton have the same numbers of integers, floats and texts, and equal
+    table layouts."""
 
     skeleton: bytes
     integers: tuple[int, ...] = ()

@@ -36,7 +36,7 @@ DISK_FULL: Final = 'The disk of this server is full: delete old runs, or send "s
 MOST_REPLAYS: Final = 500
 """Largest number of replay answers that are stored for one run."""
 REPLAY_BYTES: Final = 16 * 1024 * 1024
-"""Largest size of the replay answers of one run, in bytes. Anybody who has its address can request replays."""
+"""Largest size of the replay answers of one run, in bytes. Anybody who has the run's address can request replays."""
 
 log = logging.getLogger(__name__)
 
@@ -282,7 +282,7 @@ class Store:
             return [run for row in connection.execute(query) if (run := _stored_if_readable(row)) is not None]
 
     def mark(self, id: str, *, title: str | None, pinned: bool) -> bool:
-        """Set what the owner of a run decides, and return whether the run exists. Raises :class:`StoreFull` on a full disk."""
+        """Set a run's title, and pin or unpin it. Return whether the run exists. Raises :class:`StoreFull` on a full disk."""
         query = update(runs).where(runs.c.id == id).values(title=title, pinned=int(pinned))
         try:
             with self._writing, self._engine.begin() as connection:
@@ -299,7 +299,8 @@ class Store:
     def make_room(self, most: int, exempt: Collection[str] = ()) -> list[str]:
         """Delete ended runs until all recordings have at most ``most`` bytes; return their ids. See :mod:`.shares`.
 
-        The runs of the owners in ``exempt`` are not deleted. The answers of their replays go first: they can be computed again.
+        The runs of the owners in ``exempt`` are not deleted. The answers of their replays are deleted first, because they can
+        be computed again.
         """
         if self.bytes > most:
             self._delete_replays(exempt)

@@ -19,11 +19,11 @@ from .columns import Matrix
 MAX_RECOMPUTED: Final = 4096
 """Largest number of elements of a tensor whose statistics are recomputed."""
 _WORDS: Final = {"c": 2}
-"""Words in an element, by the kind of its dtype; 1 for all others."""
+"""Number of words in an element, by the kind of its dtype; 1 for all other kinds."""
 
 
 class NumberLayout:
-    """The positions of numbers in all tables with the same layout as ``table``, whose numbers are not read."""
+    """The positions of numbers in all tables with the same layout as ``table``. The numbers of ``table`` are not read."""
 
     def __init__(self, table: wire.TensorTable) -> None:
         flags = np.frombuffer(table.flags, np.uint8)
@@ -57,9 +57,9 @@ class NumberLayout:
                         np.concatenate((before[1], stats_rows[rows])),
                     )
         self._counts = {size: sum(int(counts.sum()) for _, counts in pieces[size]) for size in sorted(pieces)}
-        """The number of words of each size."""
+        """The number of words in one table, by their size in bytes."""
         self._words: dict[int, Matrix] = {}
-        """The starts of the words of each size, if there are several sizes."""
+        """The starts of the words in bytes, by their size, if there are several sizes."""
         if len(pieces) > 1:
             for size in self._counts:
                 each = [_word_starts(first, counts, size) for first, counts in pieces[size]]
@@ -128,7 +128,7 @@ class NumberLayout:
 
 
 def _word_starts(starts: Matrix, counts: Matrix, size: int) -> Matrix:
-    """Return the start of each word. Pieces begin at ``starts``, and each has a number of words of ``size`` bytes."""
+    """Return the start of each word of ``size`` bytes, in bytes. Pieces begin at ``starts`` and have ``counts`` words each."""
     within = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
     return np.asarray(np.repeat(starts, counts) + size * within)
 
