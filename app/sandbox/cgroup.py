@@ -1,6 +1,6 @@
 """Limit all programs together with a control group (cgroup, version 2), where the machine delegates one to the server.
 
-systemd does that for a service with ``Delegate=yes``. A container usually does not. Nothing depends on it: without a group,
+systemd delegates one to a service with ``Delegate=yes``. A container usually has none. Nothing depends on it: without a group,
 :mod:`.memory` limits the memory, and each child has limits of its own.
 
 The group holds the zygote, so that every child starts in it. A group that passes controllers on must not contain a process, so

@@ -36,10 +36,9 @@ class EntryModule(Protocol):
     def warm(self) -> None:
         """Run the operations of a typical program once, including a backward pass. Called in a confined child, before its job.
 
-        It is not called if the job is already there, or other programs need the processors: it takes 1.5 times as long as it
-        saves.
-        The first run takes three times as long as the second, because it copies pages and fills tables. No effect of it may be
-        visible to a program.
+        The first run of the operations takes three times as long as the second, because it copies pages and fills tables.
+        Warming up takes 1.5 times as long as it saves. It is therefore skipped if the job has already arrived, or if other
+        programs need the processors. It must have no effect that a program can observe.
         """
 
     def execute(
@@ -64,7 +63,7 @@ def run_child(
         rules = keep_only(job_pipe, events_pipe, confinement.rules, files=files)
         confine(msgspec.structs.replace(confinement, rules=rules), zygote)
         # From here on, this process can only compute and write to its events pipe.
-        # the self-test warms up, because an entry module that fails there must not run programs
+        # the self-test warms up too: an entry module that fails while warming up must not run programs
         if request.probe or (request.warm and not _job_waits()):
             entry.warm()
         encoded_job = _read_all(JOB_FD)

@@ -1,7 +1,7 @@
 """End the programs that use the most memory while all programs together use more than a budget.
 
-Each child has a limit of its own, but many children may reach theirs at once. This needs no privilege: the kernel shows the
-resident memory of every process in ``/proc/<pid>/status``.
+Each child has a limit of its own, but many children may reach theirs at once. Reading the memory needs no privilege: the
+kernel shows the resident memory of every process in ``/proc/<pid>/status``.
 """
 
 from __future__ import annotations

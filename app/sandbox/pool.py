@@ -255,8 +255,8 @@ class Pool:
     def _refill(self) -> None:
         """Request as many children as are missing for the waiting callers and the target number of idle children.
 
-        Children for waiting callers do not warm up, and none does while the target number is at work. Warming takes 1.5 times
-        as long as it saves of the next run.
+        A child for a waiting caller does not warm up, nor does any child while the target number of children is at work.
+        Warming up takes 1.5 times as long as it saves in the next run.
         """
         if not self._up or self._zygote is None:
             return

@@ -43,7 +43,7 @@ PRELOADED_WITHOUT_FILES: Final = (
 """More modules to import in the zygote in mode ``nofiles``, where a child cannot import any file."""
 
 _DISTRIBUTIONS: Final = {"sklearn": "scikit-learn", "dateutil": "python-dateutil"}
-"""The distributions of packages that have another name."""
+"""The distribution of each package whose distribution has another name."""
 _NOT_LIBRARY: Final = {"site-packages", "dist-packages", "__pycache__", "test", "idlelib", "tkinter", "ensurepip"}
 _DATA: Final = ("/usr/share/zoneinfo",)
 
@@ -82,7 +82,7 @@ def _packages(names: Iterable[str]) -> Iterator[str]:
 
 
 def _metadata(names: Iterable[str]) -> Iterator[str]:
-    """Yield the files in which :mod:`importlib.metadata` reads a package's version. Others contain paths of this machine."""
+    """Yield the files from which :mod:`importlib.metadata` reads versions. Other files contain paths of this machine."""
     for name in names:
         with contextlib.suppress(PackageNotFoundError):
             found = distribution(_DISTRIBUTIONS.get(name, name))

@@ -31,7 +31,7 @@ class Check(NamedTuple):
 
 
 def attempt(mode: Mode, *, isolated: bool = False) -> bytes:
-    """Make every attempt, and return the report. If it is ``isolated`` in namespaces, forbidden files must not exist."""
+    """Make every attempt, and return the report. If the child is ``isolated`` in namespaces, forbidden files must not exist."""
     # In namespaces, the files of other processes do not exist. /etc/passwd exists there, but is empty.
     checks = [_denied(name, action, absent=isolated and "process" in name) for name, action in _FORBIDDEN.items()]
     if isolated:
@@ -60,7 +60,7 @@ def _absent(name: str, *paths: str) -> Check:
 
 
 def _denied(name: str, action: Callable[[], object], *, absent: bool = False) -> Check:
-    """Check that an action is denied. With ``absent``, it may also fail because a file does not exist."""
+    """Check that an action is denied. With ``absent``, the action may also fail because a file does not exist."""
     try:
         action()
     except OSError as error:

@@ -171,7 +171,7 @@ def _serve(control: socket.socket, prepared: _Prepared, oom: kernel.OomScore) ->
 
 
 def _fork(request: Spawn, pipes: list[int], children: _Children, prepared: _Prepared, own: int, oom: kernel.OomScore) -> None:
-    """Fork one child. ``pipes`` are its ends of its two pipes, ``own`` is the process id of the zygote."""
+    """Fork one child. ``pipes`` are the child's ends of its two pipes, ``own`` is the process id of the zygote."""
     oom.set(_CHILD_SCORE)  # a child inherits the score; it cannot set it, since root owns the files of its /proc folder
     try:
         pid = os.fork()

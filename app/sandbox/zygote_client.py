@@ -86,7 +86,7 @@ class Child:
         self.job = job
         self.events = events
         self.exited: asyncio.Future[Exited | None] = asyncio.get_running_loop().create_future()
-        """Resolves when the child has exited, to ``None`` if its zygote exited as well."""
+        """Resolves when the child has exited: to the zygote's message, or to ``None`` if the zygote has exited too."""
         self.pid = -1
         self.pidfd = -1
 
