@@ -8,7 +8,8 @@
  * 3. The upper half of the lanes is added to the lower half, until one sum is left.
  * 4. The sums of the parts are added in order.
  *
- * The norm is the square root of the squares, added in the same way. The compiler must not fuse or reorder operations.
+ * The norm is the square root of the sum of the squares, which are added in the same way. The compiler must not fuse or
+ * reorder operations.
  * Zeros have no sign, and NaN is always the same NaN. The library uses neither Python nor PyTorch; library.py calls it.
  */
 
@@ -29,7 +30,7 @@
 
 enum dtype { FLOAT32, FLOAT64, FLOAT16, BFLOAT16 }; /* the order of DTYPES in library.py */
 
-/* The sums of one part, and what was found so far in all parts. */
+/* The results of the parts so far. Each lane has its own minimum and maximum. */
 struct found {
     double total, squares;
     double low[LANES], high[LANES];
@@ -76,7 +77,7 @@ static void widen(const void *elements, enum dtype dtype, int64_t start, int64_t
     }
 }
 
-/* What the lanes of a part have found. A lane is an independent sum, so the compiler may add several lanes at once. */
+/* The sums and counts of each lane in one part. A lane is an independent sum, so the compiler may add several lanes at once. */
 struct lanes {
     double sums[LANES], squares[LANES], zeros[LANES];
 };
@@ -145,7 +146,7 @@ static void summarize(const void *elements, int64_t count, enum dtype dtype, dou
 
 int tapedeck_interface(void) { return INTERFACE; }
 
-/* Summarize `arrays` arrays: `numbers` gets four and `counts` three of each. */
+/* Summarize `arrays` arrays. Each array writes four numbers to `numbers` and three to `counts`. */
 void tapedeck_summarize(int64_t arrays, const void *const *elements, const int64_t *sizes, int32_t dtype, double *numbers,
                         int64_t *counts) {
     for (int64_t i = 0; i < arrays; i++)
