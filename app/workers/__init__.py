@@ -15,7 +15,7 @@ exceeds its :class:`Budget`, and replaced::
 The function must be importable by its name; its arguments and its answer are pickled. It runs with the server's permissions,
 so it may parse a stranger's program but must never run it. Use ``sandbox`` to run programs.
 
-Calls wait in the order in which they came. To share the processes fairly between clients, enter a :class:`FairGate` first.
+Calls wait in the order in which they arrived. To share the processes fairly between clients, enter a :class:`FairGate` first.
 
 The processes import ``modules`` when they start, and never torch. An idle one needs about 40 MB. A call takes about half a
 millisecond, plus the time to send its data.

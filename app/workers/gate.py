@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator
 from ..errors import Busy
 
 RETRY_SECONDS = 5.0
-"""``Retry-After`` of a request that found too many others waiting."""
+"""``Retry-After``, in seconds, of a request that is refused because too many others wait."""
 
 
 class FairGate:
-    """Lets ``at_once`` callers in at a time. The others wait, and the clients take turns, however many requests each has.
+    """Admits ``at_once`` requests at a time. The others wait, and clients take turns, however many requests each client has.
 
     Up to ``queue`` requests of one client wait; further ones raise :class:`Busy`.
     """
@@ -51,11 +51,11 @@ class FairGate:
                 if not mine and self._waiting.get(client) is mine:
                     del self._waiting[client]
             else:
-                self._leave(client)  # the turn came at the same moment
+                self._leave(client)  # the request was admitted at the moment when it was cancelled
             raise
 
     def _leave(self, last: str) -> None:
-        """Let the next request in, after one of the client ``last``."""
+        """Admit the next request after a request of the client ``last`` has left."""
         if next(iter(self._waiting), None) == last:
             self._waiting[last] = self._waiting.pop(last)  # behind the other clients
         while self._waiting:

@@ -25,7 +25,7 @@ KEPT_BYTES: Final = 64 * 1024 * 1024
 START_SECONDS: Final = 60.0
 """Seconds in which a process must have imported its modules."""
 RETRY_SECONDS: Final = 2.0
-"""``Retry-After`` of a call that found too many others waiting."""
+"""``Retry-After``, in seconds, of a call that is refused because too many others wait."""
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ DEFAULT: Final = Budget()
 class Workers:
     """A pool of ``count`` processes that call functions. Create and use an instance on one event loop.
 
-    Up to ``queue`` calls wait for a process, in the order in which they came; further ones raise :class:`Busy`.
+    Up to ``queue`` calls wait for a process, in the order in which they arrived; further ones raise :class:`Busy`.
     ``memory_bytes`` is the address space that one call may add. A process that has gained ``kept_bytes`` of resident memory is
     replaced. ``modules`` are imported when a process starts.
     """
@@ -72,7 +72,7 @@ class Workers:
         self._reaping: set[asyncio.Task[None]] = set()
         self._closed = False
         self.killed = 0
-        """Number of processes that ended because of a call: killed, crashed, or above their memory."""
+        """Number of processes that ended because of a call: killed, crashed, or above their limit of memory."""
 
     async def start(self) -> None:
         """Start all processes, in the background. Without this, the first calls start them."""
