@@ -150,7 +150,7 @@ class Archive:
                     await self.save(recorded, recorded.status)
 
     async def make_room(self) -> bool:
-        """Delete runs of the owners who use most of the store, until it has room. Return whether it has.
+        """Delete runs of the owners who use most of the store, until it has room. Return whether it has room.
 
         See :mod:`tapedeck.store.shares`. The recordings of the examples stay.
         """

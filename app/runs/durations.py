@@ -30,11 +30,11 @@ class Durations:
             self._means.popitem(last=False)
 
     def expected(self, session: str, running: float = 0.0) -> float:
-        """Return how long the next program of a session takes: its mean, or at least as long as its current one has run."""
+        """Return the expected seconds of a session's next program: the session's mean duration, but at least ``running``."""
         return min(self._longest, max(self._means.get(session, self._mean), running))
 
     def left(self, session: str, running: float) -> float:
-        """Return how much longer a program runs that has been running for ``running`` seconds.
+        """Return the expected seconds until a program ends that has run for ``running`` seconds.
 
         A program that has run longer than expected is assumed to be halfway through.
 

@@ -32,7 +32,7 @@ class Footprint:
             self._rare += size
 
     def drop(self, kept: Iterable[wire.AnyEvent]) -> None:
-        """Drop all events but ``kept``."""
+        """Drop all events except ``kept``."""
         self.events = sum(map(wire.memory_of, kept))
 
     def bytes(self, overview: Overview) -> int:

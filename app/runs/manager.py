@@ -108,7 +108,7 @@ class Runs:
     # -- admit
 
     def check_room(self, client: Client) -> None:
-        """Raise :class:`TooMany` or :class:`Busy` if :meth:`submit` would, before work is done for a new run of a client."""
+        """Raise the :class:`TooMany` or :class:`Busy` that :meth:`submit` would raise. Call this before work for a new run."""
         if self._closing:
             raise Busy(STOPPING, retry_after=STOPPING_SECONDS)
         self.slots.check_room(client)
@@ -127,9 +127,9 @@ class Runs:
     ) -> RecordedRun:
         """Start a run, or return the run that was started with the same idempotency key.
 
-        ``client`` shares the slots with the other clients; by default, it is the owner. ``address`` is a digest of its address,
-        with which the run is stored. The run has the id ``replaced`` instead of a random one; a stored run with this id is
-        deleted. A ``lasting`` run never expires.
+        ``client`` takes turns with the other clients; by default, it is the owner. ``address`` is a digest of the client's
+        address, which is stored with the run. The run has the id ``replaced`` instead of a random one; a stored run with this
+        id is deleted. A ``lasting`` run never expires.
 
         Raises :class:`TooMany` if the client has too many runs in the queue, :class:`Busy` if the queue is full or the server
         is stopping, and :class:`StoreFull` if the store is full.

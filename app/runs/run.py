@@ -35,7 +35,7 @@ OURS: Final = "tapedeck"
 MOST_ITEMS: Final = 2_000
 """Largest number of lines, of parameters and of graphs in the answer for a run.
 
-It also bounds the size of the lines, and of the parameters, in the unit of :mod:`~tapedeck.recording.room`.
+It is also the largest total size of the lines, and of the parameters, in the unit of :mod:`~tapedeck.recording.room`.
 """
 
 
@@ -283,7 +283,7 @@ class LiveRun(RecordedRun):
 
     @property
     def events_bytes(self) -> int:
-        """Size in memory of :attr:`events`, without what is kept of earlier ones."""
+        """Size of :attr:`events` in memory, in bytes, without the overview of dropped events."""
         return self._footprint.events
 
     def displace(self) -> None:

@@ -26,7 +26,7 @@ def cleaned(title: str) -> str:
 
 
 def title_of(program: str) -> str:
-    """Return a title for a program: its first comment or docstring that is not indented, else its first telling statement.
+    """Return a title for a program: its first unindented comment or docstring, else its first statement after the setup.
 
     >>> title_of("import torch\\n\\n# Fit a line\\nx = 1")
     'Fit a line'

@@ -19,7 +19,8 @@ ADDRESS_TURNS: Final = 8
 class Client:
     """The origin of a request.
 
-    Callers without a session can't be told apart for certain. At an address, those that send the same request share a session.
+    Callers without a session can't be distinguished reliably. At one address, such callers share a session if they send the
+    same request.
     """
 
     session: str | None
@@ -31,7 +32,7 @@ class Client:
 
     @property
     def key(self) -> str:
-        """The session, or a name for the callers of the address that have none and sent the same request."""
+        """The session, or a name for all callers of the address that have no session and sent the same request."""
         return f"anonymous {self.address} {self.asked}" if self.session is None else self.session
 
 
