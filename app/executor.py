@@ -34,25 +34,25 @@ from .settings import Settings, cores
 from .wire.catalogue import OptimizerCatalogue
 
 _CHILD_SECONDS: Final = 60.0
-"""Maximum time that a job waits for a child. A zygote takes about ten seconds to start."""
+"""Maximum time in seconds that a job waits for a child. A zygote takes about ten seconds to start."""
 OVERDUE_SECONDS: Final = 3 * SELFTEST_SECONDS
 """Maximum age of the last self-test, in seconds. If it is older, the sandbox counts as untested."""
 _LATE_BYTES: Final = 1 << 17
-"""Maximum number of bytes that are read of what a process prints to a stream outside of the recording."""
+"""Maximum number of bytes that are read from each stream of text that the tracer does not record."""
 _EXIT_SECONDS: Final = 1.0
-"""Maximum time between the moment a child closes its pipe and its exit."""
+"""Maximum time in seconds that a child may take to exit after it has closed its pipe."""
 ENTRY: Final = "tapedeck.tracer.main"
 """The module that records and runs programs in the children."""
 
 
 WHOLE_SIZE: Final = 0.25
-"""Part of the size of a recording in which steps are recorded whole."""
+"""Fraction of the limit on a recording's bytes up to which steps are recorded whole."""
 WHOLE_TIME: Final = 0.5
-"""Part of the time of a run in which all steps are recorded whole."""
+"""Fraction of the limit on a run's time up to which all steps are recorded whole."""
 WHOLE_BYTES: Final = 256 * 1024 * 1024
-"""Size up to which steps are recorded whole, even if a recording may be much larger."""
+"""Size in bytes up to which steps are recorded whole, even if a recording may be much larger."""
 WHOLE_EVENTS: Final = 0.125
-"""Part of the events of a recording in which steps are recorded whole."""
+"""Fraction of the limit on a recording's events up to which steps are recorded whole."""
 
 
 def job_for(program: Program, options: Options, limits: Limits, *, timed: bool = True) -> wire.Job:
@@ -311,7 +311,7 @@ class OwnProcess:
         self._module = module
         self._listing: asyncio.Task[OptimizerCatalogue | None] | None = None
         self.returncode: int | None = None
-        """The return code of the last program, as :mod:`subprocess` has it; ``None`` if it was stopped from outside."""
+        """The return code of the last program, as :mod:`subprocess` defines it; ``None`` if it was stopped from outside."""
         self._process: asyncio.subprocess.Process | None = None
         self._signals: list[int] = []
         self._signals_sent = 0
@@ -400,7 +400,7 @@ class OwnProcess:
                 left = None if self._wall_seconds is None else self._wall_seconds - (time.monotonic() - began)
                 await _let_exit(process.wait(), cancelled, left)
                 late = [] if output is None or truncated else output.read()
-                if end.status == "killed" and sys.__stderr__ is not None:  # perhaps the interpreter says why
+                if end.status == "killed" and sys.__stderr__ is not None:  # the interpreter may have printed the reason
                     sys.__stderr__.writelines(event.text for event in late)
                 yield [*events[:-1], *late, end]
             self.returncode = None if plain.killed else process.returncode
@@ -414,7 +414,7 @@ class OwnProcess:
 
 
 class _StrayOutput:
-    """The files to which a process prints what its tracer does not record: before it starts, and while Python ends.
+    """The files for text that a process prints before its tracer starts, and after the tracer has ended.
 
     The finalizers of the program run last, when the tracer has ended.
     """
@@ -434,7 +434,7 @@ class _StrayOutput:
 
 
 def _unnamed_file() -> IO[bytes]:
-    """Return a file without a name, in memory where possible, since the disk may be full or read-only."""
+    """Return an unnamed file, in memory where possible, since the disk may be full or read-only."""
     return open(os.memfd_create("output"), "w+b") if hasattr(os, "memfd_create") else tempfile.TemporaryFile()
 
 

@@ -23,10 +23,10 @@ from .store import BlocksInStore, blocks_of, pack_overview, reading, unpack_over
 from .workers import Budget, Workers
 
 SECONDS: Final = 2.0
-"""Time for all findings of one run."""
+"""Time for all findings of one run, in seconds."""
 BUDGET: Final = Budget(cpu_seconds=SECONDS, wall_seconds=SECONDS, answer_bytes=4 * 1024 * 1024)
 QUEUE: Final = 1_000
-"""Runs that may wait for a process. A run keeps its slot while it waits, so at most as many runs wait as there are slots."""
+"""Number of runs that may wait for a process. A waiting run keeps its slot, so there are never more than slots."""
 LIGHT_BYTES: Final = 200_000
 """Size in memory up to which a run is encoded on the event loop. For a small run, that is faster than switching to a thread."""
 TOGETHER: Final = 256

@@ -156,7 +156,7 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
 
 
 async def _prepare(service: Service) -> None:
-    """Record the first example, then, unless a setting says not to, the other examples and the programs of the lessons."""
+    """Record the first example and then, if the setting allows it, the other examples and the programs of the lessons."""
     await service.example_runs.prepare([service.first_example])
     in_lessons = [each for lesson in service.lessons.lessons for each in lesson_pages.prepared_runs(lesson).values()]
     service.example_runs.know(in_lessons)

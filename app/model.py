@@ -50,8 +50,9 @@ class TensorSummary(Struct, frozen=True):
 
     ``min``, ``max``, ``mean`` and ``norm`` (the L2 norm) include non-finite elements, so a NaN is visible in them. For a
     complex tensor, ``min``, ``max`` and ``mean`` are computed from the magnitudes. The mean and the norm of a tensor with
-    ``values`` are computed in float64. For a larger tensor, ``mean()`` and ``norm()`` compute them in the tensor's dtype, or in
-    a wider dtype if the result overflows or underflows. ``zeros``, ``nan`` and ``inf`` count elements.
+    ``values`` are computed in float64. For a larger float32 tensor, sums may be partly computed in float32: its norm is then
+    accurate to about six digits, and its mean to about 1e-7 of the mean magnitude. ``zeros``, ``nan`` and ``inf`` count
+    elements.
 
     All statistics are ``null`` for an empty tensor, for a tensor on the meta device, and with ``capture: graph``. A sparse
     tensor is summarized as the dense tensor that it represents.
@@ -202,9 +203,9 @@ class MapBox(Struct, frozen=True):
     of turns of a loop or repetition. ``node`` is the id of a single node.
 
     ``arrives`` is the gradient that arrives at the group from outside, ``passed_on`` the gradient that it sends to others, and
-    ``parameters`` that of the leaves that it uses. ``view`` is the address of the map with this group opened, ``null`` if there
-    is nothing to open. ``ran`` has the positions of its first and its last operation in the order in which the engine
-    ran the nodes of the pass, ``null`` if the engine ran none of them.
+    ``parameters`` the gradient of the leaves that it uses. ``view`` is the address of the map with this group opened, ``null``
+    if there is nothing to open. ``ran`` has the positions of its first and its last operation in the order in which the engine
+    ran the nodes of the pass, ``null`` if the engine ran none of its operations.
 
     ``kinds`` is the number of different structures among the turns of a loop or repetition. ``own_inputs`` is the number of
     leaves and constants that only this box uses, ``shared_inputs`` the number of those that other boxes use too. A box of few
@@ -250,8 +251,8 @@ class MapEdge(Struct, frozen=True):
     """The edges from one box of a map to another: the number of edges, the number of tensors that they lead to, and the norm
     of the gradients.
 
-    ``gradient`` is false if none of them carries a gradient: their ``kind`` is then ``constant``. It is ``formula`` if one of
-    them leads out of a derivative that a pass with ``create_graph`` computed.
+    ``gradient`` is false if none of these edges carries a gradient: ``kind`` is then ``constant``. ``kind`` is ``formula`` if
+    one of them leads out of a derivative that a pass with ``create_graph`` computed.
     """
 
     source: str
@@ -282,9 +283,9 @@ class MapLeaf(Struct, frozen=True):
 class GraphMap(Struct, frozen=True):
     """A graph of any size as a map of at most about 150 boxes, from the loss downwards.
 
-    ``view`` is the address of what is open: ids of groups, separated by commas. ``unknown`` are ids in the requested view
-    that the graph does not have. ``closed`` are groups that were closed again because there was no room. ``pass`` is the index
-    of the pass whose gradients are summed, ``null`` without a pass. ``leaves`` has at most 40 leaves: those with most boxes.
+    ``view`` is the address of what is open: ids of groups, separated by commas. ``unknown`` are ids in the requested view that
+    the graph does not have. ``closed`` are groups that were closed again because there was no room. ``pass`` is the index of
+    the pass whose gradients are summed, ``null`` without a pass. ``leaves`` has at most 40 leaves: those that most boxes use.
     """
 
     graph: str
@@ -305,9 +306,9 @@ class MapNumbers(Struct, frozen=True):
 
     ``view`` is the address of the map. ``boxes``, ``links`` and ``leaves`` are those of the map at this address, in its order:
     ids of boxes, pairs of indices of the boxes at the ends of an edge, and ids of nodes. ``arrives[i][j]`` is the norm of box
-    ``j`` in pass ``passes[i]`` of step ``steps[i]``, and so are ``passed_on``, ``parameters`` and ``ran``; ``series[i][j]`` is
-    its first series. ``edges[i][j]`` is the norm on link ``j``, and ``arrives_at_leaves[i][j]`` that of leaf ``j``. Pass
-    ``next`` as ``start`` to get the rest.
+    ``j`` in pass ``passes[i]`` of step ``steps[i]``. ``passed_on``, ``parameters`` and ``ran`` have the box's values of the
+    same names, and ``series`` has its first series. ``edges[i][j]`` is the norm on link ``j``, and ``arrives_at_leaves[i][j]``
+    the norm at leaf ``j``. Pass ``next`` as ``start`` to get the rest.
     """
 
     graph: str
@@ -400,10 +401,10 @@ class ModuleRow(Struct, frozen=True):
     ``update / value``. ``spread`` has the least and the greatest gradient norm of a parameter. ``arrives`` is the norm of the
     gradient at its outputs.
 
-    ``relative`` is ``gradient`` divided by that of the reference row. ``band`` is ``vanishing`` if ``relative`` is at most
-    0.001, and ``exploding`` if it is at least 1,000 or not finite. ``own`` are the parameters outside of the modules inside,
-    ``[]`` for a module that is not open. ``inner`` is true if there are modules or parameters inside.
-    ``node`` is its last operation, which a backward pass reaches first.
+    ``relative`` is ``gradient`` divided by the ``gradient`` of the reference row. ``band`` is ``vanishing`` if ``relative`` is
+    at most 0.001, and ``exploding`` if it is at least 1,000 or not finite. ``own`` are its parameters that are in no inner
+    module, ``[]`` for a module that is not open. ``inner`` is true if there are modules or parameters inside. ``node`` is its
+    last operation, which a backward pass reaches first.
     """
 
     path: str
@@ -446,8 +447,8 @@ class GradientTrend(Struct, frozen=True):
 class ModelRows(Struct, frozen=True):
     """The modules with parameters that took part in a pass, from the loss downwards; each is followed by those inside it.
 
-    ``reference`` is the index of the row that the others are compared with. If there are repeated modules, it is the one
-    nearest to the loss, else the module nearest to the loss. ``outside`` are leaves whose names do not begin with the path of a
+    ``reference`` is the index of the row that the others are compared with: the repeated module nearest to the loss, or, if no
+    module is repeated, the module nearest to the loss. ``outside`` are leaves whose names do not begin with the path of a
     module, such as inputs. ``step`` is ``null`` if the step has not ended. ``omitted`` is the number of rows that did not fit
     into the answer.
     """
@@ -626,8 +627,8 @@ class Step(Struct, frozen=True):
     after the first ones. Read the rest from ``passes/{index}`` and ``steps/{index}/parameters``.
 
     ``summary`` is true for a step of a long training that is summarized: its losses are recorded, and the statistics of its
-    parameters, gradients and updates. Its passes have no numbers. A replay of the kind ``step`` computes what is missing; the
-    step is then whole.
+    parameters, gradients and updates. Its passes have no numbers, except some with NaN or Inf. A replay of the kind ``step``
+    computes the missing numbers; the step is then whole.
     """
 
     index: int
@@ -668,8 +669,8 @@ class Cell(Struct, frozen=True):
 
     ``stdout`` and ``stderr`` are the texts that the cell printed to these streams, ``output`` the value of its last expression
     as a notebook shows it. ``markdown`` are the texts of the Markdown cells above it, and ``markdown_below`` those at the end
-    of the notebook, below its last cell. ``name`` and ``number`` are those that the notebook has for the cell, such as 3
-    for ``In [3]``.
+    of the notebook, below its last cell. ``name`` and ``number`` are the cell's name and number in the notebook,
+    such as 3 for ``In [3]``.
     """
 
     index: int
@@ -741,7 +742,7 @@ class Finding(Struct, frozen=True, rename={"pass_": "pass"}):
     """A diagnosis of a run: ``message`` describes what happened, ``why`` explains the cause and the remedy.
 
     ``node`` is the id of a node in the graph of ``pass``, or of the step's main pass if ``pass`` is ``null``. ``help`` is the
-    path of the page that documents ``code``. Text in backticks is code. ``origin`` is that of ``node``, if it has one.
+    path of the page that documents ``code``. Text in backticks is code. ``origin`` is the origin of ``node``, if it has one.
     """
 
     code: str
@@ -872,8 +873,8 @@ class Limits(Struct, frozen=True):
     stdout_bytes: int = 256 * 1024
     """Size of the printed text that is kept. More text is cut; the program continues."""
     recording_bytes: int = 64 * 1024 * 1024
-    """Size of the recorded events. From a quarter of it on, most steps are summarized. A run that is larger all the same ends
-    as ``output_limit`` and keeps the events recorded so far."""
+    """Size of the recorded events. From a quarter of it on, most steps are summarized. A run that still exceeds it ends as
+    ``output_limit`` and keeps the events recorded so far."""
     message_bytes: int = 24 * 1024 * 1024
     """Size of one message from the program's process."""
     nodes: int = 250_000
@@ -896,7 +897,7 @@ class Options(Struct, frozen=True):
     seed: int | None = 0
     capture: Capture = "full"
     values: int = 64
-    """Largest number of elements that a tensor may have for all of them to be recorded."""
+    """Largest number of elements of a tensor that is recorded with all its elements."""
 
 
 def program_lines(text: str) -> list[str]:
@@ -919,6 +920,6 @@ class Program(Struct, frozen=True):
     kind: Kind = "program"
     cells: Sequence[tuple[int, int]] = ()
     notes: Sequence[Mapping[str, Any]] = ()
-    """Changes that were made to a notebook's code: ``{"code": "skipped-magic", "line": 3, "text": "%matplotlib inline"}``. Also
-    its Markdown, ``{"code": "markdown", "line": 1, "text": "# Title"}`` with the line of the code cell below it, and the names
-    and numbers of cells, ``{"code": "cell", "line": 1, "text": "data", "number": 3}``."""
+    """Notes about a notebook. A change of its code: ``{"code": "skipped-magic", "line": 3, "text": "%matplotlib inline"}``.
+    Markdown, with the line of the code cell below it: ``{"code": "markdown", "line": 1, "text": "# Title"}``. The name and
+    the number of a cell: ``{"code": "cell", "line": 1, "text": "data", "number": 3}``."""

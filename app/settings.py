@@ -35,7 +35,7 @@ class ConnectionLimits(Struct, frozen=True):
     most: int = 2048
     """Number of connections. Further ones are refused with 503."""
     most_per_address: int = 1024
-    """Number of connections of one address. Further ones are refused with 429. A proxy is one address."""
+    """Number of connections of one address. Further ones are refused with 429. A proxy counts as one address."""
     body_bytes: int = 64 * 1024 * 1024
     """Size of all bodies that are being received. Bytes beyond it are refused with 503."""
     body_bytes_per_address: int = 32 * 1024 * 1024
@@ -82,7 +82,8 @@ class Settings(Struct, frozen=True):
     unconfined: bool = False
     """Run programs without a sandbox. Only for your own code, on a loopback address."""
     lessons: str = ""
-    """Folder of your own lessons, which are shown after those of Tapedeck. One with the id of one of these replaces it."""
+    """Folder of your own lessons, which are shown after those of Tapedeck. A lesson replaces Tapedeck's lesson
+    with the same id."""
     limits: Limits = Limits()
     streams: int = 2_000
     """Number of event streams that may be open at once. Further ones are rejected with 429."""
@@ -95,7 +96,7 @@ class Settings(Struct, frozen=True):
     sandbox needs one, which is generated and printed."""
     allowed_hosts: str = ""
     """Names that requests may use for the server, separated by commas. If empty, any name is allowed. Without a sandbox, the
-    names of this machine are always allowed; if empty, only those."""
+    names of this machine are always allowed; if the setting is empty, only those are."""
     trusted_proxies: str = "127.0.0.1,::1"
     """Addresses and networks of proxies whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are believed, such as
     ``10.0.0.0/8``."""
@@ -106,7 +107,7 @@ class Settings(Struct, frozen=True):
     """Whether ``/metrics`` is served."""
     record_examples: bool = True
     """Record all examples and the programs of the lessons after the start, one after another, in about half a minute of
-    processor time. A store that has them is not changed. With 0, one is recorded when somebody first opens it."""
+    processor time. A store that has them is not changed. With 0, each is recorded when somebody first opens it."""
     connections: ConnectionLimits = ConnectionLimits()
 
 

@@ -65,7 +65,7 @@ _OPTIONS: Final[dict[str, Any]] = {
         "type": "integer",
         "minimum": 0,
         "default": 64,
-        "description": "Largest number of elements that a tensor may have for all of them to be recorded.",
+        "description": "Largest number of elements of a tensor that is recorded with all its elements.",
     },
     "title": {
         "type": "string",
