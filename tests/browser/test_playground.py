@@ -38,6 +38,16 @@ OUT_OF_VIEW = """() => {
     }).map(each => each.textContent.slice(0, 20));
 }"""
 """The nodes that are cut off by the border of the graph."""
+LARGE = """\
+import torch
+w = (1 + torch.arange(400.).reshape(40, 10)).requires_grad_()
+x = torch.full((40, 10), 0.0625)
+x[39, 9] = 0.25
+x[3, 2] = -1
+h = (x * w).sqrt()
+loss = (h ** 2).mean()
+loss.backward()
+"""
 
 
 def test_a_pasted_program_runs_and_the_inspector_explains_the_gradient_of_m(page: Page) -> None:
@@ -69,6 +79,26 @@ def test_a_pasted_program_runs_and_the_inspector_explains_the_gradient_of_m(page
     page.locator(".phase.forward").click()
     expect(badges).to_have_count(2)
     expect(node(page, "m")).to_have_attribute("aria-description", "The gradient was checked and is right.")
+
+
+def test_the_distribution_of_a_large_tensor_is_shown_on_demand_with_its_first_nan(page: Page) -> None:
+    open_run(page, LARGE)
+    inspector = page.locator("#inspected")
+    node(page, "h = (x * w).sqrt()").click()
+    inspector.get_by_role("button", name="Show the distribution").click()
+    value, gradient = (inspector.locator(".distribution figure").nth(index) for index in range(2))
+    expect(value.get_by_role("img", name="Distribution of the value: from 0.2500 to 10.0000")).to_be_visible()
+    expect(value.locator(".bar")).to_have_count(24)
+    expect(value.locator("h4")).to_contain_text("399 of 400 are finite")
+    expect(value.locator(".flows")).to_contain_text("largest [39, 9]10.0000")
+    expect(value.locator(".flows")).to_contain_text("first NaN [3, 2]NaN")
+    expect(gradient.locator(".flows")).to_contain_text("first NaN [3, 2]NaN")
+    value.get_by_text("Bins").click()
+    counts = [int(count) for count in value.get_by_role("table", name="by bin").locator("td").all_inner_texts()]
+    assert sum(counts) == 399
+    node(page, "loss = (h ** 2).mean()").click()
+    expect(inspector.locator("h3")).to_contain_text("loss")
+    expect(inspector.locator(".distribution")).to_be_hidden()
 
 
 def test_a_backward_that_is_wrong_by_one_percent_gets_a_badge(page: Page) -> None:

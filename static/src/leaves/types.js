@@ -289,6 +289,20 @@
  * @property {{id: string, verdict: CheckedElement["verdict"], checked: number, of: number, elements: CheckedElement[]}[]} [leaves]
  * @property {{edge: string, target: string, equal: boolean, product: Tensor | null, gradient: Tensor | null}[]} [edges]
  *
+ * @typedef {object} Distribution                      how the elements of a tensor are distributed
+ * @property {number[]} shape
+ * @property {Scalar} low                              the smallest finite element
+ * @property {Scalar} high
+ * @property {number[]} counts                         finite elements in bins of equal width
+ * @property {{element: number[], value: Scalar}[]} largest    by magnitude
+ * @property {{element: number[], value: Scalar} | null} bad   the first element that is not finite
+ *
+ * @typedef {object} Distributions                     answer of a replay of kind `distribution`
+ * @property {{sentence: string} | null} difference
+ * @property {string | null} reason
+ * @property {Distribution | null} [value]
+ * @property {(Distribution | null)[]} [gradients]
+ *
  * @typedef {object} Divergence                        the first difference between two runs
  * @property {"structure" | "value" | "gradient" | "parameter" | null} where    null if there is none
  * @property {string} sentence

@@ -33,6 +33,7 @@ import { amber, fact, part, product, remark, route, row, sum, table } from "./in
  * @property {{node: GraphNode, norm: number | null}[]} path    from the root to the node
  * @property {Products | null} products            the arithmetic behind one gradient
  * @property {Element | null} check                the check of its gradient
+ * @property {Element | null} distribution         how the elements of a large tensor are distributed
  * @property {Element | null} why                  why its numbers are what they are
  * @property {{what: "NaN" | "∞", before: {node: string, tensor: Tensor}[], after: Tensor, first: number[] | null} | null} broken    set if NaN or ∞ came out of operands without it
  */
@@ -98,6 +99,7 @@ export function inspector({ onpick, online }) {
     return [
       breaking(shown.broken),
       detail.node.kind === "leaf" ? origin(shown) : [arrived(shown), sent(shown)],
+      shown.distribution,
       shown.check,
       parameter && history(shown, parameter),
       path.length > 2 && part("Path from the loss", [explained("norm", "‖gradient‖"), ", log scale"], route(path, link, nameOf)),

@@ -11,8 +11,8 @@ import { PHASES } from "../../leaves/types.js";
 /** @import {Graph, GraphNode, Pass} from "../../leaves/types.js" */
 /** @import {Inspected} from "../../widgets/inspector.js" */
 
-/** Return the inspector's content, or null if no node is selected. @param {State} state @param {{check: Element, why: Element | null}} own @returns {Inspected | null} */
-export function inspectorContent(state, { check, why }) {
+/** Return the inspector's content, or null if no node is selected. @param {State} state @param {{check: Element, why: Element | null, distribution?: Element | null}} own @returns {Inspected | null} */
+export function inspectorContent(state, { check, why, distribution = null }) {
   const { detail, graph, asking, phase, ran, step, run } = state;
   if (!detail || !graph || !run) return null;
   const pass = shownPass(state);
@@ -50,6 +50,7 @@ export function inspectorContent(state, { check, why }) {
     path: pass?.nodes && !missing ? path(graph, pass, node.id) : [], // a large graph comes without numbers
     products: products(state, source),
     check,
+    distribution,
     why: missing ? null : why,
     broken: pass?.nodes ? broken(graph, pass, node.id) : null,
   };
