@@ -175,7 +175,7 @@ class PrintedStream(io.TextIOBase):
         return len(text)
 
     def take(self, text: str) -> None:
-        """Print text as it is, whatever the encoding."""
+        """Print text unchanged, regardless of the encoding."""
         if not self._printer.closed:
             self._printer.add(self._stream, text)
         elif self._own is not None:

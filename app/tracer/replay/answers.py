@@ -30,7 +30,7 @@ OF_A_NODE = {
     "factors": "The node's factors cannot be computed",
     "distribution": "The distribution of its elements cannot be computed",
 }
-"""The orders that name a node, and what a refusal of each begins with."""
+"""The kinds of orders that name a node, each with the beginning of its refusal."""
 
 
 class ReplayFinished(BaseException):

@@ -144,7 +144,7 @@ def widened(tensor: Tensor) -> Tensor:
 
 
 def wider(function: Any, args: Any, kwargs: Any) -> tuple[Any, Any, Any]:
-    """Return a call with a wide dtype in place of each narrow one that it casts to."""
+    """Return a call with a wide dtype in place of each narrow dtype that it casts to."""
     args, kwargs = _dtypes_widened((args, kwargs))
     return _WIDER.get(function, function), args, kwargs
 

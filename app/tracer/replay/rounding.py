@@ -16,7 +16,7 @@ from .precision import PrecisionMode, largest, unit
 RELATIVE: Final = {torch.float64: 1e-5, torch.float32: 1e-3, torch.float16: 3e-2, torch.bfloat16: 5e-2}
 """The allowed relative difference between a gradient and a slope, by the precision of the computation."""
 RELATIVE_NARROW: Final = 5e-2
-"""The smallest allowed relative difference if the differences are computed in the program's own precision."""
+"""The smallest allowed relative difference if the slopes are computed in the program's own precision."""
 MOVES: Final = 4
 """Number of pairs of perturbations of all leaves, from which the rounding in a coarse precision is estimated."""
 

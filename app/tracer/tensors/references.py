@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 
 class WeakTensor(weakref.ref):  # type: ignore[type-arg]
-    """A weak reference of the recorder. Two are equal only if they are the same object, whatever the tensors contain."""
+    """A weak reference of the recorder. References are equal only if they are the same object."""
 
     __slots__ = ()
     get: ClassVar[Callable[[WeakTensor], Any]] = weakref.ref.__call__

@@ -24,9 +24,9 @@ from .transforms import outside_transforms
 OMITTED, EMPTY, VALUE, BOTH, STATISTICS = range(5)
 """Contents of a row: nothing, an empty tensor, one value, values with statistics, or statistics alone."""
 TABLE_BYTES = 14 << 20
-"""Size limit of a table's numbers. Above it, elements of the largest tensors are omitted, then statistics."""
+"""Size limit of a table's numbers, in bytes. Above it, elements of the largest tensors are omitted, then statistics."""
 _STATS_BYTES = 56
-"""Size of a row's statistics."""
+"""Size of a row's statistics, in bytes."""
 _contents: dict[tuple[int, bool], dict[TensorTraits, int]] = {}
 """The content of a tensor's row by its traits, for each :attr:`TableBuilder.kept` and :attr:`TableBuilder.has_values`."""
 

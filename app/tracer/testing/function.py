@@ -176,7 +176,7 @@ class _RepeatMode(TorchFunctionMode):
         return out
 
     def _wide_copy(self, tensor: Tensor) -> Tensor:
-        """Return the float64 copy of a tensor: the same copy each time, so that writes to it persist. Keep other dtypes."""
+        """Return the float64 copy of a narrower tensor, the same copy each time, so that writes to it persist."""
         if tensor.dtype not in _NARROW:
             return tensor
         if id(tensor) not in self._widened:
