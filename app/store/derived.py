@@ -1,4 +1,4 @@
-"""Store what is derived from the blocks of ended runs, so that reading it does not unpack them.
+"""Store parts that are derived from the blocks of ended runs, so that reading a part does not unpack the blocks.
 
 A part that is missing, as in a run that was stored by an earlier version, is computed from the blocks again.
 """

@@ -17,8 +17,8 @@ PROBE_BYTES: Final = 64 * 1024
 def probe(engine: Engine, folder: Path, needed_bytes: int) -> str | None:
     """Return why runs cannot be stored in a folder, or ``None`` if they can.
 
-    The folder and the database must accept a write, and the disk must have ``needed_bytes`` left. Meanwhile, the calling thread
-    is blocked.
+    The folder and the database must accept a write, and the disk must have ``needed_bytes`` left. The check blocks the
+    calling thread.
     """
     try:
         with tempfile.TemporaryFile(dir=folder) as file:

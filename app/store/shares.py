@@ -1,6 +1,6 @@
 """Choose which runs are deleted from a full store, so that it is shared fairly between sessions and addresses.
 
-A session is the owner of runs. Whoever sends no cookie gets a new session with each run, so sessions at one address count
+A session is the owner of runs. A caller without a cookie gets a new session with each run, so sessions at one address count
 together. Many people may share an address, so an address with several sessions gets several shares. It gets at most
 :data:`ADDRESS_SHARES`, because one caller can get a new session with every request.
 """
@@ -24,7 +24,7 @@ def leaving(connection: Connection, excess: int, exempt: Collection[str]) -> lis
     """Return the numbers of runs that free ``excess`` bytes, or as many bytes as possible.
 
     The oldest run of the largest session at the address with the largest share goes first. A session's pinned runs follow its
-    other ones: nobody gets a larger share by pinning. Runs in progress, and those of the owners in ``exempt``, stay.
+    other runs: nobody gets a larger share by pinning. Runs in progress, and those of the owners in ``exempt``, stay.
     """
     sizes: defaultdict[str, dict[str, int]] = defaultdict(dict)
     for row in connection.execute(_sizes(exempt)):
