@@ -415,11 +415,11 @@ class Factors(Event, tag="factors", frozen=True):
 
 
 class DistributionRow(EventPart, frozen=True):
-    """How the elements of a tensor are distributed. Magnitudes count instead of complex elements.
+    """How the elements of a tensor are distributed. For complex elements, their magnitudes count.
 
     ``counts`` are the numbers of finite elements in bins of equal width from ``low`` to ``high``, the smallest and the largest
-    finite element. There is one bin if these are equal, and none if no element is finite. ``largest`` are the finite elements
-    of largest magnitude, each with its index in the flattened tensor. ``bad`` is the first element that is not finite.
+    finite element. There is one bin if ``low`` equals ``high``, and none if no element is finite. ``largest`` are the finite
+    elements of largest magnitude, each with its index in the flattened tensor. ``bad`` is the first element that is not finite.
     """
 
     shape: Annotated[list[Size], Meta(max_length=DIMENSIONS)]
