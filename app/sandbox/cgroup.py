@@ -3,10 +3,10 @@
 systemd delegates one to a service with ``Delegate=yes``. A container usually has none. Nothing depends on it: without a group,
 :mod:`.memory` limits the memory, and each child has limits of its own.
 
-The group holds the zygote, so that every child starts in it. A group that passes controllers on must not contain a process, so
-the server moves itself into a group beside it::
+The group contains the zygote, so that every child starts in it. A group that passes controllers on must not contain a process,
+so the server moves itself into a group beside it::
 
-    tapedeck.service            delegated, holds no process
+    tapedeck.service            delegated, contains no process
       ├─ server                 the server
       └─ programs               the zygote and its children
 
@@ -155,7 +155,7 @@ def _processes(folder: Path) -> list[int]:
 
 
 def _is_empty(folder: Path) -> bool:
-    """Return whether a folder is a control group that this process may see and that holds no process."""
+    """Return whether a folder is a control group that this process may see and that contains no process."""
     try:
         return not _processes(folder)
     except OSError:

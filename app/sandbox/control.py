@@ -1,6 +1,6 @@
 """Define the messages that the server and its zygote exchange over the control socket, one message per packet.
 
-The zygote holds no secrets and sees no program, so the server trusts it. Its messages are still decoded with a schema.
+The zygote has no secrets and sees no program, so the server trusts it. Its messages are still decoded with a schema.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ async def follow(
     """Send a job to a process, and yield batches of its events. The last event of the last batch is an ``EndEvent``.
 
     The process is killed when ``cancelled`` is set, after ``wall_seconds``, or when it sends invalid data or too much data. In
-    the first two cases, it is first asked which line runs.
+    the first two cases, it is first asked to report the line that runs.
     """
     loop = asyncio.get_running_loop()
     began = time.perf_counter()

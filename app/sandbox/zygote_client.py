@@ -101,7 +101,7 @@ class Child:
         self.send_signal(signal.SIGKILL)
 
     def close_job(self) -> None:
-        """Close the job's pipe, so that the child knows that the job is complete."""
+        """Close the job's pipe. The end of the pipe marks the end of the job."""
         if self.job >= 0:
             os.close(self.job)
             self.job = -1
