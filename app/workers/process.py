@@ -1,7 +1,7 @@
 """Answer calls in a worker process, one after another, until standard input ends.
 
-Run as ``python -P -m tapedeck.workers.process <Limitation as JSON>``. Calls arrive on standard input and answers leave on
-standard output. ``print`` writes to standard error, so that it cannot disturb them.
+Run as ``python -P -m tapedeck.workers.process <Limitation as JSON>``. Calls are read from standard input, and answers are
+written to standard output. ``print`` writes to standard error, so that it cannot corrupt the answers.
 """
 
 from __future__ import annotations
