@@ -26,7 +26,7 @@ SECONDS: Final = 2.0
 """Time for all findings of one run, in seconds."""
 BUDGET: Final = Budget(cpu_seconds=SECONDS, wall_seconds=SECONDS, answer_bytes=4 * 1024 * 1024)
 QUEUE: Final = 1_000
-"""Number of runs that may wait for a process. A waiting run keeps its slot, so there are never more than slots."""
+"""Number of runs that may wait for a process. A waiting run keeps its slot, so the slots limit this number too."""
 LIGHT_BYTES: Final = 200_000
 """Size in memory up to which a run is encoded on the event loop. For a small run, that is faster than switching to a thread."""
 TOGETHER: Final = 256

@@ -199,7 +199,7 @@ class MapBox(Struct, frozen=True):
 
     ``kind`` is ``module``, ``loop``, ``turn``, ``repeat`` (a structure that repeats), ``derivative`` (of a module, computed
     by a pass with ``create_graph``), ``statement``, ``part`` (neighbours without anything else in common) or ``op``. A box of
-    kind ``turns`` stands for several turns of an open loop. ``nodes`` is the number of operations inside, ``turns`` the number
+    kind ``turns`` represents several turns of an open loop. ``nodes`` is the number of operations inside, ``turns`` the number
     of turns of a loop or repetition. ``node`` is the id of a single node.
 
     ``arrives`` is the gradient that arrives at the group from outside, ``passed_on`` the gradient that it sends to others, and

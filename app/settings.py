@@ -98,7 +98,7 @@ class Settings(Struct, frozen=True):
     """Names that requests may use for the server, separated by commas. If empty, any name is allowed. Without a sandbox, the
     names of this machine are always allowed; if the setting is empty, only those are."""
     trusted_proxies: str = "127.0.0.1,::1"
-    """Addresses and networks of proxies whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are believed, such as
+    """Addresses and networks of proxies whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are trusted, such as
     ``10.0.0.0/8``."""
     embed_in: str = "*"
     """Origins of the pages that may show a run in a frame (``/embed/…``), separated by commas, such as

@@ -300,7 +300,7 @@ class Runs:
         recorded.cancelled.set()
 
     async def mark(self, id: str, owner: str | None, *, title: str | None = None, pinned: bool | None = None) -> RecordedRun:
-        """Give a run a title, pin it, or unpin it. An empty title stands for the title from its program.
+        """Give a run a title, pin it, or unpin it. An empty title restores the title from its program.
 
         Raises :class:`NotFound`, :class:`NotAllowed` or :class:`StoreFull`.
         """
