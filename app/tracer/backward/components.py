@@ -21,7 +21,7 @@ class Component:
 
 
 def components(nodes: Iterable[Any], limit: int) -> list[Component]:
-    """Return the connected graphs that contain these nodes, the one with the newest node last, in linear time.
+    """Return the connected graphs that contain these nodes, in linear time. The graph with the newest node is last.
 
     Raises :class:`TooManyNodes` if the graphs have more than ``limit`` nodes together.
     """

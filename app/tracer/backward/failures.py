@@ -71,7 +71,7 @@ class Failures:
         return node
 
     def _changed(self, begun: OpenPass, node: int) -> tuple[str | None, Location | None]:
-        """Return the saved tensor of a node that was written to after it was saved, and the location of the first write."""
+        """Return the slot of a saved tensor that was written to after it was saved, and the location of the first write."""
         walk = begun.walk
         number = walk.numbers[node] if node >= 0 else -1
         if number < 0:

@@ -1,4 +1,4 @@
-"""Record for each node when it was made in the forward computation, and in which call of a module and turn of a loop."""
+"""Build the columns of a graph that show when each node was made, in which call of a module and in which turn of a loop."""
 
 from __future__ import annotations
 

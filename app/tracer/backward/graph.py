@@ -47,7 +47,7 @@ class Walk:
         self.indexes = indexes
         self.roots = range(len(nodes))
         self.slots: list[int] = []
-        """The number of slots of each node, those without an edge included."""
+        """The number of slots of each node, including slots without an edge."""
         self.targets: list[int] = []
         """For each slot, in the order of the nodes, the index of the node at the other end of its edge; -1 without an edge."""
         self.inputs: list[int] = []
@@ -75,7 +75,7 @@ class Walk:
         for index, _ in self.leaves:
             self.numbers[index] = -1
         self.calls: list[Call | None] = list(map(calls.of, self.numbers))
-        """The call that made each node, where known."""
+        """The call that made each node; ``None`` if it is unknown."""
         if calls.foreign:
             for index, node in enumerate(nodes):
                 call = calls.foreign.of(node) if self.kinds[index] is not AccumulateGrad else None
@@ -86,7 +86,7 @@ class Walk:
         """For each node that a formula made, the graph and the index of the node whose formula it was; else ``None``."""
 
     def signature(self, parameters: Iterable[int]) -> tuple[Any, ...]:
-        """Return a key of the structure, given the ``parameters`` of its leaves: walks with equal keys are one graph."""
+        """Return a key of the structure, given the ``parameters`` of its leaves. Walks with equal keys share a structure."""
         return (
             len(self.roots), *self.slots, *self.targets, *self.inputs, *self.kinds, *self.sites, *self.formulas, *parameters
         )  # fmt: skip

@@ -119,7 +119,7 @@ class Graphs:
         return self._of_walk(Walk(roots, self._calls, self.limit))
 
     def _of_walk(self, walk: Walk) -> Template:
-        """Return the template of a graph that no pass has reached. A leaf that is no parameter has the index -1."""
+        """Return the template of a graph that no pass has reached. A leaf that is not a parameter has index -1."""
         parameters = self._parameters
         return self.template(walk, [parameters.index(leaf) if leaf in parameters else -1 for _, leaf in walk.leaves])
 
@@ -140,13 +140,13 @@ class Graphs:
         return all(self._names.binding(constant)[0] is not None for constant in constants if isinstance(constant, Tensor))
 
     def refresh_names(self) -> None:
-        """Look up the names of the program's variables: a pass has reached a leaf that is not a parameter yet."""
+        """Search the program's variables for names again, because a pass has reached a leaf that is not a parameter yet."""
         self._names.refresh(self._scopes())
 
     def read_saved(self, walk: Walk, template: Template) -> tuple[list[Any], list[int]]:
         """Return the saved tensors of all nodes in order, and the indices of those that were read from a node.
 
-        The other tensors are known from the call that made their node.
+        The other tensors are taken from the calls that made the nodes.
         """
         saved: list[Any] = []
         read_from_nodes: list[int] = []

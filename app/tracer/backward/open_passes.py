@@ -62,7 +62,7 @@ class OpenPasses:
             self._finished.clear()
 
     def protect(self, write: Write) -> None:
-        """Copy the tensors of running and waiting passes that are about to be written to."""
+        """Copy those tensors of running and waiting passes that ``write`` is about to change."""
         if not self._open:
             return
         for _, table, _ in self._finished:
