@@ -45,7 +45,7 @@ class CallFrame(Struct, eq=False, gc=False):
     owner: int = 0
     """The id of the Python frame that runs the loop, 0 for the call of a module. It is compared only with living frames."""
     start: int = field(default_factory=next_sequence_nr)
-    """The number of the first node that the frame can make."""
+    """The number of the next node when the frame was entered."""
 
 
 def _depth(around: CallFrame | None) -> int:
@@ -69,7 +69,7 @@ class CallFrames:
         self._entered.clear()
 
     def of(self, numbers: Sequence[int]) -> list[CallFrame | None]:
-        """Return the innermost frame in which each node was made, ``None`` outside of all. ``numbers`` are ascending."""
+        """Return the innermost frame in which each node was made, ``None`` outside of all frames. ``numbers`` are ascending."""
         starts, entered = self._starts, self._entered
         first = bisect_right(starts, numbers[0]) if numbers else 0
         last = bisect_right(starts, numbers[-1]) if numbers else 0

@@ -57,7 +57,7 @@ class _CustomCalls:
 
 
 class _RunningCalls(threading.local):
-    """The calls that run in this thread, outermost first: the next sequence number before each, its function and arguments."""
+    """The running calls of this thread, outermost first: the next sequence number, the function and its arguments."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[int, Any, tuple[Any, ...]]] = []

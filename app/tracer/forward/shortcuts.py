@@ -1,7 +1,7 @@
 """Avoid overhead in PyTorch's Python code that exists only because a mode is active.
 
 While a mode is active, PyTorch's Python functions dispatch to it one by one. Modules with hooks are called slowly, and clearing
-gradients reads each of them through the mode. Each context manager here undoes its change when it exits.
+gradients reads each gradient through the mode. Each context manager here undoes its change when it exits.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ for _function in _REPLACED.values():  # otherwise TorchScript would try to compi
 def skip_mode_dispatch(mode: ForwardMode) -> Iterator[None]:
     """Run functions such as those of ``torch.nn.functional`` directly, so that ``mode`` observes their inner calls.
 
-    They still dispatch for tensor subclasses, and to modes that the program itself has activated.
+    The functions still dispatch for tensor subclasses, and to modes that the program itself has activated.
     """
     tensor = sys.modules["torch._tensor"].__dict__  # methods such as register_hook ask has_torch_function_unary: they dispatch
     scopes = [(torch.nn.functional.__dict__, _NAMES), (torch.functional.__dict__, _NAMES), (tensor, _NAMES[:1])]

@@ -195,7 +195,7 @@ class _Threads:
 
 @contextmanager
 def observe_threads(mode: ForwardMode, turns: Turns, on_first: Callable[[], None]) -> Iterator[None]:
-    """Activate ``mode`` in each thread that the program starts. ``on_first`` is called before the first of them runs.
+    """Activate ``mode`` in each thread that the program starts. ``on_first`` is called before the first of these threads runs.
 
     Limit: a thread that is not started by :class:`threading.Thread` is not observed.
     """
