@@ -9,7 +9,7 @@ from typing import Any
 
 
 def exception_text(error: BaseException) -> str:
-    """Return the message of an exception as text that can be sent. Its ``str()`` may fail."""
+    """Return the message of an exception as text that can be sent, even if its ``str()`` fails."""
     try:
         if isinstance(error, SystemExit) and isinstance(error.code, int):
             return f"The program ended itself with exit status {error.code}."
@@ -24,7 +24,7 @@ def encodable(text: str) -> str:
 
 
 def with_suggestion(text: str, error: BaseException) -> str:
-    """Add the name that Python suggests instead of a wrong one to a formatted traceback.
+    """Add the name that Python suggests in place of a misspelled name to a formatted traceback.
 
     Before Python 3.12 only Python's own hook computes the suggestion, and :mod:`traceback` leaves it out.
     """

@@ -1,8 +1,8 @@
-"""Mark the statements of a cell so that each passes its value to the recorder.
+"""Mark the statements of a cell so that each statement passes its value to the recorder.
 
 A marked cell runs as written, except that the value of each statement passes through a call to
-``__tapedeck_value__(index, value)``, which returns it. Every expression keeps its position in the text. Tracebacks, carets
-and :meth:`code.co_positions` therefore show the positions in the program.
+``__tapedeck_value__(index, value)``, which returns the value. Every expression keeps its position in the text. Tracebacks,
+carets and :meth:`code.co_positions` therefore show the positions in the program.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ _OWN_USES: Final = 3
 _SHARES_VARIABLES: Final = sys.version_info < (3, 13)
 """True if every read of a function's variables updates and returns the same dict."""
 _READERS: Final = ("locals", "vars", "exec", "f_locals")
-"""The names by which a function can get the dict of its variables. It may keep the dict."""
+"""A function that uses one of these names may get the dict of its variables, and may keep the dict."""
 
 
 class Scopes:
@@ -71,7 +71,7 @@ def _is_function(frame: FrameType) -> bool:
 
 
 def _variables(frame: FrameType) -> Mapping[str, Any]:
-    """Return the variables of a frame; those of a function as a copy.
+    """Return the variables of a frame. The variables of a function are copied.
 
     Before Python 3.13, a function's frame keeps the dict that this read fills, and the dict keeps the values alive. The dict is
     therefore emptied. If the function may itself use this dict, as with ``locals()``, it would notice the read. The variables

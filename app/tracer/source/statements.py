@@ -19,9 +19,9 @@ class Statement:
     ``caught`` is the start of an ``except`` block. ``delete`` passes the values of the variables that a ``del`` is about to
     delete.
 
-    ``names`` are the variables that it binds. ``targets`` are the attributes and items that it assigns to, with ``None`` for
-    every other target. ``unpacks`` is true if the value is unpacked to several targets. ``last`` marks the last expression of a
-    cell, and ``loop`` is an index in :attr:`ProgramStructure.loops`.
+    ``names`` are the variables that the statement binds. ``targets`` are the attributes and items that it assigns to, with
+    ``None`` for every other target. ``unpacks`` is true if the value is unpacked to several targets. ``last`` marks the last
+    expression of a cell, and ``loop`` is an index in :attr:`ProgramStructure.loops`.
     """
 
     line: int
@@ -35,7 +35,7 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class LineRange:
-    """A range of lines, 1-based and inclusive, with the line of the statement that it belongs to."""
+    """A range of lines, 1-based and inclusive, with the line of the statement that the range belongs to."""
 
     head: int
     start: int

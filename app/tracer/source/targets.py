@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 
 class Access(NamedTuple):
-    """One step from an object to a part of it: an attribute, an index or key, or a variable that contains one."""
+    """One step from an object to a part of it: an attribute, an index, a key, or a variable that contains an index or key."""
 
     kind: Literal["attribute", "item", "variable"]
     key: str | int
@@ -29,7 +29,7 @@ class AssignmentTarget:
 
 
 def assignment_targets(targets: list[ast.expr]) -> tuple[AssignmentTarget | None, ...]:
-    """Return the attribute or item at each position of the targets; empty if there are none."""
+    """Return the attribute or item at each position of the targets; empty if there are no attributes or items."""
     parts = targets[0].elts if len(targets) == 1 and isinstance(targets[0], ast.Tuple | ast.List) else targets
     found = tuple(_target(part) for part in parts)
     return found if any(found) else ()

@@ -1,6 +1,6 @@
 """Print the elements of a tensor with the same text as PyTorch, in a fraction of the time.
 
-PyTorch formats each element as a tensor of its own to find the width of the columns. Here the elements are numbers.
+To find the width of the columns, PyTorch formats each element as a separate tensor. This module formats numbers instead.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ BRIEF_ELEMENTS = 100
 WHOLE_ELEMENTS = 1_000
 """The number of elements up to which a NumPy array is printed whole at the end, as NumPy does by default."""
 _EDGE = 3
-"""The number of items at each end of an axis that NumPy prints of a large array."""
+"""The number of items that NumPy prints at each end of an axis of a large array."""
 MAX_DESCRIBED = 3
 """Largest number of items of a container that are described one by one."""
 MAX_INSPECTED = 100
@@ -78,7 +78,7 @@ class OverwrittenTensor:
             self._items = _tensor_corners(tensor.detach()) if self._summarized else tensor.detach().clone()
 
     def brief(self) -> None:
-        """Return no text: the elements or their statistics are sent anyway."""
+        """Return no text, because the elements or their statistics are sent."""
 
     def whole(self) -> str:
         """Return the tensor as a notebook would have printed it."""
