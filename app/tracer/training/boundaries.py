@@ -76,7 +76,7 @@ _FORGET = Decision(Action.FORGET)
 
 
 class StepBoundaries:
-    """Keeps the facts from which boundaries are decided, and decides.
+    """Stores the facts about the current step, and decides where the step ends.
 
     ``loops_with_passes`` are the loops whose source contains a call of a pass; more may be added later. ``have_optimizer``
     returns whether an optimizer has one of the given parameters. Numbers are the sequence numbers that autograd gives to nodes.
@@ -225,7 +225,7 @@ class StepBoundaries:
         return _BORDER
 
     def _is_inside(self, loop: int) -> bool:
-        """Return whether the step's loop is ``loop`` or one inside it."""
+        """Return whether the step's loop is ``loop`` or a loop inside it."""
         main, iterations = self._main()
         inner, loops = self._loop_of(main, iterations)[0], main.loops
         return inner is not None and loop in loops and loops.index(loop) >= loops.index(inner)

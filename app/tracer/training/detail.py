@@ -59,8 +59,8 @@ class Detail:
     def keeps_pass(self, tensors: Iterable[Tensor | None]) -> bool:
         """Return whether a pass with these gradients and this root is recorded whole.
 
-        Every pass of a whole step is. In a summarized step, a pass is recorded whole if one of these tensors has a NaN or Inf,
-        up to :data:`NONFINITE` passes.
+        This is true for every pass of a whole step. In a summarized step, it is true for a pass with a NaN or Inf in these
+        tensors, up to :data:`NONFINITE` passes.
         """
         if self.whole:
             return True

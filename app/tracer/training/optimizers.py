@@ -32,8 +32,8 @@ from .write_guard import BeforeWrite
 class _OptimizerStep(NamedTuple):
     """A call of an optimizer's ``step`` that is running.
 
-    ``paused`` says whether the mode was paused before the step. ``off`` is true if the forward mode is off the stack of modes
-    during the step, because the calls inside it are not recorded.
+    ``paused`` is the value of the mode's ``paused`` before the step. ``off`` is true if the forward mode is off the stack of
+    modes during the step, because the calls inside it are not recorded.
     """
 
     frame: FrameType

@@ -1,4 +1,4 @@
-"""Count the program's changes to tensors, and record whether it has put a hook on one."""
+"""Count the program's changes to tensors, and record whether it has put a hook on a tensor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Detect when a name, an attribute or an item is rebound from a leaf to a tensor that was computed from it."""
+"""Detect when a name, an attribute or an item is rebound from a leaf to a tensor that was computed from the leaf."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Rebinds:
         self._report(statement, name, parameter, value)
 
     def assigned(self, statement: Statement, target: AssignmentTarget, value: Tensor) -> None:
-        """Report a statement that is about to replace an attribute or an item which is a leaf of the step.
+        """Report a statement that is about to replace an attribute or an item that is a leaf of the step.
 
         If the program also keeps the leaf elsewhere, the new tensor may be a deliberate look-ahead. It is then reported only
         once the program misses a gradient because of the replacement.

@@ -13,11 +13,11 @@ from .parameters import Parameters
 
 _weak: Any = reductions.StorageWeakRef
 _SWEEP = 64
-"""The number of storages that triggers the first removal of freed ones."""
+"""The number of storages that triggers the first removal of freed storages."""
 
 
 class SharedMemory:
-    """The storages that NumPy arrays share. ``parameters`` are the parameters that NumPy may change."""
+    """The storages that NumPy arrays share. NumPy may thereby write to ``parameters``, the parameters of the run."""
 
     def __init__(self, parameters: Parameters) -> None:
         self._parameters = parameters

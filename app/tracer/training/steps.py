@@ -97,7 +97,7 @@ class Steps:
     def register(self, leaf: Tensor) -> int:
         """Return the index of a leaf's parameter, registering and emitting it on first use.
 
-        A leaf that was computed from a parameter's gradient in this step, and bound to its name, is the same parameter.
+        A leaf is the same parameter if it was computed in this step from the parameter's gradient, and bound to its name.
         """
         parameters = self.parameters
         if leaf in parameters:
