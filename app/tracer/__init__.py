@@ -6,4 +6,4 @@ import os
 from typing import Final
 
 FOLDER: Final = os.path.dirname(__file__)
-"""The folder of the tracer. A frame whose file is in it belongs to the recorder, and is never shown to the user."""
+"""The folder of the tracer. A frame of a file in this folder belongs to the recorder, and is never shown to the user."""

@@ -131,7 +131,7 @@ class Emitter:
     def close(self) -> None:
         """Drop the pending events and all later events."""
         self.closed = True
-        self._lock = threading.RLock()  # in a forked child, a thread that does not exist there may hold the lock
+        self._lock = threading.RLock()  # in a forked child, the old lock may be locked by a thread of the parent
         self._forget()
 
     def _forget(self) -> None:

@@ -107,7 +107,7 @@ class RunningProgram:
         self._duration = 0.0
 
     def run(self) -> int:
-        """Run the cells until one fails, and return the exit status that Python would have, as :meth:`_end_by` does."""
+        """Run the cells until one fails, and return the exit status that Python would have (see :meth:`_end_by`)."""
         if self._job.seed is not None:
             _seed(self._job.seed)
         started = time.perf_counter()
@@ -125,7 +125,7 @@ class RunningProgram:
         return status
 
     def finish(self, *, process_ends: bool = False, finalizes: bool = True) -> None:
-        """Emit the rest of the recording and its end, and put back what was replaced.
+        """Emit the rest of the recording and its end, and restore the replaced functions, modules and streams.
 
         If the process ends, ``__main__`` and ``sys.argv`` remain the program's, for exit functions that run later. If Python
         does not finalize the interpreter then (``finalizes`` is false), the variables of the program are freed here.
@@ -159,7 +159,7 @@ class RunningProgram:
             self._emitter.close()
 
     def _report_line(self) -> None:
-        """Send what was recorded, and the running line. Then wait to be killed."""
+        """Send all pending events and the running line. Then wait to be killed."""
         self._printer.flush()
         self._emitter.emit(wire.StoppedAt(self._recorder.line))
         self._emitter.flush()

@@ -95,7 +95,7 @@ class Output(Protocol):
 
 
 class Recorder:
-    """Records a program while ``with recorder:`` lasts. Only one may be active, and it records one thread at a time."""
+    """Records a program inside ``with recorder:``. Only one recorder may be active. It records one thread at a time."""
 
     def __init__(
         self, source: ProgramSource, namespace: dict[str, Any], emitter: Emitter, job: wire.Job, output: Output
@@ -200,7 +200,7 @@ class Recorder:
         self._observes = True
         setattr(builtins, HOOK, self._shared_value if self._turns.shared else self._value)
         with below_program_modes():
-            if self._tape is not None:  # below the mode, so that the tape sees the calls that the mode makes
+            if self._tape is not None:  # below the mode, so that the tape observes the calls that the mode passes on
                 self._observing.enter_context(self._tape)
             self._observing.enter_context(observe_custom_functions(self._calls, self._mode, self._source))
             self._observing.enter_context(observe_set_(self._mode))
