@@ -26,7 +26,7 @@ class StructureColumns:
 
     A map does not show an operation that only transposes a parameter, as ``nn.Linear`` does with its weight. Such
     :attr:`transposes` belong to the edges between the operations that use them and the parameter: ``target`` and ``input`` of
-    these edges are those of the parameter, and ``recorded_target`` is the node that they lead to.
+    these edges are those of the parameter, and ``recorded_target`` is the target in the recording.
     """
 
     def __init__(self, event: wire.GraphEvent) -> None:

@@ -142,7 +142,7 @@ class _FrameColumns:
         self._lines = lines
         self._open: list[int] = []
         self._around = -1
-        """The frame around the derivative to which frames are added."""
+        """The frame around the derivative that is being added."""
 
     def tree(self) -> FrameTree:
         parents, kinds, lines = (np.array(each, np.int32) for each in (self._parents, self._kinds, self._lines))

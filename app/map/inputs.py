@@ -29,9 +29,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class BoxInputs:
-    """The numbers of leaves and constants that only this box uses, and that other boxes use too. A small box lists
-    the first few.
-    """
+    """How many leaves and constants only this box uses, and how many it shares. ``listed`` has the first few of a small box."""
 
     own: int
     shared: int

@@ -235,7 +235,7 @@ class _Flows:
     exact: Bools
 
     def norms(self, index: Ints | Longs, size: int) -> list[Norm]:
-        """Return for each index from 1 on the norm of the sum of the flows with that index."""
+        """Return the norms of the flows, summed by index: one norm for each index from 1 to ``size`` - 1."""
         totals = np.sqrt(np.bincount(index, self.squares, minlength=size)).tolist()
         known = np.bincount(index[self.recorded], minlength=size).tolist()
         vague = np.bincount(index[~self.exact], minlength=size).tolist()
@@ -275,7 +275,7 @@ def _squares(norms: Floats) -> Floats:
 
 
 def _norms(index: Ints, norms: Floats, size: int) -> list[Norm]:
-    """Return for each index from 1 on the norm of all tensors with that index. Unknown norms are left out."""
+    """Return the norms of tensors, summed by index: one norm for each index from 1 on. Unknown norms are left out."""
     known = norms != -1.0
     totals = np.sqrt(np.bincount(index[known], _squares(norms[known]), minlength=size)).tolist()
     counts = np.bincount(index[known], minlength=size).tolist()

@@ -9,9 +9,9 @@ import numpy as np
 from .columns import Longs
 
 LEAST_TURNS: Final = 3
-"""Smallest number of turns of a repetition. Two equal stretches are often an accident, such as two projections of attention."""
+"""Smallest number of turns of a repetition. Two equal stretches are often a coincidence, as in attention."""
 _PERIODS: Final = 24
-"""Number of periods that are tried. The periods at which most keys recur are tried."""
+"""Number of periods that are tried: those at which most keys recur."""
 _OCCURRENCES: Final = 12
 """Largest number of times that the rarest key of a turn may occur in that turn."""
 

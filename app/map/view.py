@@ -1,4 +1,4 @@
-"""Choose what a map shows: the groups that are open, and the boxes of what stays closed."""
+"""Choose what a map shows: the groups that are open, and the boxes of those that stay closed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .tree import Group, GroupTree
 MOST_BOXES: Final = 150
 """Number of boxes above which groups are closed again, in the order in which they were opened."""
 FIRST_ROWS: Final = 18
-"""Largest number of boxes that the first view opens groups for. A screen shows this many rows."""
+"""Number of boxes up to which the first view opens groups. A screen shows about as many rows."""
 WHOLE_TURNS: Final = 12
 """Number of turns up to which an open loop or repetition shows all of them."""
 MOST_IDS: Final = 400
