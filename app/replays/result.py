@@ -123,10 +123,10 @@ class ListedElement(Struct, frozen=True):
 
 
 class Distribution(Struct, frozen=True):
-    """How the elements of a tensor are distributed. Magnitudes count instead of complex elements.
+    """The distribution of a tensor's elements, or of the magnitudes of complex elements.
 
-    ``counts`` has the number of finite elements in each of 24 bins of equal width, from ``low`` to ``high``. These are the
-    smallest and the largest finite element. There is one bin if these are equal, and none if no element is finite.
+    ``counts`` has the number of finite elements in each of 24 bins of equal width, from ``low`` to ``high``: the smallest
+    and the largest finite element. There is one bin if both are equal, and none if no element is finite.
     ``largest`` has up to five finite elements of largest magnitude, the largest first. ``bad`` is the first element that is
     NaN or infinite.
     """

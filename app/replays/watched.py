@@ -48,7 +48,7 @@ class ExpressionError(Struct, frozen=True):
 
 
 def watched(request: ReplayRequest, events: Sequence[wire.ExpressionValues]) -> dict[str, Any]:
-    """Return the fields of a result: the values of the expression, or the one that was sought."""
+    """Return the fields of a result: the values of the expression, or the first true value."""
     series = WatchedSeries([], [], [], sum(event.omitted for event in events))
     errors: dict[str, ExpressionError] = {}
     for event in events:
