@@ -137,7 +137,7 @@ def absent(scene: PassScene, address: NumberAddress, name: str, node: int) -> Wh
 
 
 def _by_edges(scene: PassScene, edges: list[tuple[int, model.Edge]], flat: int, value: float, common: dict[str, Any]) -> Why:
-    """Return the answer for a gradient whose products are not known: a term for each edge, or the edge's source."""
+    """Return the answer for a gradient whose products are not known: a term for each edge, which links to the edge's source."""
     quoted = published_of(scene, edges)
     total = SumOfTerms(value)
     for at, edge in edges:

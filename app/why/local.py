@@ -117,7 +117,7 @@ class LocalDerivatives:
         return None
 
     def _gives(self, rule: LocalRule, operand: str, grad: Array, known: Mapping[str, Any], sent: Array) -> bool | None:
-        """Return whether a rule gives a recorded gradient, up to rounding; ``None`` if it reads what was not recorded."""
+        """Return whether a rule gives a recorded gradient, up to rounding; ``None`` if it reads unrecorded numbers."""
         try:
             found = gradient(rule, operand, grad, known, sent.shape)
             size = gradient(rule, operand, np.abs(grad), known, sent.shape)

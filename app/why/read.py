@@ -125,7 +125,7 @@ def _named(scenes: Scene, address: NumberAddress) -> NumberAddress | None:
 
 
 def _with_line(scenes: Scene, scene: PassScene, node: int, flat: int, answer: Why) -> Why:
-    """Return the answer about a leaf's gradient with the whole line, and with what a replay can prove."""
+    """Return the answer about a leaf's gradient, with its calculation in one line and a nudge that a replay can test."""
     leaf: model.Node = scene.graph.nodes[node]
     parameter = scenes.parameters.get(leaf.parameter or "")
     if leaf.kind != "leaf" or parameter is None:

@@ -21,7 +21,7 @@ from .names import factor_name, node_name, number_of, with_element
 MOST_NODES: Final = 20_000
 """Largest number of nodes of a graph whose numbers are explained."""
 SECONDS: Final = 2.0
-"""Time in seconds after which an explanation is given up."""
+"""Time limit of an explanation, in seconds."""
 LONGEST_WAY: Final = 200
 """Largest number of plain operations that are skipped in a row."""
 
