@@ -22,7 +22,7 @@ _LINE: Final = re.compile(r"^(?:  |      )(\w+(?:, ?\w+)*):(?: (.*))?$")
 _NOT_OPERANDS: Final = frozenset(
     {"result", "result0", "result1", "result2", "output_differentiability", "dispatch", "Default", "AutogradNestedTensor"}
 )
-"""Keys of a definition that are not operands. The operands are also below ``dispatch``, for each way to compute them."""
+"""Keys of a definition that are not operands. Under ``dispatch``, the operands are listed for each dispatch key."""
 _LONGEST: Final = 600
 """Largest number of characters of a quotation."""
 

@@ -26,8 +26,8 @@ class LocalRule(Struct, frozen=True, dict=True):
     an operand was broadcast, so the expressions do not. Names that are neither operands nor saved tensors are options, such as
     ``dim``; ``options`` has values to try for those that the program's text does not show, the default first.
 
-    ``sums`` names operands. The value is a sum of products with their elements: with those of both operands of an addition,
-    or of one operand of a matrix product. A ``plain`` operation only moves or copies elements.
+    ``sums`` names the operands whose elements, times factors, add up to the value: both operands of an addition, or one
+    operand of a matrix product. A ``plain`` operation only moves or copies elements.
     """
 
     op: str

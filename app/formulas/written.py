@@ -1,4 +1,4 @@
-"""Write what a node multiplies the gradient by in the program's own words, from the rule of the node and the program's text."""
+"""Write the factor by which a node multiplies the gradient, from the rule of the node and the program's text."""
 
 from __future__ import annotations
 
