@@ -36,7 +36,7 @@ class OwnReader:
 
 
 class FiledRun(Struct, frozen=True):
-    """A file in a folder: its name, and what the index says about it."""
+    """A file in a folder: its name, and the facts about it in the index."""
 
     file: str
     title: str

@@ -1,4 +1,4 @@
-"""Collect what ``tapedeck check`` found in one file, without what the user accepts."""
+"""Collect the mistakes that ``tapedeck check`` found in one file, without those that the user accepts."""
 
 from __future__ import annotations
 
