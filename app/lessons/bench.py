@@ -72,7 +72,7 @@ class Bench:
         stored: bool = False,
         address: str | None = None,
     ) -> Observed:
-        """Run cells with probes, and return what was observed.
+        """Run cells with probes, and return the recording.
 
         A ``stored`` run can be shown until it expires. No list contains it, and a full store does not keep it. ``address`` is
         a digest of the address that it was started from.

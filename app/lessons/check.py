@@ -211,7 +211,7 @@ class LessonCheck:
 
 
 def _value_of(bound: Bound, bindings: Bindings) -> Any:
-    """Return the value of an answer: the numbers of its text, or what its binding gives, as a list."""
+    """Return the value of an answer: the numbers of its text, or the value of its binding, as a list."""
     try:
         if bound.shown:
             return np.array([number for number, _ in shown.numbers_of(bound.shown)])

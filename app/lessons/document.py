@@ -1,7 +1,7 @@
 """Define a parsed lesson: its blocks in reading order, each with its line in the file.
 
-A lesson is a Markdown file, which :mod:`.reader` parses. Prose is kept as HTML. What the prose states about a recording is kept
-beside it as a :class:`Bound`: the text that a reader sees, and the binding that must give the same number.
+A lesson is a Markdown file, which :mod:`.reader` parses. Prose is kept as HTML. Each value that the prose states about a
+recording is kept beside it as a :class:`Bound`: the text that a reader sees, and the binding that must give the same number.
 """
 
 from __future__ import annotations

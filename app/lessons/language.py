@@ -158,7 +158,7 @@ def differences(node: ast.expr) -> Iterator[DifferenceQuotient]:
 
 
 def difference(call: ast.Call) -> DifferenceQuotient:
-    """Return the number that a call of ``slope`` or ``difference`` asks for."""
+    """Return the description of the number that a call of ``slope`` or ``difference`` requests."""
     assert isinstance(call.func, ast.Name)
     options = {each.arg: each.value.value for each in call.keywords if isinstance(each.value, ast.Constant)}
     h, side = options.get("h"), options.get("side", "central")

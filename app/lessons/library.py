@@ -21,7 +21,7 @@ def own() -> tuple[Lesson, ...]:
 
 
 def with_folder(folder: str) -> Sequence[Lesson]:
-    """Return Tapedeck's lessons, and those of a teacher's folder after them; without a folder, only the former.
+    """Return Tapedeck's lessons, followed by the lessons of a teacher's ``folder`` if its path is not empty.
 
     A lesson of the folder with the id of one of Tapedeck's replaces it. Raises the errors of :func:`read_folder`.
     """

@@ -47,7 +47,7 @@ class LessonNumbers:
         return Pull(near, dragged.replaced(self._recorded.cells[task.recording], task.name, near))
 
     async def pulled(self, task: DragTask, pull: Pull, client: Client | None = None) -> Mapping[int, str]:
-        """Return the numbers that are read in the task's recording, with the changed program. All readers share an answer.
+        """Return the numbers that are read in the task's recording, after its program is changed. All readers share the result.
 
         The program runs in turn with the others of ``client``, the first reader who asks. Raises the errors of
         :meth:`.bench.Bench.observe`.

@@ -32,7 +32,7 @@ def array_of(summary: model.TensorSummary | None) -> Any:
 
 
 def value_of(text: str | None, tensor: model.TensorSummary | None) -> Any:
-    """Return the value of a line: an array for a tensor, else what its text says.
+    """Return the value of a line: an array for a tensor, else the value that its text states.
 
     >>> value_of("True", None), value_of("<torch.SubBackward0 object at 0x7f>", None), value_of("torch.Size([3])", None)
     (True, 'SubBackward0', array([3.]))

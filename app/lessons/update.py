@@ -10,7 +10,7 @@ from .document import Bound
 
 
 def updated(text: str, stale: Iterable[tuple[Bound, Any]]) -> tuple[str, list[Bound]]:
-    """Return a lesson's text with the values of these numbers in the style of the old ones, and the numbers not found in it.
+    """Return a lesson's text with new values for stale numbers, in their old style, and the numbers that were not found.
 
     An answer that had only a binding gets its value before the binding.
     """
@@ -27,6 +27,6 @@ def updated(text: str, stale: Iterable[tuple[Bound, Any]]) -> tuple[str, list[Bo
 
 
 def _spellings(text: str) -> list[str]:
-    """Return the ways in which a file may have a text: with either minus, and in brackets."""
+    """Return the spellings of a number in a file: with either minus sign, with or without brackets."""
     typed = [text, text.replace("-", "−")]
     return [*(f"[{each}]" for each in typed), *typed]
