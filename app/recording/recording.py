@@ -90,7 +90,7 @@ class Recording:
         return model.FileLine(self._files[origin.file], origin.line) if origin.file < len(self._files) else None
 
     def pass_(self, index: int, *, numbers: bool | None = None) -> model.Pass:
-        """Return a pass. ``numbers`` decides whether its numbers are included. By default, they are if they fit into one answer.
+        """Return a pass. ``numbers`` decides whether its numbers are included. Default: if they fit into one answer.
 
         Raises :class:`NotFound` if there is no such pass.
         """
