@@ -209,8 +209,8 @@ class MapBox(Struct, frozen=True):
 
     ``kinds`` is the number of different structures among the turns of a loop or repetition. ``own_inputs`` is the number of
     leaves and constants that only this box uses, ``shared_inputs`` the number of those that other boxes use too. A box of few
-    nodes lists the first ones in ``inputs``. ``transposes`` are the nodes that only transpose a parameter for the operation of
-    a box. A map draws such a node as part of the edge to the parameter.
+    nodes lists the first of these leaves and constants in ``inputs``. ``transposes`` are the nodes that only transpose a
+    parameter for the operation of a box. A map draws such a node as part of the edge to the parameter.
     """
 
     id: str
@@ -361,8 +361,8 @@ class SearchHit(Struct, frozen=True):
 class GraphSearch(Struct, frozen=True):
     """The nodes of a graph that a query describes, in the order of the map: from the loss downwards.
 
-    ``count`` is their number. ``hits`` has the first ones, up to the limit of the request. ``pass`` is the index of the pass
-    that conditions refer to, ``null`` without a pass.
+    ``count`` is the number of these nodes. ``hits`` has the first ones, up to the limit of the request. ``pass`` is the index
+    of the pass that conditions refer to, ``null`` without a pass.
     """
 
     graph: str

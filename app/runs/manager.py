@@ -222,7 +222,7 @@ class Runs:
             async with contextlib.aclosing(events) as batches:  # type: ignore[type-var]
                 async for batch in batches:
                     recorded.append(_displaced(batch) if recorded.displaced else batch)
-                    await self._make_room(recorded)  # meanwhile, the program waits at its pipe
+                    await self._make_room(recorded)  # during this time, nobody reads the pipe, so the program waits
             if recorded.end is not None:  # the run still has its slot, so that clients share this time too
                 found = await self._finder.find(recorded)
                 recorded.findings, recorded.findings_omitted = found.findings, found.omitted

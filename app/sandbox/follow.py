@@ -118,7 +118,7 @@ async def follow(
                 recorded: list[wire.AnyEvent] = [event for event in events if not isinstance(event, wire.StoppedAt)]
                 if recorded:
                     yield recorded
-                # Meanwhile, nobody reads the pipe, and the process waits as soon as the pipe is full.
+                # During this delay, nobody reads the pipe, and the process blocks as soon as the pipe is full.
                 await asyncio.sleep(rate.delay(len(events)) if job.confined and not stopped else 0.0)
         if isinstance(error, wire.Overflow):
             stop("output_limit", f"{error} The program was stopped.")

@@ -193,7 +193,7 @@ class Pool:
         raise Unconfinable(REMEDY)
 
     async def _watch(self, zygote: ZygoteClient) -> str:
-        """Watch over a zygote until it must be replaced. Return the reason."""
+        """Monitor a zygote until it must be replaced, and return the reason."""
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(zygote.exited.wait(), PING_SECONDS)
