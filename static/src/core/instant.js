@@ -34,7 +34,7 @@ export function wantedOf(state) {
 }
 
 /**
- * Return the instant after a move. Nodes of a pass are counted from its end again, unless the move says how many have run.
+ * Return the instant after a move. If the step or the phase changes, `ran` becomes null (all nodes have run) unless the move sets it.
  *
  * @param {Instant} before
  * @param {Partial<Instant>} move
@@ -55,7 +55,7 @@ export function moved(before, move) {
 export const within = (instant, step) => (instant.phase === "update" ? { ...instant, phase: lastPhase(step) } : instant);
 
 /**
- * Return the instant at which a run is shown first: the one of a view, as far as the run has it, else its own place.
+ * Return the instant at which a run is shown first: its opening instant with the fields of a view; `at` is limited to its steps.
  *
  * @param {Run} run
  * @param {Partial<State>} view
@@ -67,7 +67,7 @@ export function opened(run, view) {
 }
 
 /**
- * Return the place of a run: where it opens by itself. While it is in progress, this is the last step.
+ * Return the opening instant of a run: its `opens_at`, or its last step while it is in progress.
  *
  * @param {Run} run
  * @returns {Instant}

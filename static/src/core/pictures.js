@@ -47,7 +47,7 @@ export function pictures(api, once) {
     const address = map ? (view ?? first.get(own) ?? null) : null;
     const layout = map ? (asked ?? layouts.get(own) ?? null) : null;
     const known = address !== null && layout !== null;
-    // a map has the same boxes in all passes; their numbers are fetched apart
+    // a map has the same boxes in all passes; their numbers are fetched separately
     const shared = known ? "map" : pass ? ((map ? null : form(pass)) ?? `pass ${pass.index}`) : "no pass";
     const name = `${graph} ${direction}${map ? ` map ${layout} ${address}` : ""}`;
     return { map, known, address, layout, key: `picture ${name} ${shared}`, structure: `${run.id} ${name}`, form: shared };

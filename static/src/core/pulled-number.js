@@ -1,4 +1,4 @@
-// Change a number literal of a program by dragging it, and keep the way in which it is written.
+// Change a number literal of a program by dragging it, and keep its notation.
 
 /**
  * @typedef {object} Pull
@@ -27,7 +27,7 @@ export function pullOf(text) {
 }
 
 /**
- * Return the literal after some notches. It does not change its sign, which is not part of the literal.
+ * Return the literal after some notches. The number keeps its sign, because the sign is not part of the literal.
  *
  * @param {Pull} pull
  * @param {number} notches

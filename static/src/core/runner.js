@@ -98,7 +98,7 @@ export function runner(store, api, show) {
      * @param {string} body
      * @param {string} type  media type of the body
      * @param {string | null} [title]  of a body that is not JSON
-     * @param {Partial<State>} [view]  where the run opens, instead of its own place
+     * @param {Partial<State>} [view]  where the run opens, instead of at its opening instant
      */
     async run(body, type, title = null, view = {}) {
       const mine = ++turn;

@@ -34,9 +34,9 @@ export function session(store, api, onrun) {
   let inspection = 0; // number of the latest inspection
   let inspectedAt = 0; // time of the latest inspection, in milliseconds
   let drawing = ""; // the run whose curves are being fetched
-  let asked = /** @type {Partial<State>} */ ({}); // the view in which the shown run was asked for
-  let untouched = ""; // the run at which the user has not moved the playhead yet
-  let named = false; // the selected node was named for the graph that is being loaded, not for the shown one
+  let asked = /** @type {Partial<State>} */ ({}); // the view that was requested with the shown run
+  let untouched = ""; // id of the run whose playhead the user has not moved yet
+  let named = false; // the selected node belongs to the graph that is loading, not to the shown one
   let sought = /** @type {string | null} */ (null); // the node that the next picture reveals
 
   /**

@@ -28,7 +28,7 @@ export const SHORTCUTS = [
   { action: null, keys: ["Escape", "Tab"], does: "leave the editor: Esc, then Tab" },
   { action: null, keys: ["Alt+c", "Alt+w"], does: "in the editor: copy the value of the line; watch an expression after the line" },
   { action: "theme", keys: ["t"], does: "switch between light and dark", letter: true },
-  { action: "present", keys: ["p"], does: "present: large type, the graph and the lines that run; again to end it", letter: true },
+  { action: "present", keys: ["p"], does: "present: large type, the graph and the lines that run; press it again to end", letter: true },
   { action: "notes", keys: ["n"], does: "while presenting: show your notes in a window of their own, from comments such as # note: …", letter: true },
   { action: "link", keys: ["q"], does: "show the address as a QR code", letter: true },
   { action: "blank", keys: ["b"], does: "while presenting: make the screen black, also with a clicker", letter: true },

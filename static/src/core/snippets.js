@@ -16,7 +16,7 @@ const attribute = (text) => text.replace(/&/g, "&amp;").replace(/"/g, "&quot;").
 /** Escape text for the label of a link in Markdown. @param {string} text */
 const label = (text) => text.replace(/[\\[\]`*_<>&!]/g, (each) => `\\${each}`).replace(/\s+/g, " ");
 
-/** Return the script with which a page gives the frames of a server the height of their content. @param {string} origin */
+/** Return the script that a page needs to set the height of a server's frames to that of their content. @param {string} origin */
 const listener = (origin) => `<script>
 addEventListener("message", ({ source, origin, data }) => {
   if (origin !== ${JSON.stringify(origin)} || !data.tapedeck) return;

@@ -30,7 +30,7 @@
  * @property {Run | null} run                     the recording shown
  * @property {boolean} edited                     the text differs from the program that was run
  * @property {Busy | null} busy                   the program in progress
- * @property {Coming | null} coming               the recording that is loading; until it is, the earlier one is shown as it is
+ * @property {Coming | null} coming               the recording that is loading; until it is loaded, the earlier one is shown
  * @property {Trouble | null} trouble             why the last request failed
  *
  * @property {import("./instant.js").Instant | null} wanted    the instant that is loading; null if it is shown

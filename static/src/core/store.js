@@ -1,4 +1,4 @@
-// Hold one immutable state, and notify watchers when the fields they watch change.
+// Keep one immutable state, and notify watchers when the fields that they watch change.
 
 /**
  * Return a store with an initial state.

@@ -1,4 +1,4 @@
-// A client that answers from the data in a file instead of asking a server (`app/web/sharing/file_data.py`). It has what a viewer asks for.
+// A client that answers from the data in a file (`app/web/sharing/file_data.py`), without a server. It has the methods that a viewer calls.
 
 import { Problem } from "../leaves/api.js";
 
@@ -42,7 +42,7 @@ const buffer = (bytes) => /** @type {ArrayBuffer} */ (bytes.slice().buffer);
  * @returns {Client}
  */
 export function storedClient(data, run, starts) {
-  /** What a viewer asks for. @type {Partial<Client>} */
+  /** The methods that a viewer calls. @type {Partial<Client>} */
   const answers = {
     run: async () => run,
     step: async (_, index) => {
@@ -62,7 +62,7 @@ export function storedClient(data, run, starts) {
       return { passes: pass === undefined ? [] : [pass], steps: step === undefined ? [] : [step], fields: {}, next: null };
     },
     mapNumbers: async (_, graph, view) => /** @type {MapNumbers} */ (json(data.maps[graph]?.[view])),
-    /** Return the picture of a pass or graph. Of a map, return its first view if it has not the one that is asked for. @param {string} path */
+    /** Return the picture of a pass or graph. For a map without the requested view, return the first view. @param {string} path */
     picture: async (path) => {
       const name = data.drawn[/\/(passes\/\d+|graphs\/g\d+)\//.exec(path)?.[1] ?? ""] ?? "";
       const view = new URLSearchParams(path.split("?")[1]).get("view");

@@ -389,8 +389,8 @@
  * @property {{index: number[], yours: number | string, tape: number | string} | null} wrong    the first element that differs
  * @property {number} differing                   of `of` elements
  * @property {number} of
- * @property {string | null} node                 name of the node to light
- * @property {number | null} mistake              index of the mistake that comes to the same
+ * @property {string | null} node                 name of the node to highlight
+ * @property {number | null} mistake              index of the mistake that gives the same result
  * @property {ProgramError | null} error          its line counts from the first line of the code
  * @property {string[]} findings                  codes
  * @property {string} printed

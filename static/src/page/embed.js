@@ -8,8 +8,8 @@ import { viewer } from "./stage/viewer.js";
 /** @import {Given} from "../core/state.js" */
 /** @import {Quantity} from "../core/curves.js" */
 
-const LEAST = 260; // height in pixels of a graph, and
-const MOST = 760; // the largest that a frame asks for
+const LEAST = 260; // minimum height of a graph, in pixels
+const MOST = 760; // maximum height of a graph that a frame requests, in pixels
 const BESIDE = 48; // pixels around a graph
 
 const given = /** @type {Given} */ (JSON.parse(find("#state").textContent ?? "{}"));
@@ -46,9 +46,9 @@ function send() {
   const now = height();
   if (now === sent || parent === window) return;
   sent = now;
-  parent.postMessage({ tapedeck: { run: given.run?.id ?? null, height: now } }, "*"); // the height is no secret
+  parent.postMessage({ tapedeck: { run: given.run?.id ?? null, height: now } }, "*"); // to a page of any origin: the height reveals nothing
 }
-/** The width for which the height was sent last. A change of the height only must not send another height. */
+/** The width for which the height was sent last. If only the frame's height changes, no height is sent. */
 let width = 0;
 new ResizeObserver(() => {
   if (innerWidth !== width) send();

@@ -238,7 +238,7 @@ async function copied(literal) {
     await navigator.clipboard.writeText(literal);
     toast(`Copied ${format.cut(literal, 40)}`);
   } catch {
-    toast("The browser does not allow to copy");
+    toast("The browser does not allow copying");
   }
 }
 

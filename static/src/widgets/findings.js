@@ -9,7 +9,7 @@ import * as format from "../leaves/format.js";
 
 /** @typedef {{code: string, help: string, before: string | null}} Fixed    before: id of the run to compare with */
 
-/** Codes that are listed; the rest is counted. */
+/** Maximum number of codes that are listed; further codes are counted. */
 const LISTED = 3;
 /** The lists of a run that may be shown in part, with what they contain. @type {Record<string, string>} */
 const PARTS = { lines: "line value", parameters: "parameter", graphs: "graph" };

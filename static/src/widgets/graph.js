@@ -146,7 +146,7 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
     for (const edge of frame.querySelectorAll(".edge")) {
       const { source, target } = /** @type {SVGGElement} */ (edge).dataset;
       edge.classList.toggle("touching", selected !== null && (source === selected || target === selected));
-      const ends = [source, target].filter((id) => lit?.has(id ?? "")).length; // of a single node, its edges are in focus too
+      const ends = [source, target].filter((id) => lit?.has(id ?? "")).length; // if a single node is in focus, its edges are in focus too
       edge.classList.toggle("dim", lit !== null && ends < Math.min(lit.size, 2));
     }
     for (const each of shown) each.classList.toggle("dim", lit !== null && !lit.has(each.dataset["node"] ?? ""));
@@ -164,7 +164,7 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
   }
 
   /**
-   * Open or close a group, which stays where it is.
+   * Open or close a group, and keep it at its position on the screen.
    *
    * @param {SVGElement} shown
    * @param {string} view
@@ -421,7 +421,7 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
       if (stop && !follow(stop, key)) stop.focus({ preventScroll: true });
     },
     place: port.transform,
-    /** Close a group from outside of the picture, which stays where it is. @param {string} id @param {string} view */
+    /** Close a group from outside of the picture, and keep the group at its position on the screen. @param {string} id @param {string} view */
     turn(id, view) {
       const shown = grouped(id);
       if (!shown) return onview(view);

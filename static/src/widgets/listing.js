@@ -60,7 +60,7 @@ export function listing(list, { onpick }) {
         row.append(...elements(content));
       }
     },
-    /** Set the cells, with what they printed. It is shown with the next values. @param {readonly CellShown[]} now */
+    /** Set the cells with their printed text, which is shown with the next values. @param {readonly CellShown[]} now */
     cells(now) {
       cells = now;
     },

@@ -5,8 +5,8 @@ import * as format from "../leaves/format.js";
 
 /** @import {ModelRows, ModuleParameter, ModuleRow, Scalar} from "../leaves/types.js" */
 
-const LEAST = -2; // powers of ten that the scale covers at least, from here to MOST
-const MOST = 1;
+const LEAST = -2; // the scale covers at least the powers of ten from here
+const MOST = 1; // to here
 const EVEN = 1; // powers of ten from the reference within which a gradient counts as even
 const FAR = 3; // a gradient this many powers of ten from the reference vanishes or explodes; the server uses the same limit
 const TICK = 40; // least distance between two labels of the scale, in pixels
@@ -28,7 +28,7 @@ const TICK = 40; // least distance between two labels of the scale, in pixels
  * @param {object} options
  * @param {(row: ModuleRow) => void} options.onmodule            show a module in the graph
  * @param {(parameter: ModuleParameter) => void} options.onparameter  show a parameter in the graph
- * @param {() => void} options.onopen                        a module was opened: its inside is wanted
+ * @param {() => void} options.onopen                        a module was opened: its submodules and parameters are needed
  * @param {(norm: number) => number} options.width              width of an edge in pixels
  */
 export function models({ onmodule, onparameter, onopen, width }) {

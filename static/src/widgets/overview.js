@@ -29,7 +29,7 @@ export function overview({ oncentre }) {
   /** @type {SVGSVGElement | null} */
   let drawn = null;
   let scale = 1; // pixels of the overview for a pixel of the picture
-  let middle = { x: 0, y: 0 }; // of the part in view, in pixels of the picture
+  let middle = { x: 0, y: 0 }; // middle of the part in view, in pixels of the picture
 
   /** Draw the boxes and open groups of a map. @param {SVGSVGElement} svg */
   function draw(svg) {

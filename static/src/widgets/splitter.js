@@ -14,7 +14,7 @@ const STEP = 24; // pixels that an arrow key moves
  * @param {1 | -1} options.sign            1 if the pane grows when the bar moves right or down
  * @param {() => number} options.size      size of the pane in pixels
  * @param {() => [least: number, most: number]} options.range
- * @param {(size: number, done: boolean) => void} options.onresize   done: the bar was let go
+ * @param {(size: number, done: boolean) => void} options.onresize   done: the bar was released
  * @param {() => void} options.onreset
  */
 export function splitter({ label, controls, axis, sign, size, range, onresize, onreset }) {

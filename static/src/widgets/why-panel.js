@@ -62,7 +62,7 @@ export function whyPanel({ onfollow, onback, onclose, online, onnode, onnudge })
       answer.rule && math(answer.rule.mathml, answer.rule.latex),
       answer.line && h("p", { class: "line" }, answer.line),
       answer.terms.length > 0 && terms(answer),
-      answer.reads.length > 0 && [h("p", { class: "remark" }, answer.kind === "function" ? "It read:" : "It also read:"), links(answer.reads)],
+      answer.reads.length > 0 && [h("p", { class: "remark" }, answer.kind === "function" ? "Numbers that it read:" : "Other numbers that it read:"), links(answer.reads)],
       Object.entries(answer.published).map(([op, code]) => h("p", { class: "remark" }, "PyTorch defines ", h("code", null, op), ": ", h("code", null, code))),
       answer.nudge && (nudge || h("button", { type: "button", class: "to", onclick: onnudge }, `What if it grows by ${short(answer.nudge.by, 3)}?`)),
       h(

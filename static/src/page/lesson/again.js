@@ -1,4 +1,4 @@
-// Complete a page that was served while the programs of its lesson were being recorded, which happens once for all readers.
+// Complete a page that was served while the programs of its lesson were being recorded. They are recorded once for all readers.
 
 import { find } from "../../leaves/dom.js";
 

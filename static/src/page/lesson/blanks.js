@@ -2,10 +2,10 @@
 
 import { h } from "../../leaves/dom.js";
 
-const SHORT = 3; // an answer with fewer characters is not looked for in outputs: too much contains it
+const SHORT = 3; // outputs are not searched for an answer of at most this many characters, because too many contain it
 
 /**
- * Blank what follows a question and gives its answer away. Return a function that shows it again.
+ * Blank the numbers and outputs after a question that contain its answer. Return a function that shows them again.
  *
  * @param {HTMLElement} question
  * @param {() => void} ask   bring the question into view

@@ -1,6 +1,6 @@
 // Find the passage that is being read, as the page scrolls, and go to the next or the previous one.
 
-const LINE = 0.42; // the passage at this part of the free height is being read
+const LINE = 0.42; // the passage at this fraction of the free height is the one that is being read
 
 /**
  * Follow the reader.

@@ -46,7 +46,7 @@ export function tasks({ given, api, state, kept, shown, show, dragged }) {
   const nodesOf = ({ binding = "", nodes = "[]" }) => new Set(/\.grad|^edge/.test(binding) ? shown.nodes(JSON.parse(nodes)) : []);
   const asked = () => [...unanswered].map(({ dataset }) => ({ nodes: nodesOf(dataset), answer: numbersOf(dataset["answer"] ?? "") }));
   for (const section of sections("predict")) {
-    if (!section.dataset["answer"]) continue; // its recording is not made yet: the answer is in the text
+    if (!section.dataset["answer"]) continue; // the answer comes from a recording that is not made yet
     const before = kept.of(section.id);
     if (!before?.done) unanswered.add(section);
     const unblank = before?.done ? () => {} : blank(section, () => section.scrollIntoView({ block: "center" }));
@@ -91,7 +91,7 @@ export function tasks({ given, api, state, kept, shown, show, dragged }) {
     shown.refresh();
   }
 
-  /** Show what a right answer opens. @param {HTMLElement} section */
+  /** Show the view, the finding or the arithmetic that a right answer unlocks. @param {HTMLElement} section */
   async function open(section) {
     const place = section.querySelector(".products");
     const { products, opens } = section.dataset;

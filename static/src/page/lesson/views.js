@@ -70,7 +70,7 @@ export function views({ state, work, canvas, runOf, narrow, oninspect, onpanes }
       else work.show(run, { ...instant, compare });
       light();
     },
-    /** Show the view again, because the run of its recording is another one. */
+    /** Show the view again, because another run has replaced the one of its recording. */
     refresh() {
       if (shown) this.show(shown);
     },

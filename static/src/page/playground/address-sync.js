@@ -1,4 +1,4 @@
-// Keep the address in step with the view, and copy links to it.
+// Update the address with the view, and copy links to the view.
 
 import { read, write } from "../../core/address.js";
 import { withPackedProgram } from "../../core/packed-program.js";
@@ -16,7 +16,7 @@ const CHANGES = 20; // changes of the address in a row
 const EVERY = 400; // milliseconds after which one more change is allowed
 
 /**
- * Start to keep the address in step with the view.
+ * Start to update the address with the view.
  *
  * @param {Store<State>} state
  * @param {Session} work

@@ -78,7 +78,7 @@ export function check(state, api) {
     element.hidden = own === null;
     if (!own) return;
     const answer = answers.get(own.key);
-    const about = own.leaf ? "PyTorch’s gradient beside the slope of the loss, by central differences." : "The gradients sent on, beside a second call of the node.";
+    const about = own.leaf ? "PyTorch’s gradient beside the slope of the loss, by central differences." : "The gradients that the node sent on, beside those of a second call.";
     const ask = h("button", { type: "button", class: "to", title: about, onclick: () => void start() }, own.leaf ? "Check against the numeric slope" : "Check by calling it again");
     if (!answer) fill(element, ask);
     else if (answer === "running") fill(element, h("p", { class: "remark" }, "Running the program again, up to this step…"));

@@ -39,9 +39,9 @@ export function follow(api, go) {
     const { position } = JSON.parse(data);
     if (position) go(shared(read(position)));
   });
-  events.addEventListener("end", () => end("The lesson has ended: the page is yours"));
+  events.addEventListener("end", () => end("The lesson has ended: you can move the page yourself"));
   events.addEventListener("error", () => {
-    if (events.readyState === EventSource.CLOSED) end("This lesson is over, or its link is wrong: the page is yours");
+    if (events.readyState === EventSource.CLOSED) end("This lesson is over, or its link is wrong: you can move the page yourself");
   });
   leave.addEventListener("click", () => end("You no longer follow"));
 }

@@ -92,7 +92,7 @@ export function deckAndCharts({ state, go, onplay, onspeed, onpick, compare, api
     watchPane.element,
   );
 
-  /** Return what belongs to the shown charts, of what belongs to the value, the gradient and the update. @template T @param {T[]} all @returns {T[]} */
+  /** Given one item each for the value, the gradient and the update, return the items of the shown charts. @template T @param {T[]} all @returns {T[]} */
   const shownOf = (all) => all.filter((_, i) => quantities.some((each) => each === QUANTITIES[i]));
 
   /** Choose a parameter, and select its leaf. @param {string} id */

@@ -8,7 +8,7 @@ import { ago } from "../../leaves/time.js";
 /** @import {Store} from "../../core/store.js" */
 
 const REST = 300; // milliseconds without an edit after which the text is kept
-const HOME = "home"; // stands for the run of a page that has none
+const HOME = "home"; // replaces the id of the run on a page without one
 
 /**
  * Start to keep drafts.
@@ -63,7 +63,7 @@ export function draftKeeper(state, editor, bare) {
       clearTimeout(waiting);
       waiting = setTimeout(flush, REST);
     },
-    /** Keep the last edits, because another text is about to take their place. */
+    /** Keep the last edits, because another text is about to replace them. */
     flush,
     /** Start to bring drafts back, each with its run. */
     begin: () => state.watch(["run", "busy", "coming"], restore),

@@ -1,4 +1,4 @@
-// Say where the shown run and the one it is compared with differ first, and go there.
+// Say where the shown run and the run that it is compared with differ first, and go there.
 
 import { trouble } from "../../core/runner.js";
 import { ended } from "../../core/state.js";

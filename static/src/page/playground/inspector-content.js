@@ -57,7 +57,7 @@ export function inspectorContent(state, { check, why, distribution = null }) {
 }
 
 /**
- * Return how NaN or ∞ came out of a node whose operands do not have it; null if it did not.
+ * Return how a node produced NaN or ∞ from operands that do not contain it; null if the node did not.
  *
  * @param {Graph} graph
  * @param {Pass} pass

@@ -43,7 +43,7 @@ export function linked(given, start, open, ontrouble) {
   const follow = async () => {
     const { hash } = location;
     const slug = /^#example=([\w-]+)$/.exec(hash)?.[1];
-    if (slug) location.replace(`${given.root}/?example=${slug}`); // as links to examples were written before
+    if (slug) location.replace(`${given.root}/?example=${slug}`); // the earlier form of a link to an example
     const run = runIn(hash.slice(1), given.root);
     if (run) return open(run);
     try {
@@ -52,7 +52,7 @@ export function linked(given, start, open, ontrouble) {
       else if (hash.startsWith("#code=")) ontrouble({ title: "The link is damaged", detail: "Its program cannot be read. Copy the whole link again." });
     } catch (error) {
       if (!(error instanceof TooLong)) throw error;
-      const detail = `A program may have ${thousands(given.limits.source_bytes)} bytes, and the one in this link has more.`;
+      const detail = `A program may have at most ${thousands(given.limits.source_bytes)} bytes. Shorten this one, and copy its link again.`;
       ontrouble({ title: "The program of the link is too large", detail });
     }
   };

@@ -66,7 +66,7 @@ function underway({ queue, slow }) {
   return [
     h("h3", null, "Running…"),
     h("p", null, "The graph appears after the first ", h("code", null, "backward()"), "."),
-    slow && h("p", null, "This takes a while. Whatever is recorded until the time limit can be played; use smaller tensors or fewer steps to see it sooner."),
+    slow && h("p", null, "This takes a while. Everything that is recorded before the time limit can be played. Use smaller tensors or fewer steps to see it sooner."),
   ];
 }
 

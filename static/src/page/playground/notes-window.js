@@ -8,7 +8,7 @@ import { toast } from "../../widgets/shell.js";
 const NOTE = /(^\s*)?#\s*note:\s*(.+)$/i;
 
 /**
- * Return the notes of a program by the line that they are about: their own line, or the next one below a comment of its own.
+ * Return the notes of a program by line. A note at the end of a line belongs to that line, a note on its own line to the next line.
  *
  * @param {string} program
  * @returns {Map<number, string>}  lines are 1-based
@@ -38,7 +38,7 @@ export function notesWindow() {
   const now = h("p", { class: "now", role: "status" });
   const all = h("ol", null);
 
-  /** Make the new window look like the page, and send its keys to the page, which has the focus of no clicker then. */
+  /** Make the new window look like the page. While it has the focus, it gets the keys of a clicker: send them to the page. */
   function prepare(/** @type {Window} */ fresh) {
     const { head, body, documentElement } = fresh.document;
     fresh.document.title = "Notes";
@@ -66,7 +66,7 @@ export function notesWindow() {
       const lines = new Set(step?.lines[phase] ?? []);
       const notes = [...notesOf(run?.program ?? "")];
       when.textContent = step ? `step ${step.index} · ${phase}` : "";
-      now.textContent = notes.flatMap(([line, text]) => (lines.has(line) ? [text] : [])).join(" ") || (notes.length ? "No note here." : "The program has no notes: comments such as # note: let them vote now.");
+      now.textContent = notes.flatMap(([line, text]) => (lines.has(line) ? [text] : [])).join(" ") || (notes.length ? "No note here." : "The program has no notes. Add comments such as # note: let them vote now.");
       fill(all, notes.map(([line, text]) => h("li", { value: String(line), ...(lines.has(line) ? { "aria-current": "true" } : {}) }, text)));
     },
   };

@@ -8,8 +8,8 @@ import { splitter } from "../../widgets/splitter.js";
 /** @typedef {{sizes: Partial<Record<Pane, number>>, hidden: Pane[]}} Layout    sizes in pixels */
 
 const KEY = "panes";
-const LEAST = 240; // pixels of a pane, and of the graph between the panes
-const LOWEST = 72; // pixels of the findings' height
+const LEAST = 240; // minimum width of a pane, and of the graph between the panes, in pixels
+const LOWEST = 72; // minimum height of the findings, in pixels
 
 /** @returns {Layout} */
 function remembered() {

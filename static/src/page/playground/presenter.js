@@ -6,7 +6,7 @@ import { notesWindow } from "./notes-window.js";
 /** @import {State} from "../../core/state.js" */
 /** @import {Store} from "../../core/store.js" */
 
-const LINES = 3; // most lines of the program that are shown
+const LINES = 3; // maximum number of lines of the program that are shown
 const root = document.documentElement;
 
 /** Return whether the page is presented. */

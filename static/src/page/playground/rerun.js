@@ -1,11 +1,11 @@
-// Run the program again while a number in it is dragged, and keep the run before the drag as a ghost behind the new curves.
+// Run the program again while a number in it is dragged, and compare the new curves with those of the run before the drag.
 
 /** @import {Client} from "../../leaves/api.js" */
 /** @import {State} from "../../core/state.js" */
 /** @import {Store} from "../../core/store.js" */
 
 const EVERY = 200; // minimum milliseconds between two runs
-const QUICK = 1000; // milliseconds that the last run may have taken
+const QUICK = 1000; // a program whose last run took more milliseconds is not run during a drag
 const REST = 1500; // milliseconds without a change or a run after which a drag is over
 
 /**

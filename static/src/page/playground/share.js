@@ -46,7 +46,7 @@ export function share(state, api, given) {
   const tabs = FORMS.map(([name, label]) => h("button", { type: "button", "data-form": name, onclick: () => ((form = name), show()) }, label));
   const about = h("p", { class: "mute" });
   const text = h("textarea", { readonly: true, rows: 6, spellcheck: "false", "aria-label": "Text to copy", onfocus: () => text.select() });
-  const open = h("a", { class: "to", target: "_blank", rel: "noopener" }, "Look at it");
+  const open = h("a", { class: "to", target: "_blank", rel: "noopener" }, "Preview");
   const remark = h("p", { class: "mute" });
   const options = h(
     "div",
@@ -87,7 +87,7 @@ export function share(state, api, given) {
     const now = state.get();
     const { run, apart, direction, view, picture: drawn } = now;
     const id = run?.id ?? "";
-    const name = ofExample() ? given.example : id; // a name is easier to read, and follows the example when that is changed
+    const name = ofExample() ? given.example : id; // a name is easier to read, and still fits if the example is changed
     const chosen = boxes.filter(({ box }) => box.checked).map((each) => each.name);
     const panes = chosen.length ? chosen : ["graph"];
     const high = (/** @type {readonly string[]} */ of) => PANES.reduce((sum, [pane, , , pixels]) => sum + (panes.includes(pane) && of.includes(pane) ? pixels : 0), 0);
@@ -121,7 +121,7 @@ export function share(state, api, given) {
       toast("Copied");
       dialog.close();
     } catch {
-      text.focus(); // which selects the text
+      text.focus(); // its listener selects the text
     }
   }
 

@@ -2,7 +2,7 @@
 
 import { find } from "../../leaves/dom.js";
 
-/** Set up both. */
+/** Set up the menu and the switch. */
 export function smallScreen() {
   for (const button of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-press]"))) {
     button.addEventListener("click", () => find(button.dataset["press"] ?? "").click());

@@ -64,7 +64,7 @@ export function summaryNote(state, api, again) {
     const reason = failed?.run === id && failed.step === index ? failed.text : null;
     fill(
       note,
-      h("p", null, reason ?? "This step is summarized: its loss and its parameters were recorded, and not the numbers of the graph."),
+      h("p", null, reason ?? "This step is summarized: its loss and its parameters were recorded, but not the numbers of its graph."),
       h("button", { type: "button", class: "btn", disabled: running !== null, onclick: () => void start(id, index) }, reason ? "Try again" : "Compute them"),
     );
   }

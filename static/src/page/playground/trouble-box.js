@@ -1,4 +1,4 @@
-// Say what went wrong with a request, and offer what helps.
+// Say what went wrong with a request, and offer a remedy.
 
 import { fill, find, h, prose } from "../../leaves/dom.js";
 
@@ -6,7 +6,7 @@ import { fill, find, h, prose } from "../../leaves/dom.js";
 /** @import {Store} from "../../core/store.js" */
 
 /**
- * Start to show troubles.
+ * Start to show why requests failed.
  *
  * @param {Store<State>} state
  * @param {() => void} again  run the program in the editor

@@ -1,4 +1,4 @@
-// Follow the explanation of a number to those of the numbers that it was made from, and back.
+// Go from the explanation of a number to the explanations of the numbers that it was made from, and back.
 
 import { trouble } from "../../core/runner.js";
 import { h } from "../../leaves/dom.js";

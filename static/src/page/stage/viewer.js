@@ -1,4 +1,4 @@
-// Show a recording that is not changed here: connect its graph, program, deck, inspector and findings to one state. A frame in
+// Show a recording that cannot be edited: connect its graph, program, deck, inspector and findings to one state. A frame in
 // another page (`embed.js`) and a file of its own (`file.js`) are such pages. Each has the panes that the server wrote into it.
 
 import { read } from "../../core/address.js";
@@ -121,7 +121,7 @@ export function viewer(given, api, { search = "", curves, offered = ["curves", "
     const { picture } = state.get();
     if (serverPicture && picture) canvas.adopt(serverPicture, picture);
     else void work.load();
-    // a file opens where its address says, for which no server has prepared it
+    // a file has no server that prepares it for the step in its address
     if (view.at && view.at !== given.step?.index) work.go({ at: view.at, phase: view.phase, ran: view.ran });
   }
   state.watch(["run", "step", "phase", "ran", "apart", "graph", "node"], (now) => {

@@ -16,9 +16,9 @@ import * as format from "../../leaves/format.js";
 const DECIMALS = 3;
 const NORM = 56; // width of the longest bar of a norm, in pixels of the picture
 const MOST_BARS = 200;
-const BARS = { left: 10, bottom: 56, high: 24 }; // of the bars of a series, in pixels of a box
+const BARS = { left: 10, bottom: 56, high: 24 }; // start and maximum height of the bars of a series, in pixels of a box
 const ABOUT = "≈ ";
-const EXACT = 0.005; // least logarithm of a factor per turn that is written
+const EXACT = 0.005; // a factor per turn is written if its logarithm has at least this magnitude
 
 /** Return a norm as a number, or null. @param {Scalar | null | undefined} norm */
 const finite = (norm) => (norm === null || norm === undefined ? null : Number(norm));

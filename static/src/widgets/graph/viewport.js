@@ -138,7 +138,7 @@ export function viewport({ element, frame, fades, svg, more, focus, onmove }) {
     moved = false;
   }
 
-  /** Show elements together, as large as is usual. @param {readonly Element[]} shown @param {boolean} smooth */
+  /** Show elements together, at the scale for a part of the picture or at a smaller one at which they fit. @param {readonly Element[]} shown @param {boolean} smooth */
   function together(shown, smooth) {
     const { x, y, width, height } = bounds();
     const [across, down] = [element.clientWidth, element.clientHeight];
