@@ -99,7 +99,7 @@ async def judge_written(request: Request, id: str, name: str) -> Response:
 
 @router.post("/{id}/fix/{name}", **_JUDGED)
 async def judge_fixed(request: Request, id: str, name: str) -> Response:
-    """Run a fixed program in the sandbox, and judge whether its fault is gone and its conditions hold."""
+    """Run a fixed program in the sandbox, and judge whether its fault is gone and its conditions are true."""
     return await _judge(request, id, service_of(request).lessons.fix_task(id, name))
 
 

@@ -38,7 +38,7 @@ STYLE: Final = "file.css"
 async def write_file(reader: RunReader, recorded: RecordedRun, *, theme: str | None = None, server: str = "") -> bytes:
     """Return a run as an HTML file. ``server`` is the address of the server that keeps the run, for links; empty without one.
 
-    Raises :class:`NotFound` if the recording was deleted meanwhile, and :class:`DrawingError` if a picture fails.
+    Raises :class:`NotFound` if the recording was deleted in the meantime, and :class:`DrawingError` if a picture fails.
     """
     view = await view_run(reader, recorded, Selection(theme=theme), "", server)
     shown = None if view.shown_pass is None else view.shown_pass.index

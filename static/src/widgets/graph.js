@@ -408,7 +408,7 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
       const [shown, box] = [svg(), shownNode()];
       return shown && box ? { groups: groupsAround(shown, box), name: box.querySelector("text")?.textContent ?? "" } : null;
     },
-    /** Mark the boxes that show or hold hits of a search. @param {readonly {node: string, way: readonly string[]}[]} hits */
+    /** Mark the boxes that show or contain hits of a search. @param {readonly {node: string, way: readonly string[]}[]} hits */
     flag(hits) {
       const shown = svg();
       if (shown) flag(shown, hits);

@@ -9,7 +9,7 @@ import * as format from "../../leaves/format.js";
 const [WIDTH, HEIGHT] = [240, 56]; // in units of the picture, which is stretched to the width of the inspector
 const LISTED = 3; // largest elements that are listed
 
-/** Draw the distributions of a node's value and of its gradients. @param {Distributions} answer @param {boolean} leaf  blue is the colour of leaves */
+/** Draw the distributions of a node's value and of its gradients. @param {Distributions} answer @param {boolean} leaf  the value of a leaf is blue */
 export function histograms({ value, gradients = [] }, leaf) {
   const several = gradients.length > 1;
   return h(
@@ -62,7 +62,7 @@ function picture({ counts, low, high }, label) {
   return s("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": label }, bars, axis);
 }
 
-/** Write the ends of the axis, and what the highest bar stands for. @param {Distribution} distribution @param {number} most */
+/** Write the ends of the axis, and the number of elements in the highest bar. @param {Distribution} distribution @param {number} most */
 const scale = ({ low, high }, most) =>
   h("p", { class: "ends" }, h("span", null, format.number(low)), h("span", null, `highest bar: ${format.thousands(most)}`), h("span", null, format.number(high)));
 
@@ -75,7 +75,7 @@ function ends({ counts, low, high }, i) {
 /** @param {Pick<Distribution, "counts" | "low" | "high">} distribution @param {number} i */
 const binned = (distribution, i) => `${ends(distribution, i)}: ${format.counted(distribution.counts[i] ?? 0, "element")}`;
 
-/** List the bins, for those who cannot see the bars. @param {Distribution} distribution @param {string} heading @returns {Child} */
+/** List the bins, for readers who cannot see the bars. @param {Distribution} distribution @param {string} heading @returns {Child} */
 const numbers = (distribution, heading) =>
   h(
     "details",

@@ -3,7 +3,7 @@
 /** @typedef {{id: string, name: string, view: string}} Crumb   an open group; `view` is the map with the group closed */
 
 const LEFT = 10; // where the bars of a box begin, in pixels of the picture, as in `app/drawing/map_parts.py`
-const MOST_BARS = 200; // maximum number of bars of a box; if there are more turns, each bar stands for several
+const MOST_BARS = 200; // maximum number of bars of a box; if there are more turns, each bar shows several
 const [TEXT, SMALL] = [12, 11]; // heights of text and of small text in the picture, in pixels
 const SMALLEST = 9; // minimum height of text on the screen, in pixels
 const OPENING = 180; // milliseconds of the animation of a group that opens or closes
@@ -88,7 +88,7 @@ export function stopsOf(svg) {
   return [...new Set(lasts)].sort((a, b) => a - b);
 }
 
-/** Return the turns that a box stands for: the loop's id, the first turn, the number of bars and their distance; null if there are none. @param {SVGElement} box */
+/** Return the turns that a box contains: the loop's id, the first turn, the number of bars and their distance; null if there are none. @param {SVGElement} box */
 function turnsOf(box) {
   const bars = /** @type {SVGElement | null} */ (box.querySelector("[data-turns]"));
   if (!bars) return null;
