@@ -1,4 +1,4 @@
-"""Order the statements of a block: what runs before and after a call, and which functions are called there."""
+"""Find the statements that run before and after a call, and the functions that statements call."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ class Cuts:
             simple = name == "tensor" and len(node.args) == 1 and not node.keywords
             return CutExpression(node, first, why, removable=simple and self._is_tensor(first))
         if name == "sample" and isinstance(method, ast.Call | ast.Name) and not node.args:
-            why = "`sample()` draws numbers without a graph. `rsample()` keeps it, for distributions that have one."
+            why = "`sample()` draws numbers without a graph. `rsample()` keeps the graph, if the distribution has it."
             return CutExpression(node, operand, why)
         if name in INTEGER_METHODS and method is not None:
             return CutExpression(node, operand, "It returns integers, which have no slope and so no gradient.")
@@ -222,7 +222,7 @@ class Cuts:
         return None
 
     def _returned(self, name: ast.Name) -> Iterator[ast.expr]:
-        """Yield the expressions that a function of this name returns, or the ``forward`` of a module of this name."""
+        """Yield the expressions that the function, or the ``forward`` of the module, with this name returns."""
         value = self._value(name)
         class_name = value.func.id if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) else None
         definition = self._classes.get(class_name) if class_name is not None else None

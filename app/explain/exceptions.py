@@ -18,7 +18,7 @@ class AutogradException:
     ``line`` is the line that called into autograd, ``raised`` the line inside a hook or a custom function that raised.
     ``ended`` is True if the exception ended the run. ``pass_`` and ``node`` are the pass and the node that failed, if any.
     If a tensor saved by ``node`` was overwritten, ``saved`` is its name, such as ``result``, and ``changed`` the line that
-    overwrote it. ``earlier`` is the pass that had run ``node`` before.
+    overwrote it. ``earlier`` is the pass that had already run ``node``.
     """
 
     type: str
@@ -68,7 +68,7 @@ def _same(signal: wire.PassFailed, end: wire.ProgramFailure) -> bool:
 
 
 def _innermost(recording: Recording, signals: list[wire.PassFailed]) -> list[wire.PassFailed]:
-    """Return the signals of the innermost failed passes. An exception also passes through every pass around them."""
+    """Return the signals of the innermost failed passes. Each pass around them fails with the same exception."""
     around: set[tuple[int, str]] = set()
     found = []
     for signal in signals:
@@ -79,7 +79,7 @@ def _innermost(recording: Recording, signals: list[wire.PassFailed]) -> list[wir
         while (event := _pass(recording, index)) is not None and 0 <= event.parent < index:
             index = event.parent
             if (index, message) in around:
-                break  # the passes around this one are in the set already
+                break  # the set already has the passes around this one
             around.add((index, message))
     return found
 

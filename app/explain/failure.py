@@ -15,7 +15,7 @@ _LONGEST = 40
 
 @dataclass(frozen=True)
 class Failure:
-    """One exception, with the recording and the program in which it happened."""
+    """One exception, with the recording and the program in which it occurred."""
 
     recording: Recording
     syntax: Syntax

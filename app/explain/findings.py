@@ -102,7 +102,7 @@ def _collected(code: str, found: Iterator[model.Finding], recording: Recording) 
 
 
 def _of_failures(recording: Recording, syntax: Syntax) -> Iterator[RuleFindings]:
-    """Explain each exception of autograd, and each other failure of a pass. Yield the findings of each rule for exceptions."""
+    """Explain each exception of autograd by the rule that matches its message. Yield the findings of each of these rules."""
     found: dict[str, list[model.Finding]] = {rule.CODE: [] for rule in _FAILURE_RULES}
     failed: set[str] = set()
     reported: set[tuple[str, int | None]] = set()

@@ -16,7 +16,7 @@ _READS: Final = frozenset({"list", "tuple", "sum", "set", "sorted", "max", "min"
 def used_up(syntax: Syntax, call: ast.Call) -> tuple[str, int] | None:
     """Return the generator that is the first argument of a call, and the line that has read it to its end before.
 
-    If the call itself reads the generator in an earlier turn of a loop, that line is the line of the call.
+    If the call itself reads the generator in an earlier iteration of a loop, that line is the line of the call.
     """
     first = call.args[0] if call.args else None
     if not isinstance(first, ast.Name | ast.Attribute):

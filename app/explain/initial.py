@@ -14,9 +14,10 @@ _FILLS: Final = frozenset({"constant_", "zeros_", "ones_", "fill_", "zero_"})
 
 
 def initial_line(syntax: Syntax, names: Sequence[str]) -> int | None:
-    """Return the line that makes one of these parameters from equal numbers, or fills it with them; ``None`` if none is found.
+    """Return the line that makes one of these parameters from equal numbers, or fills it with them.
 
-    A call that fills parameters through another name, as in a loop over them, is taken if there is no better one.
+    Without such a line, return the line of a call that fills tensors with other names, as in a loop over parameters,
+    else ``None``.
     """
     last = {name.rpartition(".")[2] for name in names}
     for target, value in bindings(syntax):

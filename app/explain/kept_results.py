@@ -9,7 +9,7 @@ from ..recording import Recording
 from .syntax import Syntax
 
 GRAPHS = 20
-"""Largest number of graphs in which a custom function is searched."""
+"""Largest number of graphs that are searched for custom functions."""
 
 
 class KeptResult(NamedTuple):
@@ -23,7 +23,7 @@ class KeptResult(NamedTuple):
 def kept_result(syntax: Syntax, recording: Recording, root: ast.expr, line: int) -> KeptResult | None:
     """Return the first result that a custom function of the recording keeps without a graph.
 
-    Only a ``root``, on ``line``, that is computed from a gradient with ``create_graph=True`` is examined.
+    Return ``None`` unless ``root``, which is on ``line``, is computed from a gradient with ``create_graph=True``.
     """
     if not any(_is_gradient(syntax, each.id, line) for each in ast.walk(root) if isinstance(each, ast.Name)):
         return None

@@ -9,7 +9,7 @@ from typing import Final
 from .syntax import Syntax, called, root_of_pass
 
 _LIBRARIES: Final = frozenset({"torch", "nn", "F", "functional", "np", "numpy", "math"})
-"""Names of modules of Python."""
+"""Names of Python modules that are libraries. Their functions have no ``forward`` in the program."""
 EXPRESSIONS: Final = 2_000
 """Largest number of expressions that are followed."""
 
@@ -98,7 +98,7 @@ def bindings(syntax: Syntax) -> Iterator[tuple[ast.expr, ast.expr]]:
 
 
 def _of_library(call: ast.Call) -> bool:
-    """Return whether a call is one of a function of PyTorch, NumPy or `math`, which is no module with a ``forward``."""
+    """Return whether a call is of a function of PyTorch, NumPy or ``math``, which has no ``forward`` in the program."""
     node: ast.AST = call.func
     while isinstance(node, ast.Attribute):
         node = node.value

@@ -33,7 +33,7 @@ class Unregistered:
 
 
 def unregistered(syntax: Syntax) -> Iterator[Unregistered]:
-    """Yield the attributes of modules that hold layers in a list or dict, or a tensor that requires a gradient."""
+    """Yield the attributes of modules that are lists or dicts of layers, or tensors that require a gradient."""
     classes = module_classes(syntax)
     lists: set[tuple[str, str]] = set()
     for statement in syntax.statements(ast.Assign):

@@ -138,7 +138,7 @@ class _Trace:
     def origin(
         self, step: int, pass_: int, node: int, where: str, *, what: str | None = None, left_out: bool = False
     ) -> Origin:
-        """Return the origin at a node: ``what``, such as "NaN", in its gradient or, without ``what``, the node's value."""
+        """Return the origin at a node: its gradient is ``what``, such as "NaN". Without ``what``, its value is the origin."""
         behind = (what is not None or left_out) and self.behind_where(node)
         what = what or kind(self._numbers.value(node)) or "NaN"
         return Origin(step, pass_, node, what, where, inputs=self.inputs(node), left_out=left_out, behind_where=behind)

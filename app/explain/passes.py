@@ -67,7 +67,7 @@ class GraphOfPass:
         return found
 
     def edges(self, node: int) -> list[tuple[int, int]]:
-        """Return the edges of a node and the nodes of its inputs, in their order."""
+        """Return the indices of the edge and the node of each input of a node, in the order of inputs, constants last."""
         return self._edges.get(node, [])
 
     @cached_property
@@ -97,7 +97,7 @@ class GraphOfPass:
         return self.nodes[self.below_views(node)]
 
     def below_views(self, node: int) -> int:
-        """Return the index of the first node below a node that is not a view. It has the same elements."""
+        """Return the index of a node or, if it is a view, of the first node below it that is not a view."""
         while self.nodes[node].op.startswith(VIEWS) and (inputs := self.inputs(node)):
             node = inputs[0]
         return node

@@ -130,7 +130,7 @@ def _made(syntax: Syntax, name: str, statement: ast.stmt) -> ast.Assign | None:
 
 
 def _only_for_the_view(syntax: Syntax, base: ast.expr, made: ast.stmt, statement: ast.stmt, name: str) -> bool:
-    """Return whether a view is made before each write and used after it, while its base is at most printed afterwards."""
+    """Return whether a view is made before each write and used after it, and its base is only printed afterwards."""
     if syntax.parent(made) is not syntax.parent(statement):
         return False
     around = syntax.repetition(statement)

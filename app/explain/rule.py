@@ -33,7 +33,7 @@ class FailureRule(Protocol):
     __doc__: str | None
 
     def explain(self, failure: Failure) -> model.Finding | None:
-        """Return the finding for one exception, ``None`` if the exception only resembles those of the rule."""
+        """Return the finding for one exception, ``None`` if the rule does not apply although the message matches."""
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,8 @@ class Syntax:
     def assignment(self, name: str, line: int) -> ast.Assign | None:
         """Return the assignment on a line whose only target may be ``name``.
 
-        ``name`` may be an item with its index or key, such as ``w[0]``. A target with a variable there, ``w[i]``, matches it.
+        ``name`` may be an item with its index or key, such as ``w[0]``. A target with a variable as index, such as ``w[i]``,
+        matches every item.
         """
         try:
             named = ast.parse(name, mode="eval").body

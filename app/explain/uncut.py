@@ -1,4 +1,4 @@
-"""Remove a cut of a graph, if every other use of the tensor still works and computes what it did."""
+"""Remove a cut of a graph, if every other use of the tensor still works and computes the same."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _LONGEST_TITLE: Final = 40
 def keep_graph(syntax: Syntax, found: CutExpression, kept: ast.expr) -> model.Fix | None:
     """Return the fix that writes ``kept`` for a cut.
 
-    The name of a loss also has other uses, as in ``total += loss``. They keep the cut, because they would otherwise keep each
-    step's graph. There is no fix where a use could fail or change a tensor that the graph needs.
+    Other uses of the name of a loss, as in ``total += loss``, get the cut instead. Otherwise, they would keep the graph of each
+    step. There is no fix if a use could fail, or could change a tensor that the graph needs.
     """
     left = syntax.operand(kept)
     edits = [model.Edit(*syntax.span(found.node), left)]
@@ -80,7 +80,7 @@ def _formatted(syntax: Syntax, use: ast.Name) -> bool:
 
 
 def _plain_use(syntax: Syntax, use: ast.Name) -> bool:
-    """Return whether a call can follow a use: the use is a value of its own, and not the tensor of a method."""
+    """Return whether ``.item()`` or ``.detach()`` can follow a use: no attribute follows it, and it is not deleted."""
     return not isinstance(syntax.parent(use), ast.Attribute | ast.Delete)
 
 

@@ -28,7 +28,7 @@ class Cause:
 def replaced(syntax: Syntax, names: Sequence[str], reached: Iterable[str], optimizer: str) -> Cause | None:
     """Return the line that replaced these parameters after the optimizer was made.
 
-    The optimizer's parameters have names under which passes reach other parameters. ``optimizer`` is the name of its class.
+    Passes then reach the new parameters, which have the old names. ``optimizer`` is the name of the optimizer's class.
     """
     reached = set(reached)
     made = next((call.lineno for call in syntax.statements(ast.Call) if called(call) == optimizer), None)
@@ -38,7 +38,7 @@ def replaced(syntax: Syntax, names: Sequence[str], reached: Iterable[str], optim
         if statement.lineno > made and _replaces(syntax, statement.targets[0], names, reached):
             why = (
                 f"Line {statement.lineno} replaces `{syntax.text(statement.targets[0])}` after line {made} has made the "
-                "optimizer, which still holds the old parameters. The new parameters get gradients but never change. Make the "
+                "optimizer, which still has the old parameters. The new parameters get gradients but never change. Make the "
                 "optimizer after the replacement."
             )
             return Cause(statement.lineno, why, True)
@@ -90,7 +90,7 @@ class _Candidate:
 
 
 def _candidates(syntax: Syntax) -> Iterator[_Candidate]:
-    """Yield expressions that cut a graph, in the order of their lines."""
+    """Yield expressions in loops and functions that cut a graph, in the order of their lines."""
     cuts = Cuts(syntax, {})
     count = 0
     for node in syntax.statements(ast.expr):
@@ -106,7 +106,7 @@ def _candidate(syntax: Syntax, cuts: Cuts, node: ast.expr) -> _Candidate | None:
     name = called(node) if isinstance(node, ast.Call) else None
     first = node.args[0] if isinstance(node, ast.Call) and node.args else None
     if name == "Parameter" and first is not None:
-        why = "`nn.Parameter` makes a new leaf from the numbers, which has no connection to what they were computed from."
+        why = "`nn.Parameter` makes a new leaf from the numbers. No path leads back to the tensors that they come from."
         return _Candidate(node, first, why)
     if name in ("checkpoint", "checkpoint_sequential") and first is not None and _reentrant(node):
         why = (
@@ -129,7 +129,7 @@ _KEPT: Final = ("target", "teacher", "ema", "momentum", "frozen", "old", "refere
 
 
 def _written(syntax: Syntax, owner: str) -> bool:
-    """Return whether the program changes the parameters of a module without a gradient, or its name says so."""
+    """Return whether the program changes the parameters of a module without a gradient, or the module's name suggests it."""
     if any(part in _KEPT for part in owner.lower().split("_")):
         return True
     loops = (

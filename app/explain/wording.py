@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 MOST_NAMES = 3
-"""Largest number of names that are all listed. Of a longer list, only the first names appear and the rest are counted."""
+"""Largest number of names that are listed. If there are more, the first names are listed and the rest are counted."""
 
 
 def listed(names: Sequence[str]) -> str:

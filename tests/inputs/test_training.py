@@ -161,7 +161,7 @@ def test_a_loss_with_a_syntax_error_is_a_run_that_reports_the_line() -> None:
     [
         ({"loss": "(m * x - y) ** 2"}, "not-scalar", "`loss.sum()` or `loss.mean()`"),
         ({"data": {"x": [1, 2, 3], "y": [2, 4]}}, "shape-mismatch", "sizes must be equal, or one of them must be 1"),
-        ({"loss": "(x.reshape(1, 3) @ y.reshape(1, 3) * m).sum()"}, "shape-mismatch", "transpose one with `.T`"),
+        ({"loss": "(x.reshape(1, 3) @ y.reshape(1, 3) * m).sum()"}, "shape-mismatch", "transpose it with `.T`"),
         ({"loss": "(x * y).sum()"}, "no-grad-path", ""),
     ],
 )

@@ -53,7 +53,7 @@ from ..wording import first_line
 CODE: Final = "backward-failed"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("error", "note")
 MESSAGES: Final = r"Mismatch in (?:shape|dtype): grad_output|gradients can be either Tensors or None"
-"""Failures before a pass begins. This rule also reports failures during a pass that no other rule explains."""
+"""Pattern for messages of failures before a pass begins. Failures during a pass are reported if no other rule explains them."""
 
 _SENTENCES = (
     (
@@ -99,7 +99,7 @@ _SENTENCES = (
 
 
 def explain(failure: Failure) -> model.Finding:
-    """Return the finding: the node at which the pass failed, and the line that raised."""
+    """Return the finding, with the node at which the pass failed and the line that raised."""
     exception = failure.exception
     node, text = exception.node, exception.message[:MESSAGE_LIMIT]
     backward = f"the backward pass of line {exception.line}" if exception.line is not None else "a backward pass"

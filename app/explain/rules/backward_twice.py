@@ -2,7 +2,7 @@
 
 ## Why it matters
 
-A backward pass frees the tensors saved in the graph as it goes. A second pass through the same graph fails. This happens when
+A backward pass frees the tensors that the graph saved. A second pass through the same graph fails. This happens when
 `backward()` is called twice on one loss, or when two losses share a part of their graph. It also happens when a loop carries a
 state, together with its graph, from one iteration to the next.
 
@@ -29,8 +29,8 @@ for step in range(2):
 ```
 
 The same error appears if every pass needs the result of a line that ran only once, before the loop or in `__init__`. Move such
-a line to the code that runs before each `backward()`. `retain_graph=True` would only hide the mistake: the result would still
-be that of the old parameters. Use it only where two passes through one graph are intended.
+a line to the code that runs before each `backward()`. `retain_graph=True` would only hide the mistake: the program would still
+use a result of the old parameters. Use it only where two passes through one graph are intended.
 
 ## What it does not report
 
@@ -98,7 +98,7 @@ def explain(failure: Failure) -> model.Finding:
 
 
 def _running_total(failure: Failure) -> tuple[str, str] | None:
-    """Return the name of the root and of the loss that the loop adds to it, if the root sums over iterations."""
+    """Return the names of the root and of the loss that a loop adds to it, if the root is a sum over iterations."""
     syntax, line = failure.syntax, failure.exception.line
     call = syntax.call(line, "backward") if line is not None else None
     root = root_of_pass(call)
@@ -125,7 +125,8 @@ def _running_total(failure: Failure) -> tuple[str, str] | None:
 def _made_once(failure: Failure, earlier: wire.PassEvent, this: wire.PassEvent) -> list[ast.stmt]:
     """Return the statements outside of the repeated code whose results every pass needs.
 
-    The first statement made the operation that failed. The others follow in the order of their lines.
+    The first element is the statement that made the failed operation. All statements follow in the order of their lines,
+    including that one.
     """
     syntax, exception = failure.syntax, failure.exception
     call = syntax.statement_of(syntax.call(exception.line, "backward", "grad")) if exception.line is not None else None
@@ -150,7 +151,7 @@ def _made_once(failure: Failure, earlier: wire.PassEvent, this: wire.PassEvent) 
 
 
 def _sites(syntax: Syntax, statement: ast.stmt, around: list[ast.AST], module: str) -> list[ast.stmt]:
-    """Return a statement, or the statements that call its function if the repeated code is outside of that function."""
+    """Return a statement itself or, if the repeated code is outside of its function, the statements that call that function."""
     found: list[ast.stmt] = []
     waiting = [statement]
     seen: set[ast.FunctionDef] = set()
@@ -211,8 +212,8 @@ def _once(failure: Failure, once: list[ast.stmt]) -> model.Finding:
         CODE,
         f"{which} ran only once{again}, but each `backward()` on line {exception.line} runs through {failure.operation}.",
         f"{_FREED} Move line{'s' * several} {_enumerated(lines)} {where}, so that {'they run' if several else 'it runs'} "
-        "before each `backward()`. `retain_graph=True` would only hide the mistake: the result would still be that of the old "
-        "parameters.",
+        "before each `backward()`. `retain_graph=True` would only hide the mistake: the program would still use a result of "
+        "the old parameters.",
         line=failing.lineno,
     )
 

@@ -34,7 +34,7 @@ loss.backward()
 
 ## What it does not report
 
-- Activations with other operations between them and the loss, such as a scale that makes up for the bound.
+- Activations with other operations between them and the loss, such as a scale that widens the bounds.
 - Activations without bounds, such as ELU or LeakyReLU.
 - A softmax or a sigmoid: see [`softmax-twice`](#softmax-twice).
 """
@@ -65,7 +65,7 @@ _LOSSES: Final = {
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield a finding for each line on which a loss gets the result of an activation that is bounded."""
+    """Yield a finding for each line on which a loss gets the result of a bounded activation."""
     reported: set[int | None] = set()
     for graph in different_graphs(recording):
         for index, node in enumerate(graph.nodes):

@@ -19,7 +19,7 @@ loss = ((prediction - y) ** 2).mean()
 loss.backward()
 ```
 
-Give both the same shape:
+Give both tensors the same shape:
 
 ```python
 import torch
@@ -166,7 +166,7 @@ class _Meetings:
             yield from found
 
     def _only(self, index: int, reached: set[int]) -> bool:
-        """Return whether only one operand of a node has the shape of the result. If another has it, the pairs are intended."""
+        """Return whether no operand outside of ``reached`` has the result's shape. Such an operand shows intent."""
         shape = self._shape(index)
         inside = self._nodes[index].op.startswith(_LOSSES)
         return inside or all(self._shape(each) != shape for each in self._down.get(index, ()) if each not in reached)
@@ -274,7 +274,7 @@ class _Pair:
             operand, other = self.operands[meeting.column], self.operands[1 - meeting.column]
             column, row = f"`{syntax.text(operand)}`", f"`{syntax.text(other)}`"
             text = f"{syntax.operand(operand)}.squeeze(-1)"
-            fix = model.Fix("Give both the same shape", [model.Edit(*syntax.span(operand), text)])
+            fix = model.Fix("Give both tensors the same shape", [model.Edit(*syntax.span(operand), text)])
         drift = " The loss still falls, but the predictions only approach the mean of the targets." if meeting.squared else ""
         remedy = "" if fix is not None else " Give both tensors the same shape."
         return model.Finding(
@@ -286,7 +286,7 @@ class _Pair:
             node=meeting.node.id,
             message=f"{column} is a column of {count} numbers and {row} a row of {count}: "
             f"combined, they make {count} × {count} numbers, not {count}.",
-            why="Broadcasting combines every number of one with every number of the other, so the loss covers all pairs "
+            why="Broadcasting combines every number of the column with every number of the row, so the loss covers all pairs "
             f"instead of the matching ones.{drift}{remedy}",
             fix=fix,
             pass_=index,

@@ -4,7 +4,8 @@
 
 In reinforcement learning, a loss often weights each log-probability with a number that has no gradient: `returns - values`. If
 one of them is a column of shape `(N, 1)` and the other a row of shape `(N,)`, their difference is an `(N, N)` matrix. The
-product then combines each log-probability with the weights of all samples, and the mean hides the shape.
+product then combines each log-probability with the weights of all samples. No error is raised, because the mean of the product
+is a single number again.
 
 ## Example
 
@@ -22,7 +23,7 @@ loss = -(chosen * advantage).mean() + ((value.squeeze(1) - returns) ** 2).mean()
 loss.backward()
 ```
 
-Give both the same shape:
+Give both operands the same shape:
 
 ```python
 import torch
@@ -88,14 +89,14 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
                     step=graph.step,
                     node=graph.nodes[matrix].id,
                     message=f"`{column}` is a column of {size} numbers, so `{name}` has {size} × {size} numbers, not {size}.",
-                    why=f"Line {node.line} combines each of {size} numbers with a whole row of them, and the loss is reduced "
-                    f"over all pairs. Give both operands on line {line} the same shape: `{column}.squeeze(-1)`.",
+                    why=f"Line {node.line} combines each of {size} numbers with a row of {size} numbers, and the loss covers "
+                    f"all pairs. Give both operands on line {line} the same shape: `{column}.squeeze(-1)`.",
                     pass_=graph.pass_,
                 )
 
 
 def _matrix(graph: GraphOfPass, index: int) -> int | None:
-    """Return the operand of a node that is a square matrix without a gradient, if the other one is a row of the same length."""
+    """Return the operand of a node that is a square matrix without a gradient, if the other operand is a row of its length."""
     inputs = graph.inputs(index)
     if len(inputs) != 2 or graph.nodes[inputs[1]].kind != "constant":
         return None
@@ -127,9 +128,9 @@ def _reduced(graph: GraphOfPass, index: int) -> bool:
 
 
 def _column(graph: GraphOfPass, syntax: Syntax, line: int, size: int, shapes: dict[int, list[int]]) -> str | None:
-    """Return the operand of an expression on a line that is a column of this size, as written in the program.
+    """Return the text of the operand on a line that is a column of ``size`` numbers, ``None`` without one.
 
-    ``shapes`` has the shapes of the last values of lines. If the line makes a column on purpose, return ``None``.
+    ``shapes`` maps lines to the shapes of their last values. If the line makes a column on purpose, return ``None``.
     """
     statement = syntax.statement(line)
     if not isinstance(statement, ast.Assign) or any(makes_column(each) for each in ast.walk(statement.value)):
@@ -148,7 +149,7 @@ def _column(graph: GraphOfPass, syntax: Syntax, line: int, size: int, shapes: di
 
 
 def _tensor(node: ast.expr) -> str | None:
-    """Return the name of a tensor, also behind ``.detach()``, ``.data`` and the like."""
+    """Return the name ``w`` in ``w``, ``w.detach()``, ``w.clone()`` or ``w.data``; ``None`` for other expressions."""
     while isinstance(node, ast.Call | ast.Attribute):
         if isinstance(node, ast.Call) and not (isinstance(node.func, ast.Attribute) and node.func.attr in ("detach", "clone")):
             return None

@@ -2,8 +2,9 @@
 
 ## Why it matters
 
-A node saves tensors that its derivative needs. If one is changed in place before the pass, autograd notices it and raises an
-error. A write through `.data` is not counted, so the pass runs and computes every gradient from the changed numbers.
+A node saves the tensors that its derivative needs. If such a tensor is changed in place before the pass, autograd detects the
+change and raises an error. It does not detect a write through `.data`: the pass runs and computes gradients from the changed
+numbers.
 
 ## Example
 
@@ -68,7 +69,7 @@ _RESULTS: Final = frozenset({"result", "self_result"})
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield a finding for each line that writes through ``.data`` to a tensor that a graph has saved."""
+    """Yield at most one finding, for a write through ``.data`` to a tensor that a graph has saved."""
     lines = range(1, len(syntax.lines) + 1)
     writes = [each for each in updates(syntax, lines) if each.through_data] if ".data" in program.text else []
     if not writes:
@@ -91,7 +92,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
                 message=f"`{first_line(syntax.text(target.statement))}` changes {tensor} after line {node.line} has saved it, "
                 "so the gradients are wrong.",
                 why="The derivative is computed from the saved numbers, which are no longer those of the forward pass. "
-                "Autograd does not notice a write through `.data`. Change a copy, or write before the tensor is used.",
+                "Autograd does not detect a write through `.data`. Change a copy, or write before the tensor is used.",
                 pass_=graph.pass_,
             )
             return
@@ -108,7 +109,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
                 message=f"`{first_line(syntax.text(target.statement))}` changes `{name}` between line {node.line}, which has "
                 "saved it, and the pass, so the gradients are wrong.",
                 why="The derivative is computed from the saved numbers, which are no longer those of the forward pass. "
-                f"Autograd does not notice a write through `.data`. Change `{name}` after `backward()`.",
+                f"Autograd does not detect a write through `.data`. Change `{name}` after `backward()`.",
                 pass_=graph.pass_,
             )
             return
@@ -117,8 +118,8 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
 def _before_pass(graph: GraphOfPass, syntax: Syntax, writes: list[Update]) -> tuple[Update, model.Node] | None:
     """Return a write to a leaf or constant between a line that saves it and the pass, and the node that saved it.
 
-    All three must be statements of one block, so that they run in the order of their lines. The name of the tensor must not
-    be assigned between the first two.
+    The line that saves, the write and the pass must be statements of one block, so that they run in the order of their lines.
+    The name of the tensor must not be assigned between the line that saves and the write.
     """
     pass_line = graph.recording.log.pass_(graph.pass_).line
     end = syntax.statement(pass_line)
@@ -133,7 +134,7 @@ def _before_pass(graph: GraphOfPass, syntax: Syntax, writes: list[Update]) -> tu
             for saved in node.saved:
                 position = _OPERANDS.get(node.op, {}).get(saved)
                 inputs = graph.inputs(index)
-                # `2 * x` has both names, but saves only what its derivatives need
+                # a product lists `self` and `other`, but saves only the operands that its derivatives need
                 if position is not None and position < len(inputs) and graph.saved(index, saved) is not None:
                     source = graph.nodes[graph.below_views(inputs[position])]
                     if source.kind != "op" and source.name == name and not _rebound(syntax, name, user, write.statement):
@@ -148,7 +149,7 @@ def _rebound(syntax: Syntax, name: str, after: ast.stmt, before: ast.stmt) -> bo
 
 
 def _changed(graph: GraphOfPass, index: int) -> int | None:
-    """Return the node whose value differs from what ``index`` has saved of it, ``None`` if there is none."""
+    """Return the node whose value differs from the tensor that node ``index`` saved of it; ``None`` without such a node."""
     node = graph.nodes[index]
     for name in node.saved:
         position = _OPERANDS.get(node.op, {}).get(name)

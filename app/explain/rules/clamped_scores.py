@@ -74,7 +74,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
 
 
 def _clamped(graph: GraphOfPass, given: int) -> model.Node | None:
-    """Return the node that clamps the result of a layer; ``None`` if ``given`` is no such result or was in the range anyway."""
+    """Return the node that clamps the result of a layer; ``None`` without one, or if no score is out of range."""
     clamp: model.Node | None = None
     index = graph.below_views(given)
     while graph.nodes[index].op.startswith(_CLAMPS) and (inputs := graph.inputs(index)):
@@ -98,7 +98,7 @@ def _finding(graph: GraphOfPass, clamp: model.Node, line: int | None) -> model.F
         step=graph.step,
         node=clamp.id,
         message="`binary_cross_entropy` gets scores that are clamped to the range of probabilities.",
-        why="A clamped score is no probability, and where the clamp holds, the gradient is 0. Pass the scores to "
+        why="A clamped score is no probability, and where the clamp changes a score, its gradient is 0. Pass the scores to "
         "`binary_cross_entropy_with_logits`, or apply `torch.sigmoid` first.",
         pass_=graph.pass_,
     )

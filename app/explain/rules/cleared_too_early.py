@@ -1,10 +1,10 @@
-"""Report gradients of micro-batches that are cleared before the update, so that it uses only the last of them.
+"""Report gradients of micro-batches that are cleared before the update, so that only the last micro-batch counts.
 
 ## Why it matters
 
 To train with large batches on little memory, a program adds up the gradients of several micro-batches and updates once. The
-gradients must be cleared after the update only. If they are cleared in every iteration, all micro-batches but the last are
-computed for nothing, and a loss that was divided by their number gives steps that are too small.
+gradients must be cleared after the update only. If they are cleared in every iteration, the update uses only the last
+micro-batch. If the loss was divided by the number of micro-batches, the steps are also too small.
 
 ## Example
 
@@ -60,7 +60,7 @@ from ..syntax import Syntax, called
 CODE: Final = "cleared-too-early"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
 UPDATES: Final = 2
-"""Smallest number of updates that lost the same number of micro-batches."""
+"""Smallest number of updates. Each of them must have lost the same number of micro-batches."""
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
@@ -106,7 +106,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
 def _of_other_pass(
     recording: Recording, syntax: Syntax, steps: list[wire.StepEvent], clearing: ast.Call
 ) -> Iterator[model.Finding]:
-    """Yield the finding for the gradients of one loss that are cleared before the pass of another one."""
+    """Yield the finding for the gradients of one loss that are cleared before the pass of another loss."""
     lost = {recording.log.pass_(step.main).line for step in steps if step.optimizer is None}
     used = {recording.log.pass_(step.main).line for step in steps if step.optimizer is not None}
     if len(lost) != 1 or len(used) != 1 or not max(lost) < clearing.lineno <= min(used):
@@ -115,7 +115,7 @@ def _of_other_pass(
     between = range(first, clearing.lineno)
     reads = (node for node in syntax.statements(ast.Attribute) if node.attr == "grad" and node.lineno in between)
     if any(reads) or any("norm" in (called(call) or "") and call.lineno in between for call in syntax.statements(ast.Call)):
-        return  # the pass was made to look at its gradients
+        return  # the program reads the gradients of this pass itself
     example = next(step for step in steps if step.optimizer is None)
     yield model.Finding(
         code=CODE,
@@ -125,14 +125,14 @@ def _of_other_pass(
         step=example.index,
         node=None,
         message=f"Line {clearing.lineno} clears the gradients of the pass on line {first} before any update uses them.",
-        why=f"The update uses only the gradients of line {second}. Clear the gradients before line {first}, so that both add "
-        "up, or add the losses and call `backward()` once.",
+        why=f"The update uses only the gradients of line {second}. Clear the gradients before line {first}, so that the "
+        "gradients of both lines add up, or add the losses and call `backward()` once.",
         pass_=example.main,
     )
 
 
 def _cleared(step: wire.StepEvent, following: wire.StepEvent) -> bool:
-    """Return whether the gradients of a step without an update are gone when the next one begins."""
+    """Return whether the gradients of a step without an update are cleared when the next step begins."""
     filled = {row.parameter for row in step.parameters if row.contribution >= 0}
     tensors = Tensors(following.tensors)
     rows = [row for row in following.parameters if row.parameter in filled]
@@ -140,7 +140,7 @@ def _cleared(step: wire.StepEvent, following: wire.StepEvent) -> bool:
 
 
 def _clearing(syntax: Syntax, backward: int) -> ast.Call | None:
-    """Return the call of ``zero_grad`` in the innermost loop around the pass, or in its function."""
+    """Return the call of ``zero_grad`` in the innermost loop or function around the pass that has one, else the first call."""
     passes = syntax.call(backward, "backward")
     calls = [call for call in syntax.statements(ast.Call) if called(call) == "zero_grad"]
     around: ast.AST | None = passes

@@ -2,9 +2,9 @@
 
 ## Why it matters
 
-A `GradScaler` multiplies the loss, often by 65,536, so that small gradients do not become 0 in half precision. Until
-`scaler.unscale_(optimizer)`, or `scaler.step(optimizer)`, all gradients have this factor. Clipping before that shortens nearly
-every gradient to the limit divided by the factor, and training almost stops.
+A `GradScaler` multiplies the loss, often by 65,536, so that small gradients do not become 0 in half precision. All gradients
+have this factor until `scaler.unscale_(optimizer)` or `scaler.step(optimizer)` divides them by it. If they are clipped before
+that, the division makes them far smaller than the limit, and training almost stops.
 
 ## Example
 
@@ -80,8 +80,8 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
                 step=None,
                 node=None,
                 message=f"Line {clip.lineno} clips gradients that `{scaler}` has multiplied, so it shortens them far too much.",
-                why=f"The pass on line {scaled.call.lineno} starts from the scaled loss; only `{scaler}.step(…)` divides the "
-                f"gradients by the factor. Call `{scaler}.unscale_(…)` with the optimizer before the clipping.",
+                why=f"The pass on line {scaled.call.lineno} starts from the scaled loss, and only `{scaler}.step(…)` divides "
+                f"the gradients by the factor. Call `{scaler}.unscale_(…)` with the optimizer before the clipping.",
             )
 
 

@@ -39,7 +39,7 @@ for step in range(3):
 ## What it does not report
 
 - Clipping after a `backward()` that follows the update, as in a loop that begins with the update.
-- Results that the program uses.
+- Copies of gradients that the program uses, such as the result of `clamp`.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
 CLIPS: Final = frozenset({"clip_grad_norm_", "clip_grad_value_", "clip_grad_norm", "clip_grads_with_norm_"})
 """Functions of `torch.nn.utils` that clip gradients."""
 _NEW: Final = frozenset({"clamp", "clip", "mul", "div", "nan_to_num", "renorm", "clamp_min", "clamp_max"})
-"""Methods that return a new tensor. With an underscore at the end of its name, each changes the tensor itself."""
+"""Methods that return a new tensor. The methods with an underscore at the end of the name change the tensor itself."""
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
@@ -81,7 +81,7 @@ def _finding(line: int, message: str, why: str) -> model.Finding:
 
 
 def _without_effect(syntax: Syntax, call: ast.Call, roots: set[str]) -> tuple[str, str] | None:
-    """Return the two sentences about a call that clips without an effect; ``None`` for other calls.
+    """Return the message and the reason for a call that clips without an effect; ``None`` for other calls.
 
     ``roots`` are the first parts of the names of the parameters that a pass has reached.
     """
@@ -100,7 +100,7 @@ def _without_effect(syntax: Syntax, call: ast.Call, roots: set[str]) -> tuple[st
     owner = _owner(call)
     if owner is not None and roots and owner not in roots and _is_layer(syntax, owner):
         message = f"Line {line} clips the gradients of `{owner}`, which no `backward()` has reached."
-        return message, f"`{owner}` has no gradient, and those of {listed(sorted(roots))} are not clipped."
+        return message, f"`{owner}` has no gradient, and the gradients of {listed(sorted(roots))} are not clipped."
     return None
 
 
@@ -113,7 +113,7 @@ def _owner(call: ast.Call) -> str | None:
 
 
 def _is_layer(syntax: Syntax, name: str) -> bool:
-    """Return whether each value of a name is a layer that the program makes, not a module that contains another one."""
+    """Return whether each value of a name is a layer that the program makes, not a module that contains other modules."""
     classes = module_classes(syntax)
     values = [value for target, value in bindings(syntax) if isinstance(target, ast.Name) and target.id == name]
     return bool(values) and all(
@@ -154,7 +154,7 @@ def _is_gradient(syntax: Syntax, node: ast.expr) -> bool:
 
 
 def _is_dropped(syntax: Syntax, statement: ast.Assign) -> bool:
-    """Return whether a statement assigns to a name that nothing reads afterwards, in its function."""
+    """Return whether a statement assigns to a name that its function does not read afterwards."""
     match statement.targets:
         case [ast.Name(id=name)]:
             pass
@@ -178,9 +178,9 @@ def _step_before(syntax: Syntax, call: ast.Call) -> int | None:
 
 
 def _backward_after(syntax: Syntax, call: ast.Call) -> int | None:
-    """Return the line of the pass that follows a call, if the update follows the pass and nothing was computed before the call.
+    """Return the line of the pass that follows a call, if an update follows that pass and no pass runs before the call.
 
-    The gradients must have been cleared in between: otherwise the call clips the gradients of the step before.
+    The gradients must be cleared before the call or after the update. Otherwise, the call clips those of the previous step.
     """
     for before, after in around(syntax, call):
         passing, stepping = order(after, "backward"), order(after, "step")

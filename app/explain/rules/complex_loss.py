@@ -51,7 +51,7 @@ def explain(failure: Failure) -> model.Finding:
     loss = f"`{first_line(syntax.text(root))}`" if root is not None else "The root of the pass"
     return failure.finding(
         CODE,
-        f"{loss} is a complex number, and `backward()` starts only from a real one.",
+        f"{loss} is a complex number, and `backward()` starts only from a real number.",
         "Complex numbers have no order, so they cannot be minimized. Make the loss real: `abs()`, `abs() ** 2` or `.real`.",
         line=line,
     )

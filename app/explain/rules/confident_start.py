@@ -2,9 +2,10 @@
 
 ## Why it matters
 
-Before training, a classifier of K classes knows nothing, so its loss should be about log K: 2.3 for ten classes. A far larger
+Before training, a classifier of K classes can only guess, so its loss should be about log K: 2.3 for ten classes. A far larger
 loss means that the network is sure of wrong answers. The usual causes are inputs that are not scaled, such as pixels from 0 to
-255, and initial weights that are too large. The first steps of the training then only undo this start, if they can.
+255, and initial weights that are too large. The first steps of the training then only make the
+outputs smaller.
 
 ## Example
 
@@ -44,7 +45,7 @@ for step in range(2):
 ## What it does not report
 
 - Networks with loaded weights, since they have been trained before.
-- Losses below four times log K, and below log K plus 3.
+- Losses below four times log K, or below log K plus 3.
 - A batch of fewer than eight samples, and a loss that is not an average over samples.
 """
 
@@ -63,11 +64,11 @@ from ..wording import short
 CODE: Final = "confident-start"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
 FACTOR: Final = 4.0
-"""How many times the loss of guessing the first loss must be."""
+"""Smallest ratio of the first loss to the loss of guessing."""
 DISTANCE: Final = 3.0
-"""How far above the loss of guessing the first loss must be."""
+"""Smallest difference between the first loss and the loss of guessing."""
 STEPS: Final = 2
-"""Smallest number of steps of a run, and of updates by an optimizer."""
+"""Smallest number of steps of a run. An optimizer must update parameters in each of these steps."""
 SAMPLES: Final = 8
 """Smallest number of samples of the first batch. The loss of a few samples varies too much."""
 _LOADS: Final = ("load_state_dict", "load", "from_pretrained", "hub")
@@ -106,7 +107,7 @@ def _finding(graph: GraphOfPass, index: int, softmax: int) -> model.Finding | No
     if not isinstance(value, float) or not isinstance(mean, float):
         return None
     limit = max(FACTOR * guessing, guessing + DISTANCE)
-    # the mean over all classes says how sure the network is, whatever the labels; a sum over samples would be far larger
+    # the mean over all classes measures how sure the network is, without the labels; a loss that is a sum is far larger
     if value < limit or -mean < limit or value > -3 * mean:
         return None
     node = graph.nodes[index]
@@ -119,6 +120,6 @@ def _finding(graph: GraphOfPass, index: int, softmax: int) -> model.Finding | No
         node=node.id,
         message=f"The first loss is {short(value)}, although guessing among {result.shape[1]} classes gives {short(guessing)}.",
         why="The network is sure of wrong answers before it has learned anything. Scale the inputs to a mean near 0 and a "
-        "deviation near 1, and start from smaller weights.",
+        "standard deviation near 1, and start from smaller weights.",
         pass_=graph.pass_,
     )

@@ -2,9 +2,9 @@
 
 ## Why it matters
 
-A penalty on a gradient, as in WGAN-GP, needs the derivative of that gradient. `autograd.grad` returns it without a graph unless
-`create_graph=True` is given. A penalty on the weights that is computed from `.data` or `.item()` has no graph either. Such a
-term changes the printed loss, but it is a constant: training does not reduce it.
+A penalty on a gradient, as in WGAN-GP, needs the derivative of that gradient. `autograd.grad` returns gradients without a
+graph unless `create_graph=True` is given. A penalty on the weights that is computed from `.data` or `.item()` has no graph
+either. Such a term changes the printed loss, but it is a constant: training does not reduce it.
 
 ## Example
 
@@ -42,7 +42,7 @@ for step in range(3):
 
 ## What it does not report
 
-- Terms that are cut with `detach()` or under `no_grad()`: both say that no gradient is meant.
+- Terms that are cut with `detach()` or under `no_grad()`: both show that no gradient is intended.
 - Gradients inside a term that has a gradient itself, such as the perturbation of an adversarial example.
 - Terms that are not computed from a parameter, such as a constant of a formula.
 """
@@ -100,7 +100,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
 
 
 class _Terms:
-    """The terms of the losses of a program, and which of them have no gradient."""
+    """Finds the terms of a program's losses that have no gradient."""
 
     def __init__(self, recording: Recording, syntax: Syntax) -> None:
         self._syntax = syntax
@@ -141,7 +141,7 @@ class _Terms:
                 waiting += [(each, whole) for each in (node.left, node.right) if self._before(each)]
 
     def cut(self, term: ast.expr, gradients: set[int]) -> tuple[ast.expr, str] | None:
-        """Return the expression that cuts a term from the parameters, with a sentence about it; ``None`` if it was meant."""
+        """Return the expression that cuts a term from the parameters, with a sentence about it; ``None`` if intended."""
         nodes = self._losses.below(term)
         if any(isinstance(node, ast.Call) and called(node) in ("detach", "detach_") for node in nodes):
             return None
@@ -184,7 +184,7 @@ class _Terms:
         return isinstance(node, ast.Call) and called(node) in {*NUMBER_METHODS, *NUMBER_BUILTINS}
 
     def _line(self, node: ast.expr) -> int:
-        """Return the line of the statement that consists of an expression, -1 if it is a part of one."""
+        """Return the line of an expression that is the whole value of a statement, -1 if it is only a part of a value."""
         parent = self._syntax.parent(node)
         return node.lineno if isinstance(parent, ast.Assign | ast.Return | ast.AugAssign) else -1
 

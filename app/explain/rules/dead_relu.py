@@ -3,7 +3,7 @@
 ## Why it matters
 
 Where ReLU returns zero, its slope is zero and no gradient passes. If it returns zero for every input, the parameters below it
-receive no gradient at all, and training cannot revive it. A common cause is a step that was too long.
+receive no gradient at all, and training cannot revive it. A common cause is an update that was too large.
 
 ## Example
 
@@ -119,7 +119,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             node=node.id,
             message=f"This ReLU returned only zeros {when}, so {listed(names)} "
             f"{'did' if thin else 'does' if len(names) == 1 else 'do'} not learn.",
-            why=f"{_THIN if thin else ''}Where ReLU returns zero, its slope is zero, and no gradient reaches what is below it. "
+            why=f"{_THIN if thin else ''}Where ReLU returns zero, its slope is zero, and no gradient reaches the layers below. "
             "A smaller learning rate, other initial weights or `leaky_relu` prevent this.",
             pass_=mains[-1],
         )
@@ -157,7 +157,7 @@ class _Paths:
         return sorted(each for each in _reached([index], self._down) if self._nodes[each].kind == "leaf")
 
     def above(self, below: Iterable[int]) -> set[int]:
-        """Return the nodes above any of these."""
+        """Return the nodes above any of the nodes ``below``."""
         return _reached(below, self._up)
 
     def feeding_layers(self) -> set[int]:

@@ -3,7 +3,8 @@
 ## Why it matters
 
 `nn.Dropout` follows `train()` and `eval()`. The function `torch.nn.functional.dropout` does not know the mode of the network:
-its argument `training` is `True` by default. Without it, evaluation is as random as training, and too pessimistic.
+its argument `training` is `True` by default. Without this argument, dropout also runs in evaluation. The results are then
+random, and usually worse.
 
 ## Example
 
@@ -51,7 +52,7 @@ print(net(x).mean())
 
 ## What it does not report
 
-Programs that never call `eval()`, dropout outside of a module's `forward()`, and `training=True`, which says what is meant.
+Programs that never call `eval()`, dropout outside of a module's `forward()`, and `training=True`, which is deliberate.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ _TRAINING: Final = 2
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield a finding for each such call in the ``forward`` of a module, if the program evaluates."""
+    """Yield a finding for each such call in the ``forward`` of a module, if the program calls ``eval()``."""
     if not recording.log.counts()[1] or not syntax.calls("eval"):
         return
     classes = module_classes(syntax)
@@ -94,6 +95,6 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
                 line=call.lineno,
                 step=None,
                 node=None,
-                message=f"`{called(call)}` on line {call.lineno} stays on after `eval()`, because it gets no `training=`.",
+                message=f"`{called(call)}` on line {call.lineno} stays on after `eval()`, because `training=` is missing.",
                 why="The function does not know the mode of the network. Pass `training=self.training`, or use `nn.Dropout`.",
             )

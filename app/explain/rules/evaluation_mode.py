@@ -77,7 +77,7 @@ STEPS: Final = 50
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield a finding for the `eval()` after which the program goes on training."""
+    """Yield a finding for the call of ``eval()`` after which the program continues to train."""
     calls = list(_switches(syntax))
     if not calls:
         return
@@ -98,13 +98,13 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
         step=steps[0],
         node=None,
         message=f"`{owner}` is in evaluation mode while it is trained, from step {steps[0]} on: {layer}.",
-        why=f"`eval()` on line {call.lineno} holds until `train()` is called. Call `{owner}.train()` before the training goes "
-        "on.",
+        why=f"`eval()` on line {call.lineno} stays in effect until `train()` is called. Call `{owner}.train()` before the "
+        "training continues.",
     )
 
 
 def _switches(syntax: Syntax) -> Iterator[ast.Call]:
-    """Yield the calls of ``eval`` on a whole network, not on the layers of a loop over modules."""
+    """Yield the calls of ``eval()`` or ``train(False)``, except those on the variable of a loop, a layer or a tokenizer."""
     for call in syntax.statements(ast.Call):
         match call:
             case ast.Call(func=ast.Attribute(attr="eval", value=value), args=[]):
@@ -129,10 +129,10 @@ def _is_layer(syntax: Syntax, value: ast.expr) -> bool:
 
 
 class _Modes:
-    """Tells passes in evaluation mode by their nodes."""
+    """Detects passes in evaluation mode by the nodes of their graphs."""
 
     def __init__(self, recording: Recording, *, without_dropout: bool) -> None:
-        """``without_dropout`` says that the program makes a layer of dropout and never calls ``train()``."""
+        """``without_dropout`` is true if the program makes a dropout layer and never calls ``train()``."""
         self._recording = recording
         self._without_dropout = without_dropout
         self._graphs = {graph.graph: graph for graph in different_graphs(recording)}
@@ -148,8 +148,8 @@ class _Modes:
     def evaluates(self, step: wire.StepEvent) -> bool:
         """Return whether the main pass of a step with an update went through a network in evaluation mode.
 
-        Batch normalization saves the statistics of the batch in training mode only. Without dropout, a graph is one of
-        evaluation if another pass of the same line went through dropout.
+        Batch normalization saves the statistics of the batch in training mode only. A graph without dropout
+        counts as evaluation if another pass of the same line went through dropout.
         """
         index = self._recording.log.pass_(step.main).graph if step.main >= 0 else -1
         if step.optimizer is None or index not in self._graphs:
@@ -163,7 +163,7 @@ class _Modes:
         return not self._dropout[index] and any(self._alike(index, other) for other, has in self._dropout.items() if has)
 
     def _alike(self, graph: int, other: int) -> bool:
-        """Return whether a graph has the nodes of another one, except some: both come from the same line."""
+        """Return whether a graph has fewer nodes than another one whose pass starts on the same line."""
         one, two = self._graphs[graph], self._graphs[other]
         lines = (self._recording.log.pass_(each.pass_).line for each in (one, two))
         return len(set(lines)) == 1 and len(one.nodes) < len(two.nodes)

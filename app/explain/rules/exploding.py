@@ -1,10 +1,10 @@
-"""Report gradients that grow from layer to layer, so that the first layers get far larger ones than the last.
+"""Report gradients that grow from layer to layer, so that they are far larger in the first layers than in the last.
 
 ## Why it matters
 
-Backpropagation multiplies the gradient by the weights of each layer. If the weights are too large, it grows by about the same
-factor in each layer, and so do the numbers of the forward pass. Deep networks then get gradients so large that no learning rate
-suits them.
+Backpropagation multiplies the gradient by the weights of each layer. If the weights are too large, the gradient grows by about
+the same factor in each layer. The values of the forward pass grow too. In a deep network, the gradients of the layers then
+differ so much that no learning rate suits all of them.
 
 ## Example
 
@@ -46,7 +46,7 @@ for step in range(3):
 
 ## What it does not report
 
-- Networks with fewer than five products with weights in a row, and runs of a single step.
+- Networks with fewer than five layers of weights, and runs of a single step.
 - Gradients that grow by less than three orders of magnitude, or in less than three quarters of the layers.
 - Gradients that are not finite. For those, see [nan-origin](#nan-origin).
 """
@@ -81,7 +81,7 @@ _LAYERS: Final = ("Addmm", "Mm", "Bmm", "Convolution", "MkldnnLinear")
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield a finding if the gradient at the outputs of layers grows from the last one to the first in the first pass."""
+    """Yield a finding if, in the first pass, the gradient at the outputs of layers grows from the last layer to the first."""
     if recording.log.counts()[2] < STEPS or recording.log.step(0).optimizer is None:
         return
     graph = next(different_graphs(recording), None)
@@ -100,7 +100,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
         step=0,
         node=graph.nodes[first].id,
         message=f"The gradient explodes on its way to the first layers: {short(small)} per element at the output of {low}, "
-        f"{short(large)} at that of {high}.",
+        f"{short(large)} at the output of {high}.",
         why="Each layer multiplies the gradient by its weights, which are too large. Scale the initial weights to the width of "
         "the layer, as `nn.Linear` and `kaiming_normal_` do, or use normalization.",
         pass_=graph.pass_,

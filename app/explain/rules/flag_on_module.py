@@ -44,7 +44,7 @@ for step in range(3):
 
 ## What it does not report
 
-- Tensors and parameters.
+- Assignments to the `requires_grad` of a tensor or parameter.
 - Modules whose attribute the program reads itself, and modules without a parameter that gets a gradient.
 """
 

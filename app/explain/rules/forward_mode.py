@@ -2,8 +2,8 @@
 
 ## Why it matters
 
-In forward mode, derivatives travel along with the values of the forward calls. There is no backward pass and no graph, so
-Tapedeck has nothing to record.
+In forward mode, PyTorch computes derivatives together with the values of the forward calls. There is no backward pass and no
+graph, so Tapedeck has nothing to record.
 
 ## Example
 
@@ -49,5 +49,5 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             CODE,
             signal.line,
             "Derivatives in forward mode are not shown: Tapedeck records backward passes only.",
-            "In forward mode, derivatives travel along with the forward calls, without a graph and without a pass.",
+            "In forward mode, derivatives are computed together with the values, without a graph and without a backward pass.",
         )

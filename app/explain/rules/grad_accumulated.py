@@ -144,7 +144,7 @@ def _learns(recording: Recording, syntax: Syntax, index: int) -> bool:
 
 
 def _backward(recording: Recording, index: int) -> tuple[int, int]:
-    """Return the first pass of a step that adds to gradients, and its line."""
+    """Return the index and the line of the first pass of a step that adds to gradients."""
     passes = [recording.log.pass_(each) for each in recording.log.step(index).passes]
     first = next((event for event in passes if event.kind not in ("grad", "nested")), passes[0])
     return first.index, first.line

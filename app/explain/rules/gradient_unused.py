@@ -98,7 +98,7 @@ def _stepped_before(recording: Recording, syntax: Syntax, step: wire.StepEvent) 
                 step=step.index,
                 node=None,
                 message=f"`{optimizer.name}.step()` runs between `zero_grad()` and `backward()`, so it finds no "
-                "gradients and no parameter changes.",
+                "gradients, and the parameters stay the same.",
                 why=f"The `backward()` on line {backward} computes gradients that line {clearing[0]} clears before they are "
                 f"used. Call `{optimizer.name}.step()` after `backward()`.",
                 pass_=step.main,
@@ -107,7 +107,7 @@ def _stepped_before(recording: Recording, syntax: Syntax, step: wire.StepEvent) 
 
 
 def _passed(syntax: Syntax) -> Iterator[Optimizer]:
-    """Yield the optimizers that functions of the program get as a parameter of theirs, if the program makes any optimizer."""
+    """Yield the optimizers that the program's functions get as arguments, if the program makes any optimizer."""
     made = next((call for call in syntax.statements(ast.Call) if is_optimizer(syntax, call)), None)
     for call in syntax.statements(ast.Call) if made is not None else ():
         owner = call.func.value if isinstance(call.func, ast.Attribute) and called(call) == "zero_grad" else None
@@ -248,7 +248,7 @@ def _names_step(syntax: Syntax, use: ast.expr) -> bool:
 
 
 def _schedulers(syntax: Syntax, uses: list[ast.expr]) -> Iterator[str | None]:
-    """Yield the names of the learning-rate schedulers that were made with an optimizer and whose ``step`` is called."""
+    """Yield the name of each learning-rate scheduler made with an optimizer, ``None`` if its ``step`` is never called."""
     for use in uses:
         statement = syntax.statement_of(use)
         if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name | ast.Attribute):

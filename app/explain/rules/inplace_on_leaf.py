@@ -64,7 +64,7 @@ def explain(failure: Failure) -> model.Finding:
     line, syntax = failure.line, failure.syntax
     statement = syntax.statement(line) if line is not None else None
     text = failure.raising_line
-    if statement is not None and syntax.alone(statement):  # of several statements on a line, any may have raised
+    if statement is not None and syntax.alone(statement):  # if a line has several statements, any of them may have raised
         text = f"`{first_line(syntax.text(statement))}`"
     if "single memory location" in failure.exception.message:
         message = f"{text} writes to a tensor in which several elements share one memory location."

@@ -86,7 +86,7 @@ def _has_booleans(call: ast.Call) -> bool:
 
 
 def _in_double(syntax: Syntax) -> bool:
-    """Return whether the program names another floating-point dtype, which `float32` might not go with."""
+    """Return whether the program names another floating-point dtype. A ``float32`` tensor might not fit there."""
     names = {each.attr for each in syntax.statements(ast.Attribute)}
     return bool(names & {"float64", "double", "float16", "half", "bfloat16"})
 

@@ -55,7 +55,7 @@ SEVERITIES: Final[tuple[model.Severity, ...]] = ("good",)
 STEPS: Final = 1_000
 """Largest number of steps of a run that is examined."""
 FEW: Final = 3
-"""Steps that a run must have to count as training."""
+"""Smallest number of steps of a run that counts as training."""
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:

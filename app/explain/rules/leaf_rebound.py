@@ -72,7 +72,7 @@ _LONGEST: Final = 60
 _LOST: Final = re.compile(
     r"does not require grad|unsupported operand type.*NoneType|NoneType.* has no attribute|Optional\[Number\]"
 )
-"""Messages of PyTorch and Python once a name has lost its leaf."""
+"""Messages of PyTorch and Python after a name has moved away from its leaf."""
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
@@ -157,7 +157,7 @@ def _finding(
 
 
 def _failing_line(recording: Recording, line: int) -> int | None:
-    """Return the line on which the run ended because a name had lost its leaf.
+    """Return the line on which the run ended because a name had moved away from its leaf.
 
     If the error has no line, return ``line``.
     """

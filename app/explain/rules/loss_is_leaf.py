@@ -101,7 +101,7 @@ def _set_late(syntax: Syntax, name: str) -> tuple[int, ast.expr] | None:
 
 
 def _returned(syntax: Syntax, name: str) -> tuple[int, ast.expr] | None:
-    """Return the line that makes a leaf in a function of the program whose result is assigned to a name, and the expression."""
+    """Return the line and the expression that make a leaf in a function whose result the program assigns to ``name``."""
     losses = Losses(syntax)
     for value in syntax.assigned(name):
         for result in losses.values(value) if isinstance(value, ast.Call) else ():
@@ -111,7 +111,7 @@ def _returned(syntax: Syntax, name: str) -> tuple[int, ast.expr] | None:
 
 
 def _made_leaf(statement: ast.stmt) -> str | None:
-    """Return the name on which a statement sets ``requires_grad``."""
+    """Return the name of the tensor whose ``requires_grad`` a statement sets to ``True``."""
     match statement:
         case ast.Assign(targets=[ast.Attribute(attr="requires_grad", value=ast.Name(id=name))], value=ast.Constant(value=True)):
             return name

@@ -2,8 +2,8 @@
 
 ## Why it matters
 
-Python creates a new attribute where an attribute does not exist. `p.require_grad = False` therefore runs without an error and
-freezes nothing.
+If an attribute does not exist, an assignment creates it. `p.require_grad = False` therefore runs without an error and freezes
+nothing.
 
 ## Example
 
@@ -88,7 +88,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
 def _meant(syntax: Syntax, node: ast.Attribute) -> str | None:
     """Return the name that an attribute is meant to have, ``None`` if it is not misspelled.
 
-    A misspelled ``grad`` has the same letters in another order, or one more at its end, and is set to ``None``.
+    A misspelled ``grad`` has the same letters in another order, or an ``s`` at its end, and is set to ``None``.
     """
     name, parent = node.attr, syntax.parent(node)
     if name in (NAME, GRAD) or not name.isascii() or len(name) > LONGEST:

@@ -2,8 +2,8 @@
 
 ## Why it matters
 
-`view` and `reshape` keep the order of the elements in memory and only read them in other lengths. They do not move a dimension:
-`h.view(8, 5, 2)` of a tensor of shape (5, 8, 2) cuts its numbers into new rows, each of which has parts of several samples. The
+`view` and `reshape` keep the order of the elements and only divide them into rows of other lengths. They do not move a
+dimension: `h.view(8, 5, 2)` of a tensor of shape (5, 8, 2) makes new rows, each of which has parts of several samples. The
 shapes fit, no error is raised, and the loss compares predictions with the targets of other samples.
 
 ## Example
@@ -35,7 +35,7 @@ loss.backward()
 ## What it does not report
 
 - A `view` that only joins neighbouring dimensions, splits one, or adds dimensions of length 1.
-- Shapes with more than four dimensions, and those that no order of the dimensions gives.
+- Shapes with more than four dimensions, and shapes that no order of the dimensions gives.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
 def _of_input(syntax: Syntax, call: ast.Call, lines: dict[int, list[int]]) -> tuple[list[int] | None, list[int] | None]:
     """Return the shape of a named input of the program that a call reshapes, and the shape that the call gives it.
 
-    ``lines`` has the shapes of the last values of lines.
+    ``lines`` maps lines to the shapes of their last values.
     """
     match call:
         case ast.Call(func=ast.Attribute(attr="view" | "reshape", value=value), args=args) if len(args) > 1:
@@ -131,10 +131,10 @@ def _integer(node: ast.expr) -> int | None:
 
 
 def mixes(before: Sequence[int], after: Sequence[int]) -> bool:
-    """Return whether a reshape has a shape that moving a dimension would give, although it moves none.
+    """Return whether a reshape gives a shape that moving a dimension would also give.
 
-    Without dimensions of length 1, the result must have the dimensions of the input in another order, some of them joined, or
-    the other way round. Joining and splitting neighbours is not enough.
+    Dimensions of length 1 are ignored. The result must have the dimensions of the input in another order, possibly with
+    neighbours joined, or vice versa. A reshape that only joins or only splits neighbours does not count.
 
     >>> mixes([5, 8, 2], [8, 5, 2]), mixes([2, 16, 6], [16, 12]), mixes([4, 5, 6], [4, 2, 5, 3])
     (True, True, True)
@@ -191,7 +191,7 @@ def _finding(
         node=node.id if node is not None else None,
         message=f"`{function}` turns the shape {_text(before)} into {_text(after)}, but does not move the dimensions: it mixes "
         "the samples.",
-        why=f"`{function}` reads the numbers in the same order and cuts them into other lengths. Move the dimension with "
+        why=f"`{function}` keeps the order of the numbers and divides them into rows of other lengths. Move the dimension with "
         "`transpose` or `permute`, and join or split only neighbouring dimensions.",
         pass_=graph.pass_ if graph is not None else None,
     )

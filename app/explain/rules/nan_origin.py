@@ -87,7 +87,7 @@ _WHERE_TRAP: Final = (
 _LITERAL: Final = re.compile(r"\b(?:inf|nan)\b", re.IGNORECASE)
 """∞ or NaN as it is written in a program: ``float("inf")``, ``math.nan``."""
 _RUN_AWAY: Final = 1_000.0
-"""Factor between a loss and its first value above which the loss has run away."""
+"""Factor between a loss and its first value above which the loss counts as diverging."""
 _LONGEST: Final = 60
 """Largest number of characters of an expression that is quoted in a sentence."""
 
@@ -121,7 +121,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             why = "The pass continues with the gradient that the hook returned."
         case "start":
             message = f"The pass starts from a gradient that is {found.what}{when}."
-            why = "The program passed this gradient to the pass."
+            why = "The program itself provides this gradient."
         case "sum":
             message = f"The gradients that meet at `{title(node)}` add up to {found.what}{when}."
             why = "Each of them is finite, but their sum is too large for the dtype."
@@ -179,7 +179,7 @@ def _unrecorded(recording: Recording) -> Iterator[model.Finding]:
 
 
 def _source(syntax: Syntax, node: model.Node) -> str:
-    """Return the code of a node, or its title if the code is not on one line or too long."""
+    """Return the code of a node, or its title if the code is not on one line or is too long."""
     if node.kind != "op" or node.line is None or node.columns is None or not 1 <= node.line <= len(syntax.lines):
         return title(node)
     text = syntax.lines[node.line - 1][slice(*node.columns)]
@@ -244,7 +244,7 @@ def _is_name(name: str | None) -> bool:
 
 
 def _share(summary: model.TensorSummary) -> str:
-    """Return in how many elements a tensor is 0, empty if all of them are."""
+    """Return a phrase with the number of zeros of a tensor, empty if all elements are 0."""
     count = prod(summary.shape)
     return f" in {summary.zeros:,} of {count:,} elements" if summary.zeros != count else ""
 

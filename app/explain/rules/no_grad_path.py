@@ -139,7 +139,7 @@ def _no_path_to_input(failure: Failure) -> model.Finding:
 def _inputs(failure: Failure, call: ast.Call | None) -> list[ast.expr]:
     """Return the inputs of ``autograd.grad`` that PyTorch's message may mean. Inputs that are certainly right are left out.
 
-    The message gives the index of an input only if no path leads to that input, and not in PyTorch 2.10.
+    The message gives the index of an input only if no path leads to that input. In PyTorch 2.10, it gives no index.
     """
     if call is None:
         return []
@@ -168,7 +168,7 @@ def _requires_grad(failure: Failure) -> dict[int, bool]:
 
 
 def _made_from(failure: Failure, wanted: ast.expr, call: ast.Call | None) -> str:
-    """Return sentences about an input that is a slice or a view: the result may be computed from the whole."""
+    """Return sentences about an input that is a slice or a view of a tensor, empty for other inputs."""
     syntax = failure.syntax
     if call is None:
         return ""

@@ -3,7 +3,7 @@
 ## Why it matters
 
 `backward()` stores gradients in leaves only: in tensors that the program created with `requires_grad=True`. The gradient of a
-computed tensor is used on the way and then dropped, so its `.grad` is `None`. Code that uses it fails or silently does nothing.
+computed tensor is used during the pass and then freed, so its `.grad` is `None`. Code that reads it fails or does nothing.
 
 ## Example
 

@@ -2,9 +2,9 @@
 
 ## Why it matters
 
-`parameters()` returns only what a module has registered: parameters, modules, and those in an `nn.ModuleList` or
+`parameters()` returns only the parameters that a module has registered, including those of layers in an `nn.ModuleList` or
 `nn.ModuleDict`. It skips layers in a plain list or dict, and tensors that are not an `nn.Parameter`. An optimizer that is made
-from `parameters()` leaves them at their random initial values. The loss may still fall, because the other layers learn.
+from `parameters()` leaves these at their random initial values. The loss may still fall, because the other layers learn.
 
 ## Example
 
@@ -89,11 +89,11 @@ from ..wording import first_line, listed
 CODE: Final = "not-in-optimizer"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
 STEPS: Final = 2
-"""Smallest number of steps with an optimizer's update. Also, of layers made by one line that were each used in one step."""
+"""Smallest number of steps with an optimizer's update, and of layers that one line makes for a single step each."""
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield a finding for each attribute with such parameters, and for each line that makes or adds a layer too late."""
+    """Yield a finding for each attribute with such parameters, and for lines that make, add or unfreeze layers too late."""
     with_gradient: Counter[int] = Counter()
     changed: set[int] = set()
     updates = 0
@@ -147,7 +147,7 @@ _ADDS: Final = frozenset({"add_module", "register_module", "append", "extend", "
 def _contains(attribute: Unregistered, name: str) -> bool:
     """Return whether a parameter's name leads through an attribute.
 
-    A list or dict is followed by an index or key there, such as ``net.layers[0].weight``.
+    In the name, an index or key follows a list or dict, as in ``net.layers[0].weight``.
     """
     if attribute.kind == "tensor":
         return name.endswith(f".{attribute.attribute}")
@@ -172,9 +172,9 @@ def _made_anew(syntax: Syntax, lines: list[int | None]) -> Iterator[model.Findin
 
 
 def _added_later(syntax: Syntax, names: list[str], held: set[str]) -> Iterator[model.Finding]:
-    """Yield a finding for each line that adds layers to a network after the optimizer was made from its parameters.
+    """Yield a finding for the first line that adds layers to a network after the optimizer was made from its parameters.
 
-    ``names`` are parameters that no optimizer changes, ``held`` those that one changes.
+    ``names`` are parameters that no optimizer changes, ``held`` parameters that an optimizer changes.
     """
     made = max((optimizer.made.lineno for optimizer in optimizers(syntax)), default=None)
     roots = {name.partition(".")[0] for name in held}
@@ -187,7 +187,7 @@ def _added_later(syntax: Syntax, names: list[str], held: set[str]) -> Iterator[m
                 call.lineno,
                 f"No optimizer changes {listed(found)}, because line {call.lineno} adds the layer after line {made} has made "
                 "the optimizer.",
-                "An optimizer holds the parameters that it got when it was made. Add the layer first, or call "
+                "An optimizer changes only the parameters that it got when it was made. Add the layer first, or call "
                 "`add_param_group`.",
             )
             return
@@ -202,10 +202,10 @@ def _unfrozen_later(syntax: Syntax, names: list[str]) -> Iterator[model.Finding]
         if node.lineno > made.lineno and _unfreezes(node):
             yield _finding(
                 node.lineno,
-                f"No optimizer changes {listed(names)}, because line {node.lineno} unfreezes them after line {made.lineno} has "
-                "given the optimizer the parameters that required a gradient then.",
-                "An optimizer holds the parameters that it got when it was made. Give it all parameters, since it skips those "
-                "without a gradient, or call `add_param_group`.",
+                f"No optimizer changes {listed(names)}, because line {node.lineno} unfreezes them, but line {made.lineno} gave "
+                "the optimizer only parameters that already required a gradient.",
+                "An optimizer changes only the parameters that it got when it was made. Give it all parameters, since it skips "
+                "those without a gradient, or call `add_param_group`.",
             )
             return
 

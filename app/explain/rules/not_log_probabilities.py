@@ -3,7 +3,7 @@
 ## Why it matters
 
 `nll_loss` and `kl_div` expect the logarithms of probabilities, which are never above 0. With probabilities or logits they
-return a number without a warning, often a negative one. The optimizer then improves something other than the fit.
+return a number without a warning, often a negative one. The optimizer then reduces a number that does not measure the fit.
 
 ## Example
 

@@ -58,15 +58,15 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             CODE,
             None,
             f"From step {signal.step} on, most steps are summarized, because the recording has become large.",
-            "Their losses are recorded, and the statistics of parameters, gradients and updates. "
-            f"Every {signal.every}th step is complete, and a replay computes the others on request.",
+            "Such a step has its losses, and the statistics of parameters, gradients and updates. "
+            f"Every {signal.every}th step is complete, and a replay computes the missing numbers on request.",
         )
     for unrecorded in recording.signals(wire.StepsUnrecorded):
         yield note(
             CODE,
             None,
-            f"The recording ends before step {unrecorded.step}, because it is as large as it may be.",
-            "The program ran on without being recorded. A shorter training is recorded to its end.",
+            f"The recording ends before step {unrecorded.step}, because it has reached its largest size.",
+            "The program continued, but it was no longer recorded. A shorter training is recorded to its end.",
         )
     if recording.signals(wire.NumbersLeftOut):
         yield note(

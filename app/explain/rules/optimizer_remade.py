@@ -36,7 +36,7 @@ for step in range(4):
 
 ## What it does not report
 
-- An optimizer that makes several steps before the next one is made, as for each task or each fold.
+- An optimizer that makes several steps before the next optimizer is made, as for each task or each fold.
 - Optimizers without a state, such as SGD without momentum.
 - Runs with fewer than three steps.
 """
@@ -90,7 +90,7 @@ def _has_state(made: ast.Call) -> bool:
 
 
 def _is_remade(syntax: Syntax, optimizer: Optimizer) -> bool:
-    """Return whether each iteration that makes the optimizer also makes its step, or each call of a repeated function."""
+    """Return whether one iteration of a loop, or one call of a function in a loop, makes the optimizer and calls its step."""
     around = syntax.repetition(optimizer.made)
     steps = [syntax.repetition(call) for call in optimizer.calls(syntax, "step")]
     if around is None or not steps or any(each is not around for each in steps):

@@ -3,8 +3,8 @@
 ## Why it matters
 
 `backward()` fills `.grad` of everything that the loss depends on. In a GAN, the loss of the generator also fills the gradients
-of the discriminator. If only the generator's optimizer clears its gradients, the next update of the discriminator includes
-them, with the wrong sign.
+of the discriminator. If only the generator's optimizer clears its gradients, the next update of the discriminator also
+uses the gradients of the generator's loss, which have the wrong sign.
 
 ## Example
 
@@ -50,7 +50,7 @@ for step in range(3):
 
 - Gradients that are added up over several passes before the first update of any parameter.
 - Gradients of the same graph, as with micro-batches.
-- A single update with such gradients.
+- A single update that uses gradients of another loss.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class _Left:
 
 @dataclass
 class _Used:
-    """Updates with such gradients: their steps, parameters, and the pass that left the gradients there first."""
+    """Updates that use gradients of another loss: their steps, their parameters, and the first pass that left the gradients."""
 
     steps: list[int] = field(default_factory=list)
     names: dict[int, str] = field(default_factory=dict)
@@ -126,6 +126,6 @@ def _finding(recording: Recording, line: int, used: _Used) -> model.Finding:
         message=f"The `backward()` on line {line} also fills the gradients of {listed(names)}, and the update of another loss "
         "uses them.",
         why=f"The `backward()` on line {own} adds to these gradients, and the update in step {step.index} uses the sum. "
-        f"Call `zero_grad()` of the optimizer that holds {'it' if len(names) == 1 else 'them'} before line {own}.",
+        f"Call `zero_grad()` of the optimizer that updates {'it' if len(names) == 1 else 'them'} before line {own}.",
         pass_=step.main,
     )

@@ -3,7 +3,7 @@
 ## Why it matters
 
 Tapedeck catches its own errors, so the program continues, but a part of it is missing from the recording. The
-finding carries the message of the internal error. Please report it as a bug.
+finding contains the message of the internal error. Please report it as a bug.
 
 ## Example
 

@@ -99,9 +99,10 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
                 step=graph.step,
                 node=node.id,
                 message=f"This {function} is saturated in the first step: its mean slope is {short(100 * slope)} % of the "
-                "greatest one.",
-                why="Its inputs are so large that nearly all outputs lie at the bounds, where no gradient passes. Hardly any "
-                f"reaches {listed(names)}. Scale the inputs to a deviation near 1, and start from smaller weights.",
+                "greatest slope.",
+                why="Its inputs are so large that nearly all outputs lie at the bounds, where the slope is nearly 0. "
+                f"Hardly any gradient reaches {listed(names)}. Scale the inputs to a standard deviation near 1, and start from "
+                "smaller weights.",
                 pass_=graph.pass_,
             )
 

@@ -30,8 +30,8 @@ y.sum().backward()
 
 ## What it does not report
 
-In-place changes of tensors that no gradient needs, and changes through `.data`, which PyTorch cannot detect. For those, see
-[data-update](#data-update).
+- In-place changes of tensors that no gradient needs.
+- Changes through `.data`, which PyTorch cannot detect. For those, see [changed-through-data](#changed-through-data).
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def explain(failure: Failure) -> model.Finding:
     counted = f" (PyTorch counts changes: version {versions[2]} was saved, now it is {versions[1]})" if versions else ""
     needed = f"the saved tensor `{exception.saved}` as it was" if exception.saved is not None else "the values"
     why = (
-        f"Its gradient is computed from {needed} in the forward pass{counted}. "
+        f"The gradient of the operation is computed from {needed} in the forward pass{counted}. "
         f"{failure.calling_line} fails because those values are overwritten."
     )
     update = syntax.statement(exception.changed) if exception.changed is not None else None

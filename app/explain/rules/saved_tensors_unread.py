@@ -2,8 +2,9 @@
 
 ## Why it matters
 
-Under `saved_tensors_hooks`, `save_on_cpu` or a checkpoint, reading a saved tensor calls code of the program or computes a part
-of it again. Tapedeck does not do that: observing a program must not change it. The graph and all gradients are still shown.
+Under `saved_tensors_hooks`, `save_on_cpu` or a checkpoint, reading a saved tensor calls a function of the program or
+repeats a part of its forward pass. Tapedeck does not do that: observing a program must not change it. The graph and all
+gradients are still shown.
 
 ## Example
 

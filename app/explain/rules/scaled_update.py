@@ -4,7 +4,8 @@
 
 A `GradScaler` multiplies the loss, often by 65,536, so that small gradients do not become 0 in half precision. `scaler.step`
 divides the gradients by this factor before it calls `optimizer.step`. If the program calls `optimizer.step` itself, the update
-uses the multiplied gradients: SGD makes steps that are far too long, and Adam no longer skips infinite gradients.
+uses the multiplied gradients, and SGD makes steps that are far too long. `scaler.step` also skips steps with infinite
+gradients, but `optimizer.step` does not.
 
 ## Example
 
@@ -84,6 +85,6 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
                 step=None,
                 node=None,
                 message=f"`{syntax.text(call)}` uses gradients that `{scaler}` has multiplied.",
-                why=f"The pass on line {passes[0].call.lineno} starts from the scaled loss; only `{scaler}.step(…)` divides "
-                f"the gradients by the factor. Call `{scaler}.step({optimizer.name})`.",
+                why=f"The pass on line {passes[0].call.lineno} starts from the scaled loss, and only `{scaler}.step(…)` "
+                f"divides the gradients by the factor. Call `{scaler}.step({optimizer.name})`.",
             )

@@ -44,7 +44,7 @@ for _ in range(2):
 ## What it does not report
 
 Threads that load data, write files or evaluate a model. They do not end the recording. If the recorded thread calls
-`backward()` on a result of theirs, the graph of that result is shown without its values.
+`backward()` on a result of another thread, the graph of that result is shown without its values.
 """
 
 from __future__ import annotations

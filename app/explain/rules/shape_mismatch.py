@@ -54,7 +54,8 @@ def explain(failure: Failure) -> model.Finding:
         message = f"A {rows} × {inner} matrix cannot be multiplied by a {outer} × {columns} matrix: {inner} is not {outer}."
         why = (
             "The first matrix needs as many columns as the second has rows. "
-            f"A layer for this input has {inner} input features. If rows and columns are swapped, transpose one with `.T`."
+            f"A layer for this input has {inner} input features. If rows and columns of a matrix are swapped, transpose it "
+            "with `.T`."
         )
         return failure.finding(CODE, message, why, line=failure.line)
     broadcast = re.search(_BROADCAST, failure.exception.message)

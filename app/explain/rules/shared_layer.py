@@ -2,8 +2,9 @@
 
 ## Why it matters
 
-`[nn.Linear(8, 8)] * 3` calls `nn.Linear` once and puts the same layer into the list three times. A network of them has one
-weight instead of three: it computes the same step again and again, and the gradients of all positions are added in one `.grad`.
+`[nn.Linear(8, 8)] * 3` calls `nn.Linear` once and puts the same layer into the list three times. A network made from
+this list has one weight instead of three: it applies the same layer three times, and one `.grad` gets the gradients of all
+positions.
 
 ## Example
 

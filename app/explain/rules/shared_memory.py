@@ -2,7 +2,7 @@
 
 ## Why it matters
 
-`b.weight.data = a.weight.data` and `nn.Parameter(a.weight)` do not copy: they make two parameters on one memory. Each has its
+`b.weight.data = a.weight.data` and `nn.Parameter(a.weight)` do not copy: two parameters then use the same memory. Each has its
 own gradient and its own state in the optimizer, and each update is applied to the same numbers, one after the other.
 
 ## Example
@@ -42,7 +42,7 @@ for step in range(3):
 ## What it does not report
 
 - One parameter under two names, as in weights that are tied on purpose.
-- Parameters that get equal gradients, and constant ones, such as biases that are all 0.
+- Parameters that get equal gradients, and parameters with equal elements, such as biases that are all 0.
 """
 
 from __future__ import annotations
@@ -85,9 +85,9 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
                 line=_line(syntax, found),
                 step=0,
                 node=None,
-                message=f"{listed(found)} are different parameters on the same memory.",
-                why="They have equal values after every update, although their gradients differ: the update of each is applied "
-                "to the numbers of both. Copy the numbers with `copy_`, or use one parameter in both layers.",
+                message=f"{listed(found)} are different parameters that use the same memory.",
+                why="They have equal values after every update, although their gradients differ: each update changes the "
+                "numbers of all of them. Copy the numbers with `copy_`, or use one parameter in both layers.",
             )
 
 
@@ -113,7 +113,7 @@ def _numbers(summary: model.TensorSummary | None) -> _Numbers | None:
 
 
 def _line(syntax: Syntax, names: list[str]) -> int | None:
-    """Return the line that puts one of these parameters on the memory of another one."""
+    """Return the line that makes one of these parameters use the memory of another one."""
     attributes = {name.rpartition(".")[2] for name in names}
     for statement in syntax.statements(ast.Assign):
         match statement:

@@ -1,10 +1,10 @@
-"""Report a softmax over the samples of a batch before a loss that expects one over the classes.
+"""Report a softmax over the samples of a batch before a loss that expects a softmax over the classes.
 
 ## Why it matters
 
-With `dim=0`, a softmax of a batch makes the numbers of each class add up to 1 over all samples, not the numbers of each sample
-over all classes. Every sample then depends on the others, and the loss can be low although no sample is classified. Training
-runs without an error.
+After a softmax of a batch with `dim=0`, the numbers of each class add up to 1 over all samples. For each sample, the numbers
+of all classes should add up to 1. With `dim=0`, every sample depends on the others, and the loss can be low although no sample
+is classified correctly. Training runs without an error.
 
 ## Example
 
@@ -73,7 +73,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
 
 
 def _dimension(call: ast.Call) -> int | None:
-    """Return the dimension that a call to a softmax names, ``None`` if it is no literal."""
+    """Return the dimension that a call passes to a softmax, ``None`` if it is not a literal integer."""
     name = called(call) or ""
     is_method = name in _METHODS and isinstance(call.func, ast.Attribute) and not _is_function(call.func)
     position = 0 if is_method or name[0].isupper() else 1
@@ -121,6 +121,6 @@ def _finding(graph: GraphOfPass, node: model.Node, call: ast.Call, shape: list[i
         node=node.id,
         message=f"`dim=0` takes the softmax over the {shape[0]} samples of the batch, not over the {shape[1]} classes.",
         why="The numbers of each class add up to 1 over the batch, so every sample depends on the others, and the loss does "
-        "not measure how well each is classified. Use `dim=1`, or `dim=-1` for the last dimension.",
+        "not measure how well each sample is classified. Use `dim=1`, or `dim=-1` for the last dimension.",
         pass_=graph.pass_,
     )

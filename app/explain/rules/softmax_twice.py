@@ -4,8 +4,8 @@
 
 `cross_entropy` expects logits, the plain outputs of a network, and applies `log_softmax` itself. If it gets the result of a
 softmax, its input is between 0 and 1, so the loss cannot approach 0 and the gradients are small. Training runs without an error
-and stops improving early. The same is true of a sigmoid before
-`binary_cross_entropy_with_logits`, and of a softmax of a softmax.
+and stops improving early. The same is true of a sigmoid before `binary_cross_entropy_with_logits`, and of a softmax of a
+softmax.
 
 ## Example
 
@@ -57,7 +57,7 @@ _FIRST: Final = {
     "SoftmaxBackward0": ({"SoftmaxBackward0": "softmax"}, "softmax"),
     "SigmoidBackward0": ({"SigmoidBackward0": "sigmoid"}, "sigmoid"),
 }
-"""By function: the functions that must not precede it, with their names, and the one that it applies itself."""
+"""For each function, the functions that must not precede it, with their names, and the function that it applies itself."""
 _ACTIVATIONS: Final = frozenset({"SoftmaxBackward0", "SigmoidBackward0"})
 
 
@@ -86,7 +86,7 @@ def _below(graph: GraphOfPass, index: int) -> model.Node | None:
 
 
 def _is_probability(graph: GraphOfPass, index: int) -> bool:
-    """Return whether a loss takes the result of a node for probabilities. Elsewhere, sigmoids may follow each other."""
+    """Return whether a loss reads the result of a node as probabilities. Elsewhere, a sigmoid may follow a sigmoid."""
     return any(graph.nodes[user].op == "BinaryCrossEntropyBackward0" for user, _ in graph.users(index))
 
 
@@ -94,7 +94,7 @@ def _finding(graph: GraphOfPass, loss: model.Node, below: model.Node, name: str,
     function = _function(loss)
     by = f"`{below.module}`" if below.module else f"`{name}` on line {below.line}" if below.line else f"`{name}`"
     if loss.op in _ACTIVATIONS:
-        what = f"`{inner}` gets the result of a {name}, computed by {by}, so it is applied twice."
+        what = f"`{inner}` gets the result of a {name}, computed by {by}, so {name} is applied twice."
         why = f"After a second {name}, the results lie close together, and the gradients are small. Apply it once."
         return _of_line(graph, loss, below, what, why)
     what = f"`{function}` gets the result of a {name}, computed by {by}, but expects logits."

@@ -3,9 +3,9 @@
 ## Why it matters
 
 A scheduler that runs after each batch instead of each epoch, or that multiplies its factor again and again, makes the learning
-rate vanish. `LambdaLR` multiplies the initial rate by the result of its function: a function that returns a rate instead of a
-factor makes it tiny. Below about 1e-8 of its value, a parameter in single precision does not change at all. Training goes on
-without an error, and nothing is learned.
+rate vanish. `LambdaLR` multiplies the initial rate by the result of its function. If this function returns a rate instead of a
+factor, the product is tiny. An update below about 1e-8 of a parameter's value does not change the parameter at all in single
+precision. Training continues without an error, and nothing is learned.
 
 ## Example
 
@@ -67,7 +67,7 @@ MOST: Final = 400
 SHARE: Final = 1 / 3
 """Share of the steps, at the end of a run, in which the rate may be nearly 0."""
 GONE: Final = 1e-6
-"""Share of its largest value, or of its initial one, below which a learning rate counts as nothing."""
+"""Share of the largest or the initial learning rate, whichever is larger, below which a rate counts as 0."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class _RatedStep:
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield a finding if the updates of a run change nothing, or only until the learning rate has vanished."""
+    """Yield a finding if no update of a run changes anything, or none after the learning rate has vanished."""
     steps = [step for event in _spread(recording) if (step := _read(event)) is not None]
     if len(steps) < STEPS:
         return
@@ -112,7 +112,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
 
 def _why(syntax: Syntax, scheduled: ast.Call | None, initial: float | None, whole: bool) -> str:
     if scheduled is not None and called(scheduled) == "LambdaLR" and whole:
-        of = f"{short(initial)}" if initial else "the initial rate"
+        of = f"the initial rate {short(initial)}" if initial else "the initial rate"
         return f"`LambdaLR` multiplies {of} by the result of its function. Return a factor, not a rate."
     if scheduled is not None and not whole:
         return (
@@ -120,12 +120,12 @@ def _why(syntax: Syntax, scheduled: ast.Call | None, initial: float | None, whol
             "rate by less."
         )
     if whole:
-        return "The change is smaller than the distance between two numbers of this precision. Set a larger learning rate."
-    return "The program reduces the rate in each step. Reduce it from its initial value, or by less."
+        return "Each change is smaller than the distance between numbers of this precision. Set a larger learning rate."
+    return "The program reduces the rate in each step. Compute each rate from the initial rate, or reduce it by less."
 
 
 def _from_here(steps: list[_RatedStep], largest: float) -> bool:
-    """Return whether none of these steps changes anything."""
+    """Return whether each of these steps changes nothing or has a learning rate of nearly 0."""
     return all(not step.moves or step.rate <= GONE * max(largest, step.initial or 0.0) for step in steps)
 
 
@@ -137,7 +137,7 @@ def _spread(recording: Recording) -> Iterator[wire.StepEvent]:
 
 
 def _read(event: wire.StepEvent) -> _RatedStep | None:
-    """Return the facts of a step; ``None`` if no optimizer updated a parameter by a gradient other than 0."""
+    """Return the facts of a step; ``None`` for several groups of parameters, or if no gradient other than 0 was used."""
     rate = (event.optimizer or {}).get("lr")
     if not isinstance(rate, int | float) or rate < 0 or event.groups:
         return None
@@ -152,7 +152,7 @@ def _read(event: wire.StepEvent) -> _RatedStep | None:
 
 
 def _scheduler(syntax: Syntax) -> ast.Call | None:
-    """Return the call that makes the scheduler if it decides the first rate, else the call of its ``step``."""
+    """Return the call that makes a ``LambdaLR``, else the call of the scheduler's ``step``; ``None`` without a scheduler."""
     for statement in syntax.statements(ast.Assign):
         value = statement.value
         if isinstance(value, ast.Call) and ("lr_scheduler." in syntax.text(value.func) or (called(value) or "").endswith("LR")):

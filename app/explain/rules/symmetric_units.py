@@ -40,7 +40,8 @@ for step in range(3):
 ## What it does not report
 
 - A single layer of equal weights, as in a regression that starts at 0, or a last layer that starts at 0.
-- Products of two tables without a function between them, as in an adapter of low rank: their zeros are reported elsewhere.
+- Products of two matrices without a function between them, as in an adapter of low rank. If both matrices are 0, see
+  [zero-gradient](#zero-gradient).
 """
 
 from __future__ import annotations
@@ -90,8 +91,8 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
                 node=first.id,
                 message=f"All weights of `{first.name}` are {number}, and those of `{second.name}` are equal too, so all units "
                 "of the layer stay the same.",
-                why="Units with equal weights compute the same number and get the same gradient, so training never tells them "
-                "apart. Start from random weights, such as those that `nn.Linear` has by default.",
+                why="Units with equal weights compute the same number and get the same gradient, so training never makes them "
+                "different. Start from random weights, such as those that `nn.Linear` has by default.",
                 pass_=graph.pass_,
             )
             return

@@ -93,7 +93,7 @@ def _binary(graph: GraphOfPass, index: int) -> tuple[str, str] | None:
 
 
 def _of_classes(graph: GraphOfPass, index: int) -> tuple[str, str] | None:
-    """Return the sentences about a cross entropy whose targets are given as probabilities of classes and are none."""
+    """Return the sentences about a cross entropy whose targets should be probabilities of classes and are not."""
     node = graph.nodes[index]
     inputs = graph.inputs(index)
     if node.op != "MulBackward0" or node.call != "cross_entropy_loss" or len(inputs) != 2:

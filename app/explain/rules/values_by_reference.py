@@ -3,7 +3,8 @@
 ## Why it matters
 
 `detach()`, `.data` and `numpy()` return the same memory, not a copy. An update writes to that memory. A value that was kept
-before the training is therefore equal to the one after it, and a list of values of all steps has the last value many times.
+before the training is therefore equal to the value after it, and a list of the values of
+all steps has the last value in each element.
 
 ## Example
 
@@ -40,7 +41,7 @@ print((w - before).norm())
 ## What it does not report
 
 - Copies: `clone()`, `copy.deepcopy(…)`, `tolist()`, `item()`.
-- Numbers that are read again before they are used, and those that nothing compares with the parameter.
+- Numbers that are read again before they are used, and numbers that the program does not compare with the parameter.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ _VIEWS: Final = frozenset({"detach", "numpy", "cpu"})
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield a finding for each line that keeps a parameter by reference, and compares it or keeps more of them in a list."""
+    """Yield a finding for each line that keeps a parameter by reference, to compare it later or to collect it in a list."""
     if recording.log.counts()[2] < STEPS:
         return
     names = {name for parameter in recording.parameters() for name in parameter.names}
@@ -73,7 +74,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             if using is not None:
                 yield _finding(
                     statement.lineno,
-                    f"`{target.id}` is the memory of `{source}`, so line {using} compares the parameter with itself.",
+                    f"`{target.id}` uses the memory of `{source}`, so line {using} compares the parameter with itself.",
                     f"`{syntax.text(value)}` does not copy, and every update writes to that memory. Add `.clone()`.",
                 )
         if isinstance(target, ast.Name) and (owner := _views_of_all(syntax, value)) is not None:
@@ -81,7 +82,8 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             if using is not None:
                 yield _finding(
                     statement.lineno,
-                    f"`{target.id}` has the memory of the parameters of `{owner}`, so line {using} combines each with itself.",
+                    f"`{target.id}` uses the memory of the parameters of `{owner}`, so line {using} combines each "
+                    "parameter with itself.",
                     f"`{syntax.text(value)}` does not copy, and every update writes to that memory. Add `.clone()`.",
                 )
     for call in syntax.statements(ast.Call):
@@ -90,7 +92,8 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
         if given is not None and source is not None and _in_training(syntax, call):
             yield _finding(
                 call.lineno,
-                f"Each element of `{syntax.text(call.func).rpartition('.')[0]}` is the memory of `{source}`, so all are equal.",
+                f"Each element of `{syntax.text(call.func).rpartition('.')[0]}` uses the memory of `{source}`, "
+                "so all elements are equal.",
                 f"`{syntax.text(given)}` does not copy, and every update writes to that memory. Append a copy: `.clone()`.",
             )
 

@@ -3,7 +3,7 @@
 ## Why it matters
 
 Each layer multiplies the gradient by its own slopes and weights. If these are small, as the slope of a sigmoid is (at most ¼),
-the product falls by orders of magnitude from layer to layer. The first layers then hardly change, however long the training is.
+the product falls by orders of magnitude over a few layers. The first layers then hardly change, however long the training is.
 
 ## Example
 

@@ -50,7 +50,7 @@ _REFUSED: Final = "not being vmapped over"
 
 
 def explain(failure: Failure) -> model.Finding | None:
-    """Return the finding; ``None`` for another message of ``vmap``, and for a shape that does not match outside of it."""
+    """Return the finding; ``None`` for another message of ``vmap``, and for a shape mismatch without ``vmap``."""
     message, syntax = failure.exception.message, failure.syntax
     if _REFUSED not in message and (message.startswith("vmap") or not _uses_vmap(failure)):
         return None

@@ -3,9 +3,9 @@
 ## Why it matters
 
 `round`, `floor`, `sign` and similar functions are constant between their jumps. Their derivative is 0, so `backward()` runs
-without an error and gives 0 to everything below them. The same happens if a softmax has only one class, if `clamp` gets only
-numbers outside of its bounds, if both factors of a product are 0, or if the uses of a tensor cancel, as in `w / w`. The
-parameters there never change.
+without an error and gives 0 to everything below them. The same happens if a softmax has only one class, or if `clamp` gets
+only numbers outside of its bounds. It also happens if both factors of a product are 0, or if the uses of a tensor cancel, as
+in `w / w`. The parameters below never change.
 
 ## Example
 
@@ -40,7 +40,7 @@ for step in range(3):
 
 ## What it does not report
 
-- Parameters that also get a gradient in another way.
+- Parameters that also get a gradient on another path.
 - Gradients that are 0 for other reasons: a hook, a mask, or a ReLU that returns only zeros.
 """
 
@@ -71,7 +71,7 @@ _CONSTANT: Final = {
 
 
 _SINGLE: Final = {"SoftmaxBackward0": ("softmax", 1), "LogSoftmaxBackward0": ("log_softmax", 0)}
-"""Functions whose result is this number if there is only one class."""
+"""For each function, its name and its result if there is only one class."""
 _CLAMPS: Final = ("Clamp", "Hardtanh", "Hardsigmoid")
 _PRODUCTS: Final = ("MulBackward0", "MmBackward0", "BmmBackward0", "MvBackward0", "DotBackward0", "AddmmBackward0")
 _COMPARISONS: Final = ("MseLoss", "L1Loss", "SmoothL1Loss", "HuberLoss")
@@ -109,7 +109,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
 
 
 def _cause(graph: GraphOfPass, index: int) -> _Obstacle | None:
-    """Return why no gradient passes a node, ``None`` if one does or none arrives."""
+    """Return the reason why no gradient passes a node; ``None`` if a gradient passes, or if none arrives."""
     node = graph.nodes[index]
     if node.op in _CONSTANT and _arrives(graph, index):
         function = _CONSTANT[node.op]
@@ -123,7 +123,7 @@ def _cause(graph: GraphOfPass, index: int) -> _Obstacle | None:
         return None
     value = graph.numbers.value(index) or graph.saved(index, "result")
     if node.op in _SINGLE and value is not None and value.min == value.max == _SINGLE[node.op][1]:
-        remedy = "For two classes with one output, use a sigmoid. Otherwise, check the dimension."
+        remedy = "For two classes with one output, use a sigmoid. Otherwise, check the argument `dim`."
         return _Obstacle(index, f"the `{_SINGLE[node.op][0]}` of a single number is always {_SINGLE[node.op][1]}.", remedy)
     if node.op.startswith(_CLAMPS):
         remedy = "Start from numbers within the bounds, or use a function that is not flat there, such as a sigmoid."
@@ -132,7 +132,7 @@ def _cause(graph: GraphOfPass, index: int) -> _Obstacle | None:
     if node.op.startswith(_COMPARISONS) and len(inputs) == 2 and inputs[0] == inputs[1]:
         return _Obstacle(index, "the loss compares a tensor with itself.", "Pass the target as the second argument.")
     if node.op in _PRODUCTS and is_zero(value) and sum(graph.nodes[each].kind != "constant" for each in inputs) > 1:
-        remedy = "The gradient of each factor is a multiple of the other one. Start one of them from random numbers."
+        remedy = "The gradient of each factor is a multiple of the other factor. Start one of them from random numbers."
         return _Obstacle(index, "both factors of a product are 0.", remedy, True)
     return None
 
@@ -140,7 +140,7 @@ def _cause(graph: GraphOfPass, index: int) -> _Obstacle | None:
 def _cancelled(graph: GraphOfPass, index: int) -> _Obstacle | None:
     """Return the cause if several gradients arrive at a node and their sum is 0.
 
-    This alone is no mistake: the bias of a critic that compares two batches cancels.
+    Such a sum alone is no mistake. For example, the gradient of a critic's bias cancels if the critic compares two batches.
     """
     if not is_zero(graph.numbers.arrived(index)):
         return None
@@ -148,7 +148,7 @@ def _cancelled(graph: GraphOfPass, index: int) -> _Obstacle | None:
     if len(sources) < 2 or graph.numbers.edge(graph.users(index)[0][1]) is None:
         return None
     remedy = (
-        "The value does not depend on it, as that of `w / w` or `w - w`. Check which tensors the expression should combine."
+        "The result does not depend on the tensor, as in `w / w` or `w - w`. Check which tensors the expression should combine."
     )
     return _Obstacle(min(sources), "its uses cancel each other.", remedy)
 

@@ -69,7 +69,8 @@ def test_the_saved_tensor_that_was_changed_is_named_as_in_the_inspector() -> Non
         _, recording = record(case.program)
         (finding,) = found_in(recording, case.program)
         name = {"ExpBackward0": "result", "MulBackward0": "other"}[case.op or ""]
-        assert finding.why.startswith(f"Its gradient is computed from the saved tensor `{name}` as it was in the forward pass")
+        computed = f"The gradient of the operation is computed from the saved tensor `{name}` as it was in the forward pass"
+        assert finding.why.startswith(computed)
         assert finding.pass_ is not None
         assert finding.node is not None
         graph = recording.graph(int(recording.pass_(finding.pass_).graph[1:]))
