@@ -1,4 +1,4 @@
-"""Join PNG pictures to an animated PNG, as defined by the PNG specification, third edition (W3C, 2025), sections 11.3.6 and 12.
+"""Join PNG pictures into an animated PNG, as in the PNG specification, third edition (W3C, 2025), sections 11.3.6 and 12.
 
 The pixels stay compressed as they are: only the chunks around them change.
 """
