@@ -22,7 +22,7 @@ Ours = tuple[Where, str, str | None, int | None, int]
 STATISTICS: Final = ("norm", "minimum", "maximum")
 """The statistics that are compared for a tensor whose elements were not recorded, in this order."""
 SAFETY: Final = 8.0
-"""Factor of a derived tolerance for the constants that its formula leaves out."""
+"""Factor in the default tolerance, for the constants that its formula leaves out."""
 UNIT_ROUNDOFF: Final[dict[str, float]] = {
     "float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8,
     "complex128": 2.0**-53, "complex64": 2.0**-24, "complex32": 2.0**-11, "float8_e4m3fn": 2.0**-4, "float8_e4m3fnuz": 2.0**-4,

@@ -19,7 +19,7 @@ from .tensors import Tensors, starts
 MOST_FLOWS: Final = 1_000
 """Largest number of edges to a node, and of edges from it, that are read together with the node."""
 EDGES: Final = 4
-"""Largest number of edges for each node that an answer may have."""
+"""Largest number of edges in an answer, per node."""
 
 
 def line_count(recording: Recording) -> int:

@@ -192,7 +192,7 @@ def starts(sizes: np.ndarray[Any, Any]) -> Sequence[int]:
 
 
 def _listed(numbers: _Ints) -> Sequence[int]:
-    """Return numbers as a list, whose elements are read faster; many numbers as an array, of which few are usually read."""
+    """Return few numbers as a list, whose elements are read faster. Return many as an array, because few of them are read."""
     return numbers.tolist() if len(numbers) <= LISTED else numbers  # type: ignore[return-value]
 
 
