@@ -206,7 +206,7 @@ def _node(value: Any, graph: model.Graph) -> int:
 
 def _check_loss(recording: Recording, index: int, step: int) -> None:
     if recording.log.pass_(index).summary:
-        return  # its root is not recorded: the replay says whether it is a single number
+        return  # the root was not recorded: the replay checks whether it is a single number
     numbers = recording.numbers(index)
     roots = numbers.graph.roots
     value = numbers.value(numbers.node_index(roots[0])) if len(roots) == 1 else None

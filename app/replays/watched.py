@@ -39,7 +39,7 @@ class FoundValue(Struct, frozen=True):
 
 
 class ExpressionError(Struct, frozen=True):
-    """An error that an expression raised, where it raised it first, and how often."""
+    """An error that an expression raised: the step and line of its first occurrence, and the number of occurrences."""
 
     message: str
     step: int
