@@ -64,7 +64,7 @@ class Why(Struct, frozen=True, rename={"pass_": "pass"}):
     """Why a number is what it is: the terms that it is made of, largest first.
 
     ``of`` and ``name`` are the address and the name of the number, ``element`` its index in the tensor. If the address names
-    no element, it is the element of greatest magnitude. ``kind`` is one of:
+    no element, the element of greatest magnitude is explained. ``kind`` is one of:
 
     - ``sum``: ``value`` is the sum of the values of ``terms`` and of ``rounding``, exactly. ``rounding`` is the
       rounding error of the recording's dtype and of the library that computed the number.
