@@ -467,7 +467,7 @@ def backup(
 ) -> None:
     """Copy all recordings into one file, even while a server uses them.
 
-    The copy is consistent: it has every run that was stored before, and no run in part. It also contains the secret with which
+    The copy is consistent: it has every run that was stored before, and no partial run. It also contains the secret with which
     visitors prove that a run is theirs, so only you may read the file. Restore it with `tapedeck restore`.
 
     \b
