@@ -48,7 +48,7 @@ class LessonCheck:
         self._codes = codes
         self._recorded = RecordedLesson(lesson, bench)
         self.stale: list[tuple[Bound, Any]] = []
-        """The numbers whose text does not agree with their value, and the values."""
+        """The numbers whose text does not agree with their value, each with that value."""
 
     async def problems(self) -> AsyncIterator[LessonProblem]:
         """Yield the problems of the lesson, by rule."""

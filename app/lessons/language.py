@@ -13,7 +13,7 @@ The language has Python's grammar for expressions, which Python's parser reads. 
 ``leaf(m)``                               the tensor that the name was bound to first
 ``state(m, "exp_avg")``                   the optimizer's state for a parameter after the update
 ``leaves(loss)``                          the names of the leaves below a node
-``slope(m)``, ``difference(m, h=0.001)``  the slope by a replay, and the difference quotient by two of them
+``slope(m)``, ``difference(m, h=0.001)``  the slope of the loss, and a difference quotient, by a replay
 ``error``                                 the type of the exception that ended the recording, or ``None``
 ``+ - * / **``, ``sum``, ``abs``, ``len`` and other functions of numbers
 ``== < <= and or not is``                 conditions

@@ -49,7 +49,7 @@ class Surroundings(Protocol):
 
 @cache
 def parser() -> MarkdownIt:
-    """Return the parser. HTML in a lesson is text."""
+    """Return the parser. It treats HTML in a lesson as text."""
     markdown = MarkdownIt("commonmark", {"html": False, "typographer": False}).enable("table")
     plugins: list[Callable[..., None]] = [
         front_matter_plugin, colon_fence_plugin, attrs_block_plugin, myst_role_plugin, myst_block_plugin, dollarmath_plugin,

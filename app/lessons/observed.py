@@ -166,7 +166,7 @@ class Observed:
     def call(
         self, name: str, arguments: Sequence[Any], options: Mapping[str, Any], *, step: int | None, cell: int | None
     ) -> Any:
-        """Return what a function of the language returns. ``step`` or ``cell`` choose the pass that it reads."""
+        """Return the result of a function of the language. ``step`` or ``cell`` choose the pass that it reads."""
         function: Callable[..., Any] = getattr(self, f"_call_{name}")
         try:
             return function(*arguments, step=step, cell=cell, **options)
