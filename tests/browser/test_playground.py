@@ -10,8 +10,9 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect
 
-from .conftest import Problems
+from .conftest import THEMES, Problems
 from .programs import FAN_IN, FIT, LAST_SECTION, node, open_run, run, value, write
+from .test_layout import violations
 
 NOTEBOOK = Path(__file__).parent.parent / "seed" / "autograd_and_backpropagation.ipynb"
 
@@ -85,7 +86,7 @@ def test_the_distribution_of_a_large_tensor_is_shown_on_demand_with_its_first_na
     open_run(page, LARGE)
     inspector = page.locator("#inspected")
     node(page, "h = (x * w).sqrt()").click()
-    inspector.get_by_role("button", name="Show the distribution").click()
+    inspector.get_by_role("button", name="Show the distribution").press("Enter")
     value, gradient = (inspector.locator(".distribution figure").nth(index) for index in range(2))
     expect(value.get_by_role("img", name="Distribution of the value: from 0.2500 to 10.0000")).to_be_visible()
     expect(value.locator(".bar")).to_have_count(24)
@@ -93,9 +94,13 @@ def test_the_distribution_of_a_large_tensor_is_shown_on_demand_with_its_first_na
     expect(value.locator(".flows")).to_contain_text("largest [39, 9]10.0000")
     expect(value.locator(".flows")).to_contain_text("first NaN [3, 2]NaN")
     expect(gradient.locator(".flows")).to_contain_text("first NaN [3, 2]NaN")
-    value.get_by_text("Bins").click()
+    expect(value.get_by_text("Bins")).to_be_focused()
+    page.keyboard.press("Enter")
     counts = [int(count) for count in value.get_by_role("table", name="by bin").locator("td").all_inner_texts()]
     assert sum(counts) == 399
+    for theme in THEMES:
+        page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
+        assert not violations(page)
     node(page, "loss = (h ** 2).mean()").click()
     expect(inspector.locator("h3")).to_contain_text("loss")
     expect(inspector.locator(".distribution")).to_be_hidden()

@@ -23,8 +23,8 @@ export function lazyDistribution(state, api) {
   /** @type {Map<string, Element | {failed: string} | "running">} */
   const answers = new Map();
 
-  /** @param {Subject} own */
-  async function start(own) {
+  /** @param {Subject} own @param {boolean} byKey  pressed by key: the focus then moves on to what replaces the button */
+  async function start(own, byKey) {
     answers.set(own.key, "running");
     show();
     try {
@@ -39,6 +39,7 @@ export function lazyDistribution(state, api) {
       answers.set(own.key, { failed: trouble(error).detail });
     }
     show();
+    if (byKey && document.activeElement === document.body) /** @type {HTMLElement | null} */ (element.querySelector("summary, button"))?.focus();
   }
 
   function show() {
@@ -47,7 +48,7 @@ export function lazyDistribution(state, api) {
     if (!own) return;
     const answer = answers.get(own.key);
     const about = "A histogram, the largest elements, and the first NaN or infinite one. The program is run again for them.";
-    const ask = h("button", { type: "button", class: "to", title: about, onclick: () => void start(own) }, "Show the distribution");
+    const ask = h("button", { type: "button", class: "to", title: about, onclick: (/** @type {MouseEvent} */ { detail }) => void start(own, detail === 0) }, "Show the distribution");
     if (!answer) fill(element, ask);
     else if (answer === "running") fill(element, h("p", { class: "remark", role: "status" }, "Running the program again, up to this step…"));
     else if ("failed" in answer) fill(element, h("p", { class: "remark" }, answer.failed), ask);
