@@ -32,16 +32,22 @@ def _parts(flat: Tensor) -> Iterator[tuple[int, Tensor]]:
         yield start, flat[start : start + PART].double()
 
 
+def _finite(part: Tensor) -> Tensor:
+    """Return the finite elements. Most parts have no others; their minimum and maximum show it faster than a mask."""
+    low, high = part.aminmax()
+    return part if math.isfinite(low) and math.isfinite(high) else part[part.isfinite()]
+
+
 def _range(flat: Tensor) -> tuple[float, float, tuple[int, float] | None]:
     """Return the smallest and the largest finite element, NaN if there is none, and the first element that is not finite."""
     low, high, bad = math.inf, -math.inf, None
     for start, part in _parts(flat):
-        finite = part.isfinite()
-        if bad is None and not finite.all():
-            at = int((~finite).nonzero()[0])
+        finite = _finite(part)
+        if bad is None and len(finite) < len(part):
+            at = int((~part.isfinite()).nonzero()[0])
             bad = (start + at, part[at].item())
-        if finite.any():
-            ends = part[finite].aminmax()
+        if len(finite):
+            ends = finite.aminmax()
             low, high = min(low, ends.min.item()), max(high, ends.max.item())
     return (low, high, bad) if low <= high else (math.nan, math.nan, bad)
 
@@ -51,13 +57,13 @@ def _histogram(flat: Tensor, low: float, high: float) -> list[int]:
     if math.isnan(low):
         return []
     if low == high:
-        return [sum(int(part.isfinite().sum()) for _, part in _parts(flat))]
+        return [sum(len(_finite(part)) for _, part in _parts(flat))]
     scale = 2.0**-8 if high - low > 1e300 else 1.0  # torch.histc multiplies the width by the number of bins, and may overflow
     counts = torch.zeros(wire.BINS, dtype=torch.float64)
     for _, part in _parts(flat):
-        finite = part[part.isfinite()] * scale
+        finite = _finite(part)
         if len(finite):
-            counts += torch.histc(finite, wire.BINS, low * scale, high * scale)
+            counts += torch.histc(finite if scale == 1 else finite * scale, wire.BINS, low * scale, high * scale)
     return [int(count) for count in counts.tolist()]
 
 
@@ -65,7 +71,11 @@ def _largest(flat: Tensor) -> list[tuple[int, float]]:
     """Return the finite elements of largest magnitude with their indices; of equal magnitudes, the first ones."""
     found: list[tuple[int, float]] = []
     for start, part in _parts(flat):
-        sizes = torch.where(part.isfinite(), part.abs(), -1.0)
+        sizes = part.abs()
+        if not math.isfinite(sizes.max()):
+            sizes = torch.where(part.isfinite(), sizes, -1.0)
+        if len(found) == wire.LARGEST and sizes.max() <= abs(found[-1][1]):
+            continue
         least = sizes.topk(min(wire.LARGEST, len(sizes))).values[-1]
         for chosen in ((sizes > least).nonzero(), (sizes == least).nonzero()[: wire.LARGEST]):
             found += [(start + at, part[at].item()) for at in chosen.flatten().tolist() if sizes[at] >= 0]
