@@ -32,7 +32,7 @@ INTEGER_METHODS = frozenset(
 NEAR = 50
 """Largest number of cuts that are examined in one expression, and of assignments to a name that are examined before its use."""
 MOST_EXPRESSIONS = 200
-"""Largest number of expressions that are searched. A cut that is further away would not help."""
+"""Largest number of expressions that are searched. A cut that is further away hardly explains the failure."""
 MOST_ASSIGNMENTS = 20
 """Largest number of assignments that are followed to decide whether a name requires a gradient."""
 

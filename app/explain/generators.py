@@ -14,7 +14,7 @@ _READS: Final = frozenset({"list", "tuple", "sum", "set", "sorted", "max", "min"
 
 
 def used_up(syntax: Syntax, call: ast.Call) -> tuple[str, int] | None:
-    """Return the generator that is the first argument of a call, and the line that has read it to its end before.
+    """Return the generator that is the first argument of a call, and the earlier line that has read it to its end.
 
     If the call itself reads the generator in an earlier iteration of a loop, that line is the line of the call.
     """

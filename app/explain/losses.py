@@ -41,7 +41,7 @@ class Losses:
         return node in self._nodes
 
     def values(self, node: ast.expr) -> list[ast.expr]:
-        """Return the expressions that an expression stands for: assigned to its name, or returned by the function it calls."""
+        """Return the possible values of an expression: assigned to its name, or returned by the function that it calls."""
         if isinstance(node, ast.Call):
             return self._returned.get(called(node) or "", [])
         name = _name(node)

@@ -198,7 +198,7 @@ class _Trace:
         return _DELIBERATE if this.kind != "op" or this.op.startswith(DELIBERATE) else _HARMFUL
 
     def _rank_of_use(self, node: int) -> tuple[int, bool]:
-        """Return a rank that is higher the earlier a node was used in the forward pass, since backward runs in reverse."""
+        """Return a rank of a node, which is highest for the first use in the forward pass, because backward runs in reverse."""
         if node in self._rank:
             return self._rank[node], False
         return max((self._rank.get(self._ends[edge][0], -1) for edge in self._in[node]), default=-1), True
@@ -286,7 +286,7 @@ def kind(summary: model.TensorSummary | None) -> str | None:
 def unharmed(recording: Recording, step: int) -> bool:
     """Return whether the parameters are finite after a step and after the last step, and the last loss is not NaN.
 
-    A loss that is ∞ is harmless by itself: a ``GradScaler`` finds its scale that way.
+    A loss that is ∞ is harmless by itself: a ``GradScaler`` skips such steps until its scale is small enough.
     """
     last = recording.log.counts()[2] - 1
     for index in {step, last}:

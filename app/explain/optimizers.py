@@ -1,4 +1,4 @@
-"""Find the optimizers of a program, what they are made from, and how the program uses them."""
+"""Find the optimizers of a program, the modules or tensors they are made from, and their uses."""
 
 from __future__ import annotations
 

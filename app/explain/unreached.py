@@ -18,7 +18,7 @@ CUTS: Final = 200
 
 @dataclass(frozen=True)
 class Cause:
-    """A line, a sentence that says what it does, and whether that is certainly a mistake."""
+    """A line, a sentence about its effect, and whether the line is certainly a mistake."""
 
     line: int
     why: str

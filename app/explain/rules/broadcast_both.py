@@ -1,4 +1,4 @@
-"""Report a column and a row that are combined in a loss, so that each element of one meets every element of the other.
+"""Report a column and a row that are combined in a loss, so that each element of the column meets every element of the row.
 
 ## Why it matters
 

@@ -3,7 +3,7 @@
 ## Why it matters
 
 `binary_cross_entropy` needs probabilities and raises an error for numbers below 0 or above 1. `clamp(0, 1)` silences the error,
-but a clamped score is no probability. Where a score is outside of the bounds, its gradient is 0: the example is not learned,
+but a clamped score is not a probability. Where a score is outside of the bounds, its gradient is 0: the sample is not learned,
 however wrong the score is.
 
 ## Example
@@ -98,7 +98,7 @@ def _finding(graph: GraphOfPass, clamp: model.Node, line: int | None) -> model.F
         step=graph.step,
         node=clamp.id,
         message="`binary_cross_entropy` gets scores that are clamped to the range of probabilities.",
-        why="A clamped score is no probability, and where the clamp changes a score, its gradient is 0. Pass the scores to "
+        why="A clamped score is not a probability, and where the clamp changes a score, its gradient is 0. Pass the scores to "
         "`binary_cross_entropy_with_logits`, or apply `torch.sigmoid` first.",
         pass_=graph.pass_,
     )

@@ -98,7 +98,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
         step=example,
         node=None,
         message=f"Line {clearing.lineno} clears the gradients in every iteration, so the gradients of {many} are lost.",
-        why=f"Each `backward()` on line {backward} adds to `.grad`, and the update uses what was added since the last "
+        why=f"Each `backward()` on line {backward} adds to `.grad`, and the update uses the sum since the last "
         "`zero_grad()`. Clear the gradients only after an update.",
     )
 

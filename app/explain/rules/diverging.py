@@ -2,7 +2,7 @@
 
 ## Why it matters
 
-An update that is too long jumps over the minimum and ends higher on the other side. Each step makes it worse, until the
+An update that is too large jumps over the minimum, and the loss is higher on the other side. It grows in each step, until the
 numbers become infinite. The remedy is nearly always a smaller learning rate.
 
 ## Example

@@ -57,5 +57,5 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             node=None,
             message=f"This pass ran, but it was not recorded: its graph has more than {signal.limit:,} nodes.",
             why="Everything before this pass was recorded. "
-            "For a smaller graph, call `backward()` after fewer steps, or `detach()` results that are carried over.",
+            "For a smaller graph, call `backward()` after fewer steps, or call `detach()` on results that later steps use.",
         )

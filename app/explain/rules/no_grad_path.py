@@ -124,7 +124,7 @@ def _no_path_to_input(failure: Failure) -> model.Finding:
         message = f"A gradient is requested for {name}, but the result was not computed from it."
         why = "No path leads from the result to that tensor, so there is no gradient, not even zero. "
         why += next(filter(None, (_made_from(failure, each, call) for each in wanted)), "") or (
-            "Check that the result is computed from the very tensor that is passed here. `allow_unused=True` would only "
+            "Check that the result is computed from the same tensor that is passed here. `allow_unused=True` would only "
             "return `None` in place of the gradient."
         )
     else:
@@ -137,9 +137,10 @@ def _no_path_to_input(failure: Failure) -> model.Finding:
 
 
 def _inputs(failure: Failure, call: ast.Call | None) -> list[ast.expr]:
-    """Return the inputs of ``autograd.grad`` that PyTorch's message may mean. Inputs that are certainly right are left out.
+    """Return the inputs of ``autograd.grad`` that PyTorch's message may mean.
 
-    The message gives the index of an input only if no path leads to that input. In PyTorch 2.10, it gives no index.
+    The message gives the index of an input only if no path leads to that input. In PyTorch 2.10, it gives no index. If the
+    message is about an input without ``requires_grad``, inputs that were recorded with it are left out.
     """
     if call is None:
         return []
@@ -204,5 +205,5 @@ def _given(statement: ast.Assign, name: str) -> Iterator[ast.expr]:
 def _inference(failure: Failure) -> model.Finding:
     """Return the finding for a graph that needs a tensor made in inference mode."""
     message = f"{failure.raising_line} uses a tensor that was created in inference mode, and a graph cannot save it."
-    why = "`clone()` the tensor outside of inference mode, or create it under `torch.no_grad()` instead."
+    why = "Call `clone()` on the tensor outside of inference mode, or create it under `torch.no_grad()` instead."
     return failure.finding(CODE, message, why, line=failure.line)

@@ -70,7 +70,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
 
 
 def _given(graph: GraphOfPass, index: int) -> int | None:
-    """Return the node whose result a loss reads as logarithms of probabilities; ``None`` if ``index`` is no such loss."""
+    """Return the node whose result a loss reads as logarithms of probabilities; ``None`` for other nodes."""
     node = graph.nodes[index]
     if node.op in _NLL:
         inputs = graph.inputs(index)

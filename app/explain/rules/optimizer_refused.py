@@ -86,7 +86,7 @@ def explain(failure: Failure) -> model.Finding | None:
         return failure.finding(
             CODE,
             "The optimizer gets the same parameter in two groups.",
-            "Each parameter belongs to one group, whose options apply to it. Leave it out of the other group.",
+            "Each parameter belongs to one group, whose options apply to it. Remove it from one of the two groups.",
             line=failure.line,
         )
     option = message.partition(":")[0].removeprefix("Invalid ")
@@ -139,7 +139,7 @@ def _of_element(failure: Failure, given: str, kind: str) -> model.Finding:
     remedy = (
         remedies.get(kind) or f"Pass the parameters of each `{kind.rpartition('.')[2]}`: `[*a.parameters(), *b.parameters()]`."
     )
-    message = f"`{given}` contains an element that is not a tensor, but `{kind}`."
+    message = f"`{given}` contains an element of type `{kind}`, which is not a tensor."
     return failure.finding(CODE, message, f"{_WHY} {remedy}", line=failure.line)
 
 

@@ -76,8 +76,8 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             step=None,
             node=None,
             message=f"`{first_line(syntax.text(optimizer.made))}` makes a new optimizer before each step.",
-            why=f"`{name}` keeps numbers about earlier gradients, and a new one starts without them, so every step is a first "
-            "step. Make the optimizer once, before the loop.",
+            why=f"`{name}` keeps numbers about earlier gradients. A new optimizer starts without them, so every step is a "
+            "first step. Make the optimizer once, before the loop.",
         )
 
 

@@ -4,7 +4,7 @@
 
 `backward()` fills `.grad` of everything that the loss depends on. In a GAN, the loss of the generator also fills the gradients
 of the discriminator. If only the generator's optimizer clears its gradients, the next update of the discriminator also
-uses the gradients of the generator's loss, which have the wrong sign.
+uses those of the generator's loss. They have the wrong sign.
 
 ## Example
 

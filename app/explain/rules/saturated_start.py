@@ -2,8 +2,8 @@
 
 ## Why it matters
 
-Far from 0, sigmoid and tanh are flat. If the numbers that reach them are large from the start, all outputs lie near the bounds,
-the slope is nearly 0, and the layers below learn very slowly or not at all. The usual causes are inputs that are not scaled and
+Far from 0, sigmoid and tanh are flat. If their inputs are large from the start, all outputs lie near the bounds, where the
+slope is nearly 0. The layers below then learn very slowly or not at all. The usual causes are inputs that are not scaled and
 initial weights that are too large.
 
 ## Example

@@ -90,7 +90,7 @@ def _finding(syntax: Syntax, product: ast.BinOp, layer: ast.Call, step: int, pas
         step=step,
         node=None,
         message=f"`{syntax.text(product)}` contains one `{called(layer)}` several times, so the layers share their weights.",
-        why=f"Python evaluates `{syntax.text(layer)}` once and repeats the reference. Use a comprehension, which makes a new "
-        "layer for each position.",
+        why=f"Python evaluates `{syntax.text(layer)}` once, and the list repeats that layer. Use a comprehension, which makes "
+        "a new layer for each position.",
         pass_=pass_,
     )

@@ -3,8 +3,8 @@
 ## Why it matters
 
 `cross_entropy` expects logits, the plain outputs of a network, and applies `log_softmax` itself. If it gets the result of a
-softmax, its input is between 0 and 1, so the loss cannot approach 0 and the gradients are small. Training runs without an error
-and stops improving early. The same is true of a sigmoid before `binary_cross_entropy_with_logits`, and of a softmax of a
+softmax, its input is between 0 and 1. The loss then cannot approach 0, and the gradients are small. Training runs without an
+error and stops improving early. The same is true of a sigmoid before `binary_cross_entropy_with_logits`, and of a softmax of a
 softmax.
 
 ## Example

@@ -99,7 +99,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
                 node=None,
                 message=f"`{name}` refers to the parameters themselves, so line {loading} loads the last weights, not the kept "
                 "ones.",
-                why="`state_dict()` does not copy, and every update after it changes what was kept. Keep a copy: "
+                why="`state_dict()` does not copy, so every later update changes the kept state. Keep a copy: "
                 f"`copy.deepcopy({syntax.text(call)})`.",
             )
 

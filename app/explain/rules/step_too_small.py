@@ -41,7 +41,8 @@ for step in range(30):
 
 ## What it does not report
 
-- A rate that is nearly 0 only in the last third of a run, as at the end of a cosine, or only at its start, as in a warm-up.
+- A rate that is nearly 0 only in the last third of a run, as at the end of a cosine.
+- A rate that is nearly 0 only at the start of a run, as in a warm-up.
 - Runs of fewer than six steps, and parameters whose gradient is 0.
 """
 

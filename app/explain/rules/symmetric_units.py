@@ -2,7 +2,7 @@
 
 ## Why it matters
 
-If all weights of a layer are equal, and those of the next layer too, then all units compute the same number and get the same
+If all weights of a layer are equal, and those of the next layer too, all its units compute the same number and get the same
 gradient. They stay equal for the whole training, and a layer of a hundred units learns no more than a layer of one.
 
 ## Example

@@ -1,4 +1,4 @@
-"""Report targets of a loss that are no probabilities, so that the loss can fall below 0.
+"""Report targets of a loss that are not probabilities, so that the loss can fall below 0.
 
 ## Why it matters
 
@@ -54,7 +54,7 @@ ROUNDING: Final = 1e-3
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield a finding for each line on which such a loss gets targets that are no probabilities."""
+    """Yield a finding for each line on which such a loss gets targets that are not probabilities."""
     reported: set[int | None] = set()
     for graph in different_graphs(recording):
         for index, node in enumerate(graph.nodes):
@@ -83,7 +83,7 @@ def _binary(graph: GraphOfPass, index: int) -> tuple[str, str] | None:
         return None
     low, high = _number(target.min), _number(target.max)
     message = f"The targets of `binary_cross_entropy_with_logits` range from {short(low)} to {short(high)}, not from 0 to 1."
-    why = "They are no probabilities, so the loss has no lower bound and training makes the outputs grow without end. "
+    why = "They are not probabilities, so the loss has no lower bound and training makes the outputs grow without end. "
     remedies = {
         "-1": "Map −1 to 0: `(targets + 1) / 2`.",
         "255": "Divide the pixels by 255.",
@@ -111,7 +111,7 @@ def _of_classes(graph: GraphOfPass, index: int) -> tuple[str, str] | None:
     classes, mean = target.shape[1], _number(target.mean)
     if not _out_of_range(target) and abs(mean * classes - 1) <= ROUNDING:
         return None
-    message = "The targets of `cross_entropy` have the shape of the logits but are no probabilities: "
+    message = "The targets of `cross_entropy` have the shape of the logits but are not probabilities: "
     message += (
         f"they range from {short(_number(target.min))} to {short(_number(target.max))}."
         if _out_of_range(target)

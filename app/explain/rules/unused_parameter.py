@@ -41,8 +41,8 @@ for step in range(5):
 - Parameters of runs that build a different graph in different steps, as a mixture of experts does.
 - Runs with a pass that was not recorded.
 
-The finding is a warning if a line of the program cuts the parameter from the loss, or replaces the parameter after the
-optimizer was made. In all other cases it is a note, also if the program updates the parameter itself, as in a target network.
+The finding is a warning if a line cuts the parameter from the loss, or replaces the parameter after the optimizer was made.
+In all other cases it is a note, for example if the program updates the parameter itself, as in a target network.
 If the optimizer made fewer than three steps, the note says that the run is too short to be sure.
 """
 
@@ -77,7 +77,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
         return
     many = [signal for signal in found if signal.steps >= MANY]
     if not many and recording.log.counts()[2] >= MANY:
-        return  # a long run in which the optimizer hardly took part
+        return  # a long run in which the optimizer made only a few steps
     found = many or found
     names = [signal.name for signal in found]
     first = found[0]

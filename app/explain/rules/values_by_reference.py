@@ -3,8 +3,8 @@
 ## Why it matters
 
 `detach()`, `.data` and `numpy()` return the same memory, not a copy. An update writes to that memory. A value that was kept
-before the training is therefore equal to the value after it, and a list of the values of
-all steps has the last value in each element.
+before the training is therefore equal to the value after it. In a list of the values of all steps, each element is the last
+value.
 
 ## Example
 

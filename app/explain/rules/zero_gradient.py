@@ -140,7 +140,7 @@ def _cause(graph: GraphOfPass, index: int) -> _Obstacle | None:
 def _cancelled(graph: GraphOfPass, index: int) -> _Obstacle | None:
     """Return the cause if several gradients arrive at a node and their sum is 0.
 
-    Such a sum alone is no mistake. For example, the gradient of a critic's bias cancels if the critic compares two batches.
+    Such a sum alone is not a mistake. For example, the gradient of a critic's bias cancels if the critic compares two batches.
     """
     if not is_zero(graph.numbers.arrived(index)):
         return None
