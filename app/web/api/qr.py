@@ -37,7 +37,7 @@ async def draw(request: Request, path: Annotated[str, Query(max_length=LONGEST)]
 
 @lru_cache(maxsize=128)
 def _drawn(address: str) -> bytes:
-    """Return the SVG of the QR code of an address, which takes up to some tenths of a second."""
+    """Draw an address as a QR code, and return the SVG. Drawing takes up to some tenths of a second."""
     import segno  # only presenters need it
 
     drawing = io.BytesIO()

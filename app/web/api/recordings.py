@@ -86,7 +86,7 @@ Reveal = Annotated[str | None, Query(max_length=40, description="Id of an operat
 
 @router.get("/graphs/{graph}", **reference.returns(model.Graph, "The structure of the graph.", 304, 404))
 async def read_graph(request: Request, id: str, graph: str) -> Response:
-    """Read the structure of a graph: its nodes and edges, without numbers. Of a large graph, read the first ones."""
+    """Read the structure of a graph, without numbers: its nodes and edges, or the first of them if the graph is large."""
     recorded = await service_of(request).find(id)
     return await answers.answer(request, recorded, lists.graph, recorded.recording, index_of(graph, "g", "graph"))
 
@@ -176,7 +176,7 @@ async def read_model_rows(
 
 @router.get("/passes/{index}", **reference.returns(model.Pass, "The pass.", 304, 404))
 async def read_pass(request: Request, id: str, index: Index) -> Response:
-    """Read one pass with its numbers. For a large graph, they are left out: read `nodes` and `edges`, or request `frames`."""
+    """Read one pass. The numbers of a large graph are left out: read `nodes` and `edges`, or request `frames`."""
     recorded = await service_of(request).find(id)
     return await answers.answer(request, recorded, recorded.recording.pass_, index)
 

@@ -151,7 +151,8 @@ def _readable(recorded: LiveRun, *, known_owner: bool, has_key: bool) -> bool:
     """Return whether anybody will read a run whose caller left before the response.
 
     A caller with an idempotency key is expected to repeat the request. A caller with a cookie or owner key finds the run in the
-    list of its runs, but is assumed to have given up a run that is still queued. No other caller has the address of the run.
+    list of its runs. Such a caller is assumed to have given up a run that is still queued. No other caller has the address of
+    the run.
     """
     return recorded.kept and (has_key or (known_owner and recorded.status != "queued"))
 

@@ -26,7 +26,8 @@ MOST_POINTS: Final = 100_000
 class Series(Struct, frozen=True):
     """Numbers over steps: ``series[key][i]`` belongs to step ``index[i]`` and is null if that step has no such number.
 
-    ``omitted`` is the number of steps that were left out, if any. Steps with extremes are kept. ``points`` limits the steps.
+    ``omitted`` is the number of steps that were left out, if any. Steps with extremes are kept. The parameter ``points`` sets
+    the number of steps.
     """
 
     index: list[int]

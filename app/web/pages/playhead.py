@@ -70,7 +70,7 @@ class Playhead(Struct, frozen=True):
         return [index < begun or (index == begun and all(over for _, over in progress[index])) for index in range(len(cells))]
 
     def _progress(self, line: model.Line) -> tuple[bool, bool]:
-        """Return whether a line had run, and whether it does not run again later."""
+        """Return whether a line had run, and whether it had run for the last time."""
         assert self.step is not None
         own = self.step.values.get(str(line.line))
         ran = self.reached(own.phase) if own is not None else str(line.line) in self.step.earlier

@@ -1,8 +1,8 @@
 """Serve HTTP to clients that send slowly, read slowly, or open more connections than they need.
 
-uvicorn closes a connection that stays idle after a response. Everything else is bounded here: the time for headers and bodies,
-the size of headers, requests sent ahead of responses, connections in total and for each address, and the time in which a client
-must read. A response may take as long as it needs, so waiting requests and event streams are not affected.
+uvicorn closes a connection that stays idle after a response. This module limits the time for headers and bodies, and the time
+in which a client must read. It also limits the size of headers, the requests sent ahead of responses, and the connections, in
+total and for each address. A response may take as long as it needs, so waiting requests and event streams are not affected.
 """
 
 from __future__ import annotations

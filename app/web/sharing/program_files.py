@@ -99,7 +99,10 @@ def notebook(recording: Recording, program: model.Program) -> dict[str, Any]:
 
 
 def last_passes(recording: Recording, program: model.Program) -> Mapping[int, int]:
-    """Return the index of the last pass with a graph that each cell started, for the first cells that started any."""
+    """Return, by the index of a cell, the index of the last pass with a graph that the cell started.
+
+    Only the last :data:`PASSES_SEARCHED` passes are searched, and only the first :data:`PICTURES` cells are returned.
+    """
     found: dict[int, int] = {}
     count = recording.log.counts()[1]
     for index in range(count - 1, max(-1, count - 1 - PASSES_SEARCHED), -1):
