@@ -99,7 +99,7 @@ export function absence(state, go) {
     return [
       // a program that was stopped inside one call may have got further: events that it had not sent yet are lost
       h("h3", null, run.status === "killed" || run.error.line === null ? "The process ended before anything was recorded" : "Stopped before the first backward()"),
-      h("p", null, h("span", { class: "bad" }, run.outcome), run.error.line === null ? [": ", prose(run.error.message)] : ". The program shows why."),
+      h("p", null, h("span", { class: "bad" }, run.outcome), run.error.line === null ? [": ", prose(run.error.message)] : ". The error is shown in the program."),
     ];
   if (run.status !== "done")
     return [h("h3", null, "Nothing was recorded"), h("p", null, `${run.outcome}, before the program called `, h("code", null, "backward()"), ".")];
@@ -149,7 +149,7 @@ export function outputs({ cells, output, truncated }, over) {
     const end = printed.pop();
     if (end) printed.push({ ...end, text: end.text.replace(/\n+$/, "") });
     if (truncated && cell.index === last)
-      printed.push({ stream: "stdout", text: "\n… cut here: the program printed more than is kept, and went on", cell: cell.index });
+      printed.push({ stream: "stdout", text: "\n… cut here: the program printed more than the limit, and continued", cell: cell.index });
     return { ...cell, printed, over: over.has(cell) };
   });
 }

@@ -23,7 +23,7 @@ const PANES = /** @type {const} */ ([
 ]);
 const PLATE = 32; // height in pixels of a frame's title
 const FORMS = /** @type {const} */ ([
-  ["frame", "Frame", "For a page of your own: HTML that shows the run, playable."],
+  ["frame", "Frame", "For a page of your own: HTML that shows the run and can play it."],
   ["picture", "Picture", "For a page that allows no frames: the picture, which links to the run."],
   ["markdown", "Markdown", "For a README, a wiki or a notebook."],
 ]);

@@ -59,7 +59,7 @@ export function attempt(section, { kept, judge, onattempt, editor, keys }) {
   function showSolution() {
     code.replace(solution?.textContent ?? "");
     solve.hidden = true;
-    fill(verdict, h("p", { class: "mute" }, "This is one solution. Run it, change it, and see what still passes."));
+    fill(verdict, h("p", { class: "mute" }, "This is one solution. Run it, change it, and see which changes still pass."));
   }
 
   async function run() {
