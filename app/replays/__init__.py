@@ -2,7 +2,7 @@
 
 A replay computes the loss at other values of a parameter, the local derivatives of a node, or the distribution of its elements.
 It can also check gradients, evaluate an expression, or record a summarized step whole. A replay first proves that it repeats
-the recording: every number up to the end of its step is compared with the recorded one.
+the recording: its numbers up to the end of its step are compared with the recorded ones (see :mod:`proof`).
 """
 
 from __future__ import annotations

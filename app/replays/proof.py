@@ -4,6 +4,10 @@ The comparison includes the graphs, every number of every pass, and the paramete
 includes the options of optimizers, the lines that ran, and the values of lines that require a gradient. It excludes other
 values of lines. A program may display the time or uninitialized memory and still repeat everything that its gradients depend
 on.
+
+A step or pass of which the recording or the replay has only a summary is compared by what both have: the graph, the order of
+the nodes, the lines, the losses, and the parameters with their gradients and updates. A replay that evaluates an expression has
+only summaries.
 """
 
 from __future__ import annotations
@@ -51,7 +55,7 @@ class Proof:
 
     @property
     def complete(self) -> bool:
-        """True if every number up to the end of the step equals the recorded one."""
+        """True if all compared numbers up to the end of the step equal the recorded ones."""
         return self.steps > self._step and self.difference is None
 
     @property
@@ -96,9 +100,11 @@ class Proof:
             return self._differ("the order of passes and steps", None, None)
         if wire.pack([recorded]) == wire.pack([event]):
             return None
-        if isinstance(event, wire.PassEvent | wire.StepEvent) and isinstance(recorded, type(event)) and recorded.summary:
-            return self._compared_with_summary(event, recorded)
         match event, recorded:
+            case wire.PassEvent(), wire.PassEvent() if event.summary or recorded.summary:
+                return self._compared_by_summary(event, recorded)
+            case wire.StepEvent(), wire.StepEvent() if event.summary or recorded.summary:
+                return self._compared_by_summary(event, recorded)
             case wire.PassEvent(), wire.PassEvent() if _bare(event) == _bare(recorded):
                 pairs = [] if event.graph < 0 else zip(self._of_pass(recorded), self._of_pass(event), strict=True)
                 return self._first(pairs, recorded.tensors, event.tensors)
@@ -113,15 +119,17 @@ class Proof:
             case _:
                 return self._differ("the graph that it builds", None, None)
 
-    def _compared_with_summary(
+    def _compared_by_summary(
         self, event: wire.PassEvent | wire.StepEvent, recorded: wire.PassEvent | wire.StepEvent
     ) -> Difference | None:
-        """Compare a whole pass or step with its summary, and keep it. Tensors that are not in the summary are not compared."""
+        """Compare what both have if one is a summary. Keep a whole pass or step if the recorded one is a summary."""
         if _bare(_summary(event)) != _bare(_summary(recorded)):
             what = "which lines ran" if isinstance(event, wire.StepEvent) else "the order in which nodes ran"
             return self._differ(what, None, None)
+        completes = recorded.summary and not event.summary
         if isinstance(event, wire.PassEvent):
-            self._passes[event.index] = event
+            if completes:
+                self._passes[event.index] = event
             return None
         assert isinstance(recorded, wire.StepEvent)
         old, new = Tensors(recorded.tensors), Tensors(event.tensors)
@@ -130,7 +138,8 @@ class Proof:
             one, two = old.summary(row), new.summary(rows[name])
             if row >= 0 and not name.startswith(LINE) and not _agrees(one, two):
                 return self._differ(name, *_numbers(one, two))
-        self.whole, self._passes = WholeStep(event, self._passes), {}
+        if completes:
+            self.whole, self._passes = WholeStep(event, self._passes), {}
         return None
 
     def _recorded(self, event: wire.AnyEvent) -> wire.AnyEvent:

@@ -527,6 +527,11 @@ class ReplayOrder(Struct, frozen=True):
     line: int = 0
     expression: str = ""
 
+    @property
+    def evaluates(self) -> bool:
+        """True if the replay evaluates an expression after statements."""
+        return self.what in ("watch", "seek")
+
 
 class DetailBudget(Struct, frozen=True):
     """The size of a recording beyond which its steps are summarized, and the size that ends the recording.

@@ -33,7 +33,7 @@ UNDEFINED: Final = (NameError, AttributeError, KeyError, IndexError)
 
 def watch_points(order: wire.ReplayOrder) -> WatchPoints | None:
     """Return the watch points at which an order needs its expression evaluated, or ``None`` if it has no expression."""
-    return WatchPoints(order.line or None) if order.what in ("watch", "seek") else None
+    return WatchPoints(order.line or None) if order.evaluates else None
 
 
 class WatchedValue(NamedTuple):

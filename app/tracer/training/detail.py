@@ -30,7 +30,8 @@ class Detail:
     """Decides for each step whether it is recorded whole or summarized.
 
     Steps are whole until the budget of the job is used up. A replay repeats the decisions of the recording instead, except that
-    the replayed step is always whole.
+    the replayed step is always whole. A replay that evaluates an expression summarizes all steps and passes, because they are
+    only compared with the recording. Its steps keep as many elements as whole steps.
     """
 
     def __init__(self, job: wire.Job, emitter: Emitter) -> None:
@@ -38,6 +39,7 @@ class Detail:
         self._budget = job.budget
         self._first = job.summarized_from
         self._replayed = job.replay.step if job.replay is not None else -1
+        self._compares = job.replay is not None and job.replay.evaluates
         self._due = monotonic() + job.budget.seconds if job.budget.seconds > 0 else math.inf
         self._nonfinite = 0
         self.whole = True
@@ -45,6 +47,9 @@ class Detail:
 
     def begin_step(self, index: int) -> None:
         """Decide about the step that begins."""
+        if self._compares:
+            self.whole = False
+            return
         if self._first < 0 and self._is_used_up(index):
             self._first = index
             self._emitter.emit(wire.StepsSummarized(step=index, every=EVERY))
@@ -52,7 +57,7 @@ class Detail:
 
     def limit(self, table: TableBuilder) -> TableBuilder:
         """Return the table of the current step. If the step is summarized, lower the table's limit of elements first."""
-        if not self.whole:
+        if not self.whole and not self._compares:
             table.kept = min(table.kept, ELEMENTS)
         return table
 
@@ -64,7 +69,7 @@ class Detail:
         """
         if self.whole:
             return True
-        if self._nonfinite >= NONFINITE or all(map(_is_finite, tensors)):
+        if self._compares or self._nonfinite >= NONFINITE or all(map(_is_finite, tensors)):
             return False
         self._nonfinite += 1
         return True

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import math
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from tapedeck import wire
+from tapedeck.replays.proof import Proof
 from tapedeck.tracer.source.watch_points import WatchPoints
 
 from ..run_twice import record, replay
@@ -75,15 +78,99 @@ def test_a_watch_changes_no_event_of_the_program() -> None:
     program = "def half(t):\n    u = t * 0.5\n    return u\n" + TRAINING
     one = "torch.ones(2)"
     expression = f"half(torch.rand(3)), torch.autograd.functional.vjp(half, {one}, {one}), __import__('random').random()"
-    kept = (wire.StepEvent, wire.PassEvent, wire.GraphEvent, wire.ParameterEvent, wire.OutputEvent)
-    alone = [event for event in record(program)[0] if isinstance(event, kept)]
-    order = {"what": "watch", "step": 4, "line": 12, "expression": expression}
-    watched = [event for event in replay(program, **order) if isinstance(event, kept)]
-    steps = [event for event in alone if not isinstance(event, wire.OutputEvent)]
-    assert wire.pack(steps) == wire.pack([event for event in watched if not isinstance(event, wire.OutputEvent)])
-    text = ["".join(event.text for event in each if isinstance(event, wire.OutputEvent)) for each in (alone, watched)]
+    events, recording = record(program)
+    proof = Proof(recording, 4)
+    kept = (wire.StepEvent, wire.PassEvent, wire.GraphEvent, wire.ParameterEvent)
+    order = {"what": "watch", "step": 4, "line": 12}
+    watched, constant = (replay(program, **order, expression=each) for each in (expression, "0"))
+    proof.feed(watched)
+    assert (proof.complete, proof.difference) == (True, None)
+    packed = [wire.pack([event for event in each if isinstance(event, kept)]) for each in (watched, constant)]
+    assert packed[0] == packed[1]
+    text = ["".join(event.text for event in each if isinstance(event, wire.OutputEvent)) for each in (events, watched)]
     assert text[0] == text[1]
     assert len(watch(program, expression, 12)) == 5
+
+
+START = """\
+import torch
+x = torch.linspace(-1, 1, 40).reshape(20, 2)
+model, other = torch.nn.Linear(2, 40), torch.nn.Linear(40, 1)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+second = torch.optim.Adam(other.parameters(), lr=0.01)
+"""
+LOOPS = {
+    "accumulation": """\
+for step in range(4):
+    optimizer.zero_grad()
+    for part in x.chunk(2):
+        loss = (other(model(part)) - 1).pow(2).mean()
+        loss.backward()
+    optimizer.step()
+""",
+    "closure": """\
+optimizer = torch.optim.LBFGS(model.parameters(), max_iter=3)
+def closure():
+    optimizer.zero_grad()
+    loss = (other(model(x)) - 1).pow(2).mean()
+    loss.backward()
+    return loss
+for step in range(4):
+    loss = optimizer.step(closure)
+""",
+    "two optimizers": """\
+for step in range(4):
+    loss = (other(model(x).detach()) - 1).pow(2).mean()
+    second.zero_grad()
+    loss.backward()
+    second.step()
+    loss = -other(model(x)).mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+""",
+}
+WEIGHTS = "[each.tolist() for each in (*model.parameters(), *other.parameters())]"
+
+
+@pytest.mark.parametrize("loop", LOOPS.values(), ids=LOOPS.keys())
+def test_a_watch_summarizes_its_steps_which_are_those_of_the_recording(loop: str) -> None:
+    program = START + loop
+    _, recording = record(program)
+    steps = recording.log.counts()[2]
+    events = replay(program, what="watch", step=steps - 1, line=1, expression="0")
+    proof = Proof(recording, steps - 1)
+    proof.feed(events)
+    assert (proof.complete, proof.difference, proof.whole) == (True, None, None)
+    assert all(event.summary for event in events if isinstance(event, wire.StepEvent | wire.PassEvent))
+    passes = [step for step in range(steps) for _ in recording.log.step(step).passes]
+    lines = program.splitlines()
+    for line in (at for at, text in enumerate(lines, 1) if text.strip() == "loss.backward()"):
+        values = watch(program, f"str({WEIGHTS})[:{wire.NAME_LENGTH}]", line)
+        assert {step for step, _, _ in values} <= set(passes)
+        indent = lines[line - 1].partition("loss")[0]
+        inserted = "\n".join((*lines[:line], f"{indent}out.append(str({WEIGHTS})[:{wire.NAME_LENGTH}])", *lines[line:]))
+        names: dict[str, Any] = {"out": []}
+        torch.manual_seed(0)
+        exec(compile(inserted, "alone", "exec"), names)
+        assert [value for _, _, value in values] == names["out"]
+    backward = next(at for at, text in enumerate(lines, 1) if text.strip() == "loss.backward()")
+    if lines.count(lines[backward - 1]) == 1:  # one pass for each evaluation
+        assert [step for step, _, _ in watch(program, "0", backward)] == passes
+
+
+@pytest.mark.parametrize(
+    "change", ["x[3, 1] += 1e-5 * runs", "x = x[: 20 - runs]", "optimizer.param_groups[0]['lr'] += 0.1 * runs"]
+)
+def test_a_watch_of_a_program_that_differs_in_its_second_run_is_refused(change: str) -> None:
+    builtins._runs_by_test = []  # type: ignore[attr-defined]
+    count = "import builtins; builtins._runs_by_test.append(1); runs = len(builtins._runs_by_test) - 1\n"
+    program = count + START + change + "\n" + LOOPS["accumulation"]
+    _, recording = record(program)
+    proof = Proof(recording, 3)
+    proof.feed(replay(program, what="watch", step=3, line=9, expression="loss.item()"))
+    assert not proof.complete
+    assert proof.difference is not None
 
 
 def test_a_watch_without_a_line_lists_the_changes_and_the_lines_that_made_them() -> None:
