@@ -33,7 +33,7 @@ def keep_graph(syntax: Syntax, found: CutExpression, kept: ast.expr) -> model.Fi
         read = [each for each in uses if isinstance(each.ctx, ast.Load)]
         if any(_is_root(syntax, each) for each in read):
             others = [each for each in read if not _is_root(syntax, each) and each not in ast.walk(found.node)]
-            others = [each for each in others if not _formatted(syntax, each)]
+            others = [each for each in others if not _formatted(syntax, each) and _sees(syntax, each, found.node)]
             if others and (len(syntax.assigned(name)) > 1 or any(not _plain_use(syntax, each) for each in others)):
                 return None
             edits += [model.Edit(syntax.span(each)[1], syntax.span(each)[1], _suffix(found)) for each in others]
@@ -67,6 +67,13 @@ def _is_root(syntax: Syntax, use: ast.Name) -> bool:
             return True
         node = parent
     return False
+
+
+def _sees(syntax: Syntax, use: ast.Name, cut: ast.expr) -> bool:
+    """Return whether a use may read the result of a cut: it comes later, or runs again in a loop or another function."""
+    if syntax.in_loop(cut) or syntax.function_of(use) is not syntax.function_of(cut):
+        return True
+    return (use.lineno, use.col_offset) > (cut.lineno, cut.col_offset)
 
 
 def _formatted(syntax: Syntax, use: ast.Name) -> bool:
