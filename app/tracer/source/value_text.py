@@ -277,7 +277,8 @@ _tensor_repr: Any = Tensor.__repr__
 
 def _repr_of(tensor: Tensor) -> str:
     """Return the ``repr`` of a tensor. A ``__repr__`` of the program is not called, because it might print something."""
-    if type(tensor).__repr__.__module__.partition(".")[0] in ("torch", __name__.partition(".")[0]):
+    shown: Any = type(tensor).__repr__
+    if shown is Tensor.__repr__ or shown.__module__.partition(".")[0] in ("torch", __name__.partition(".")[0]):
         return repr(tensor)
     if is_opaque(tensor):
         raise TypeError("the program implements the operations of this tensor")

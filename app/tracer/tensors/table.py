@@ -60,6 +60,11 @@ class TableBuilder:
         self._checked = 0
         """The number of rows that were checked when a standing write was last announced."""
 
+    def keep_at_most(self, elements: int) -> None:
+        """Keep tensors whole only up to this many elements, from the next rows on that are finalized."""
+        self.kept = min(self.kept, elements)
+        self._contents_of = _contents.setdefault((self.kept, self.has_values), {})
+
     def add(self, tensor: Tensor | Snapshot | None) -> int:
         """Return the row of a tensor, adding one if needed.
 

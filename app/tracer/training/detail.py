@@ -58,7 +58,7 @@ class Detail:
     def limit(self, table: TableBuilder) -> TableBuilder:
         """Return the table of the current step. If the step is summarized, lower the table's limit of elements first."""
         if not self.whole and not self._compares:
-            table.kept = min(table.kept, ELEMENTS)
+            table.keep_at_most(ELEMENTS)
         return table
 
     def keeps_pass(self, tensors: Iterable[Tensor | None]) -> bool:
