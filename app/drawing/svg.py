@@ -220,7 +220,7 @@ class _SvgWriter:
         )
 
     def tooltip(self, content: card.CardContent) -> Iterator[str]:
-        """Yield the lines of a node's tooltip, its accessible name, up to the remarks: escaped, with all digits."""
+        """Yield the lines of a node's tooltip before the remarks, escaped and with all digits."""
         node = content.node
         yield escape(content.title)
         yield escape(f"{labels.subtitle(node)}, {location}" if (location := labels.location(node)) else labels.subtitle(node))

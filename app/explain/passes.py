@@ -67,7 +67,7 @@ class GraphOfPass:
         return found
 
     def edges(self, node: int) -> list[tuple[int, int]]:
-        """Return the indices of the edge and the node of each input of a node, in the order of inputs, constants last."""
+        """Return for each input of a node the index of its edge and of the node that the edge leads to, constants last."""
         return self._edges.get(node, [])
 
     @cached_property

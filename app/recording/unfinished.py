@@ -10,13 +10,13 @@ from .recording import Recording
 from .room import first, pass_size, size
 
 MOST_VALUES: Final = 4_000
-"""Room for the values of lines, in tensors: see :mod:`.room`."""
+"""Largest size of the line values that are returned together, counted in tensors of ordinary size (see :mod:`.room`)."""
 MOST_PASSES: Final = 1_000
 """Largest number of passes after the last complete step that are read."""
 
 
 def is_unfinished(recording: Recording) -> bool:
-    """Return whether anything was recorded after the last complete step: a pass or, if there are steps, a line's value."""
+    """Return whether a pass was recorded after the last complete step or, in a run with steps, the value of a line."""
     if _passes(recording, most=1):
         return True
     return recording.log.counts()[2] > 0 and any(_is_late(line) for line in recording.some_lines(0))

@@ -19,9 +19,9 @@ class WhyFormula(Struct, frozen=True):
 
 
 class WhyLink(Struct, frozen=True, rename={"pass_": "pass"}):
-    """A number from which another one was computed: its name, its value, and the address of its own explanation.
+    """A number from which another one was computed: its name, its value, and how to request its own explanation.
 
-    ``of``, ``step`` and ``pass`` are the parameters of the next question. ``href`` has them as an address relative to `…/why`.
+    ``of``, ``step`` and ``pass`` are the parameters of that request, and ``href`` is its URL, relative to the run's.
     """
 
     of: str
@@ -66,18 +66,19 @@ class Why(Struct, frozen=True, rename={"pass_": "pass"}):
     ``of`` and ``name`` are the address and the name of the number, ``element`` its index in the tensor. If the address names
     no element, the element of greatest magnitude is explained. ``kind`` is one of:
 
-    - ``sum``: ``value`` is the sum of the values of ``terms`` and of ``rounding``, exactly. ``rounding`` is the
+    - ``sum``: ``value`` is the sum of the values of ``terms``, of ``rest`` and of ``rounding``, exactly. ``rounding`` is the
       rounding error of the recording's dtype and of the library that computed the number.
     - ``function``: an operation computed it from the numbers in ``reads``.
     - ``input``: the program made it.
     - ``start``: a pass starts with it, usually with 1.
-    - ``unknown``: the numbers behind it were not recorded, or no rule is known. ``replay`` is then the body of a replay that
-      computes them, if there is one, and ``published`` the definition of PyTorch.
+    - ``unknown``: the numbers behind it were not recorded.
     - ``absent``: there is no such number, and ``sentence`` says why.
 
     ``rule`` is the local rule in the program's own names. ``line`` is the whole calculation of a leaf's gradient in one line,
-    as text. ``omitted`` is the number of terms that are not listed, and ``rest`` their sum. ``path`` names the plain
-    operations, such as views, that were skipped. ``node`` is the node of the graph, ``program_line`` its line.
+    as text. ``omitted`` is the number of terms that are not listed, and ``rest`` their sum. ``path`` names the
+    operations that were skipped because they only move or copy elements, such as views. ``node`` is the node of the graph,
+    ``program_line`` its line. ``replay`` is the body of a replay that computes local derivatives which were not recorded, and
+    ``published`` quotes PyTorch's own definitions (``derivatives.yaml``) of derivatives without a local rule.
     """
 
     of: str

@@ -1,4 +1,4 @@
-"""Explain a parameter over the steps: its value, and its gradient before and after the passes and before the update."""
+"""Explain the numbers of a parameter in a step: its value, and its gradient before the passes, after them and as used."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _after(here: ParameterInStep, value: float, common: dict[str, Any]) -> Why:
 def _used(here: ParameterInStep, value: float, common: dict[str, Any]) -> Why:
     after = here.number("grad")
     if after is None:
-        return Why(kind="unknown", sentence="The `.grad` before it was not recorded.", **common)
+        return Why(kind="unknown", sentence="The `.grad` that the passes left was not recorded.", **common)
     if after == value:
         return structs.replace(explain_parameter(here, "grad"), of=common["of"])
     total = SumOfTerms(value)

@@ -22,11 +22,12 @@ _HEADER: Final = struct.Struct("<I")
 _MORE: Final = 1 << 31
 """The bit of a header that is set if more frames of the message follow."""
 MEMORY_FACTOR: Final = 14
-"""Largest size of a recording in memory, as a multiple of ``recording_bytes``. A training takes 2 to 17 times its size."""
+"""Largest size of a recording in memory, as a multiple of the limit ``recording_bytes``. A training takes 2 to 17 times its
+encoded size."""
 _MOST_FIELDS: Final = 64
 """A number above the number of fields of any event."""
 _BIN: Final = (0xC4, 0xC5, 0xC6)
-"""The first bytes of packed columns in msgpack."""
+"""The bytes with which packed columns can begin in msgpack: one for each width of their length."""
 _TABLE_HEAD: Final = bytes([0x90 + len(TensorTable.__struct_fields__)])
 """The first byte of a table in msgpack."""
 
@@ -85,8 +86,8 @@ class Reader:
     """Joins frames, decodes messages and checks events, for the lifetime of one child.
 
     ``program`` is the text that the child runs: no event may refer to a line beyond it. ``replay`` is true if the child's job
-    orders a replay. Only then may events answer one. ``confined`` is true if the child is confined: its events may then name
-    no file.
+    orders a replay. Only then may events contain the results of a replay. ``confined`` is true if the child is confined: its
+    events may then name no file.
     """
 
     def __init__(self, limits: Limits, *, program: str | None = None, replay: bool = False, confined: bool = True) -> None:

@@ -43,7 +43,7 @@ class Gallery(Struct, frozen=True):
 
 @api.get("/examples", **reference.returns(Gallery, "The examples."))
 async def read_examples(request: Request) -> Response:
-    """List the examples: small programs that run unchanged."""
+    """List the examples: small PyTorch programs that can be run as they are."""
     return responses.json(Gallery(service_of(request).examples))
 
 

@@ -70,7 +70,7 @@ _BODY: Final = {
     "oneOf": [
         _kind(
             "surface",
-            "Compute the loss over one element of a parameter, with the tangent at the recorded point, or over two elements.",
+            "Compute the loss as a function of one element of a parameter, with the tangent at the recorded point, or of two.",
             {
                 "parameters": _PARAMETERS
                 | {
@@ -153,7 +153,7 @@ _POST: Final[dict[str, Any]] = {
     "status_code": 201,
     "response_class": Response,
     "responses": {
-        200: {"description": "The replay was requested before. The response is the same.", "content": _DONE},
+        200: {"description": "The replay was requested before and has ended. The body is that of 201.", "content": _DONE},
         201: {
             "description": "The replay is done. `repeatable` says whether it reproduced the recorded numbers. If it did not, "
             "`difference` contains the first difference. If there is no result, `reason` says why.",
@@ -221,7 +221,7 @@ async def read_replay(request: Request, id: str, replay: str) -> Response:
     if not live.ended:
         return _in_progress(request, id, live)
     result = _with_links(request, id, live)
-    # a replay without a verdict was stopped, and the next request runs it again
+    # a replay whose equality was not decided may run again at the next POST
     final = result.repeatable is not None
     return responses.cacheable(request, msgspec.json.encode(result), responses.JSON, final=final, renewed=recorded.renewed)
 

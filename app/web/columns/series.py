@@ -18,7 +18,8 @@ CELLS: Final = 2_000_000
 DEFAULT_POINTS: Final = 2_000
 """Number of steps to which each key is reduced if a request does not choose one."""
 DEFAULT_CELLS: Final = 20_000
-"""Largest size of the response to such a request, in numbers: about 400 kB of JSON. For many keys, fewer steps are kept."""
+"""Largest number of numbers in the response if a request does not choose ``points``: about 400 kB of JSON. For many keys,
+fewer steps are kept."""
 MOST_POINTS: Final = 100_000
 """Largest number of steps that a request can choose."""
 
@@ -88,7 +89,7 @@ def _read(
 
 
 def _bounded(series: StepSeries) -> StepSeries:
-    """Reduce a series as if the request had chosen the largest number of points for which the response is small."""
+    """Reduce a series to :data:`DEFAULT_POINTS` points, halved until the response has at most :data:`DEFAULT_CELLS` numbers."""
     points = DEFAULT_POINTS
     read = thinned(series, points)
     while len(read.index) * len(read.values) > DEFAULT_CELLS and points > 2:

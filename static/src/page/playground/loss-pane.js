@@ -19,6 +19,9 @@ const finite = (value) => (typeof value === "number" && Number.isFinite(value) ?
 /** @param {{shape: number[]}} parameter */
 const count = ({ shape }) => shape.reduce((product, size) => product * size, 1);
 
+/** @param {{shape: number[]} | null} tensor */
+const isNumber = (tensor) => tensor !== null && count(tensor) === 1;
+
 /** Return the API's keys for the first elements of a parameter. @param {Parameter} parameter */
 function elements(parameter) {
   const { id, shape } = parameter;
@@ -84,11 +87,18 @@ export function lossPane(state, api) {
   const chosenKeys = () => over.value.split(" ").filter(Boolean);
 
   async function load() {
-    const { run, at } = state.get();
+    const { run, at, step } = state.get();
     const keys = chosenKeys();
     if (!run?.steps || !keys.length) return;
     const here = Math.min(at, run.steps - 1); // an unfinished step has no loss
     const mine = ++turn;
+    if (step?.index === here && !step.summary && !isNumber(step.loss)) {
+      request.abort();
+      [loading, wanted, loaded] = [false, "", null]; // another step may have a loss
+      drawn.show(null);
+      fill(words, `Step ${here} has no loss to draw: its backward() does not start at a single number.`);
+      return seek();
+    }
     loading = true;
     fill(words, "Running the program again, up to this step… ", halt);
     seek();
