@@ -293,6 +293,9 @@ CARDS = """() => [...document.querySelectorAll("#canvas .node:not(.stub)")].map(
 })"""
 
 
+AT_REST = 160  # milliseconds without a change after which numbers out of view are written
+
+
 def test_while_the_tape_is_dragged_only_numbers_in_view_are_written_until_it_rests(page: Page) -> None:
     made = recorded(page, LONG)
     assert made["steps"] == 60, made["error"]
@@ -302,19 +305,23 @@ def test_while_the_tape_is_dragged_only_numbers_in_view_are_written_until_it_res
         expect(page.locator("#canvas")).to_have_attribute("data-step", str(step))
         page.wait_for_timeout(400)
         numbers[step] = {name: text for name, _, text in page.evaluate(CARDS)}
-    page.goto(f"/r/{made['id']}")
-    expect(page.locator("#canvas")).to_have_attribute("data-step", "0")
-    page.wait_for_load_state("networkidle")
-    # the keys come faster than tooltips are written
-    slider(page).focus()
-    moved = page.evaluate(f"""async () => {{
-        const tape = document.querySelector(".tape");
-        for (let step = 0; step < 40; step++) {{
-            tape.dispatchEvent(new KeyboardEvent("keydown", {{ key: "ArrowRight", shiftKey: true, bubbles: true }}));
-            await new Promise(requestAnimationFrame);
-        }}
-        return [document.querySelector("#canvas").dataset.step, ({CARDS})()];
-    }}""")
+    for _ in range(8):  # until no frame takes so long that the tape rests
+        page.goto(f"/r/{made['id']}")
+        expect(page.locator("#canvas")).to_have_attribute("data-step", "0")
+        page.wait_for_load_state("networkidle")
+        slider(page).focus()
+        moved = page.evaluate(f"""async () => {{
+            const tape = document.querySelector(".tape");
+            let [longest, before] = [0, performance.now()];
+            for (let step = 0; step < 40; step++) {{
+                tape.dispatchEvent(new KeyboardEvent("keydown", {{ key: "ArrowRight", shiftKey: true, bubbles: true }}));
+                await new Promise(requestAnimationFrame);
+                [longest, before] = [Math.max(longest, performance.now() - before), performance.now()];
+            }}
+            return [document.querySelector("#canvas").dataset.step, ({CARDS})(), longest];
+        }}""")
+        if moved[2] < AT_REST / 2:
+            break
     assert moved[0] == "40"
     inside = [(name, text) for name, in_view, text in moved[1] if in_view]
     outside = [(name, text) for name, in_view, text in moved[1] if not in_view]

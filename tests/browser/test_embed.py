@@ -137,6 +137,8 @@ def test_a_frame_follows_a_run_in_progress(page: Page) -> None:
         "    with torch.no_grad():\n        m -= 0.01 * m.grad\n    m.grad = None\n    time.sleep(0.05)\n"
     )
     run = page.request.post("/api/v1/runs", data={"program": program}, headers={"Prefer": "wait=0"}).json()["id"]
+    while page.request.get(f"/api/v1/runs/{run}").json()["steps"] < 3:
+        page.wait_for_timeout(50)
     page.goto(f"/embed/{run}?panes=graph,deck")
     expect(page.locator("#canvas .node").first).to_be_visible()
     count = page.locator("#deck .count b")

@@ -31,6 +31,12 @@ pytestmark = pytest.mark.anyio
 EXAMPLE = gallery()[0]
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for queued recordings too, however busy the machine is."""
+    monkeypatch.setattr(example_runs, "QUEUE_SECONDS", 60.0)
+
+
 @asynccontextmanager
 async def examples(
     folder: Path, *batches: Any, limits: model.Limits | None = None, torch: str = "2.13.0"

@@ -1,5 +1,6 @@
 // A run in a frame of another page. It needs no cookie and no storage. It sends the height of its content to the page around it.
 
+import { lastStep } from "../core/instant.js";
 import { ended } from "../core/state.js";
 import { client } from "../leaves/api.js";
 import { find } from "../leaves/dom.js";
@@ -17,7 +18,10 @@ const query = new URLSearchParams(location.search);
 const panes = new Set((query.get("panes") ?? "graph,deck").split(",").map((each) => each.trim()));
 const curves = /** @type {Quantity[]} */ (panes.has("curve") ? [query.get("curve") ?? "value"] : []);
 const { playing, still, work } = viewer(given, client(given.api), { search: location.search, curves, offered: ["curves"] });
-if (given.run && !ended(given.run)) void work.attend(given.run); // follow it while it runs
+if (given.run && !ended(given.run)) {
+  if (!query.has("step")) work.go({ at: lastStep(given.run) }); // at the last step, the playhead follows the run
+  void work.attend(given.run);
+}
 if (query.has("autoplay") && query.get("autoplay") !== "0" && !still()) playing.play();
 
 // -- the height
