@@ -20,7 +20,7 @@ from .links import finding_url, list_links
 JSON: Final = "application/json"
 FINAL: Final = "private, max-age=3600, immutable"
 """``Cache-Control`` of a response about an ended run: the data never changes, but the run can be deleted."""
-RENAMABLE: Final = "private, no-cache"
+REVALIDATED: Final = "private, no-cache"
 """``Cache-Control`` of an answer that may change although the run has ended: a client asks whether its copy is current."""
 
 LARGE: Final = 1024 * 1024
@@ -42,7 +42,7 @@ def cacheable(
     A large body is sent in pieces. ``vary`` is true if the body depends on the request's ``Accept`` header. ``renewed`` is true
     if it is about a run that a newer server records again: a client then asks whether its copy is current.
     """
-    caching = RENAMABLE if renewed else FINAL
+    caching = REVALIDATED if renewed else FINAL
     headers = {"Vary": "Accept"} if vary else {}
     if len(body) > LARGE:
         headers |= {"Cache-Control": caching if final else "no-store"}

@@ -180,7 +180,7 @@ class LineValues:
         self._unsorted.clear()
 
     def _sweep(self) -> None:
-        """Forget the tensors that are no longer the value of any line."""
+        """Rebuild the indexes of lines by tensor and by storage from the latest values."""
         self._lines_of.clear()
         self._by_storage.clear()
         for value in self._values(list(self._latest)):

@@ -13,7 +13,7 @@ from fastapi import Request
 from starlette.responses import Response
 
 from ...runs.run import RecordedRun
-from ..responses import FINAL, JSON, RENAMABLE, CachedAnswer
+from ..responses import FINAL, JSON, REVALIDATED, CachedAnswer
 from ..service import root_of, service_of
 
 GZIP_BYTES: Final = 50_000
@@ -72,7 +72,10 @@ async def encoded_answer(
         cached = await read(_packed, encode, gzip_accepted, recorded)
         if recorded.kept and cached.final:
             service.answers.put(key, cached, len(cached.body) + len(key[1]))
-    headers = _vary(vary) | {"ETag": cached.tag, "Cache-Control": FINAL if cached.final and not recorded.renewed else RENAMABLE}
+    headers = _vary(vary) | {
+        "ETag": cached.tag,
+        "Cache-Control": FINAL if cached.final and not recorded.renewed else REVALIDATED,
+    }
     if cached.tag in request.headers.get("if-none-match", ""):
         return Response(None, 304, headers)
     if cached.gzipped:

@@ -206,7 +206,7 @@ async def read_run(request: Request, id: str) -> Response:
     root = root_of(request)
     answer = await answers.answer(request, recorded, responses.run_of, recorded, root, run_links(root, id))
     if recorded.ended:
-        answer.headers["Cache-Control"] = responses.RENAMABLE
+        answer.headers["Cache-Control"] = responses.REVALIDATED
     return answer
 
 

@@ -16,7 +16,7 @@ from ..api.reference import problems
 from ..links import API
 from ..pages.pages import origin_of
 from ..protection.clients import sender_of
-from ..responses import RENAMABLE, CachedAnswer
+from ..responses import REVALIDATED, CachedAnswer
 from ..service import root_of, service_of
 from .single_file import answer_policy, write_file
 
@@ -57,7 +57,7 @@ async def export_file(request: Request, id: str, theme: Theme = None) -> Respons
             service.answers.put(key, made, len(made.body) + len(key[1]))
     headers = {
         "ETag": made.tag,
-        "Cache-Control": RENAMABLE,
+        "Cache-Control": REVALIDATED,
         "Content-Disposition": f'attachment; filename="{file_name(recorded)}"',
         "Content-Security-Policy": answer_policy(made.body),
     }

@@ -42,7 +42,7 @@ async def made_file(
     headers = {"Content-Disposition": disposition}
     if not recorded.ended:
         return responses.in_pieces(made.body, media_type, headers | {"Cache-Control": "no-store"})
-    headers |= {"ETag": made.tag, "Cache-Control": responses.RENAMABLE}
+    headers |= {"ETag": made.tag, "Cache-Control": responses.REVALIDATED}
     if made.tag in request.headers.get("if-none-match", ""):
         return Response(None, 304, headers)
     return responses.in_pieces(made.body, media_type, headers)
