@@ -30,7 +30,7 @@ from .drawing.conversion import WorkerConverter
 from .executor import Executor, LocalExecutor
 from .finder import WorkerFinder
 from .lessons import library
-from .lessons.bench import Bench
+from .lessons.running.bench import Bench
 from .lessons.shelf import Shelf
 from .replays import Replays
 from .runs.archive import Archive

@@ -14,12 +14,13 @@ from ..errors import SandboxError
 from ..executor import LocalExecutor
 from ..explain.registry import RULES
 from ..finder import WorkerFinder
-from ..lessons import library, reader
-from ..lessons.bench import Bench
-from ..lessons.check import LessonCheck
+from ..lessons import library
+from ..lessons.checking.check import LessonCheck
+from ..lessons.checking.update import updated
 from ..lessons.document import Lesson
 from ..lessons.problems import LessonError, LessonProblem
-from ..lessons.update import updated
+from ..lessons.reading import reader
+from ..lessons.running.bench import Bench
 from ..replays import Replays
 from ..runs.archive import Archive
 from ..runs.manager import Runs

@@ -1,7 +1,7 @@
 """Define a parsed lesson: its blocks in reading order, each with its line in the file.
 
-A lesson is a Markdown file, which :mod:`.reader` parses. Prose is kept as HTML. Each value that the prose states about a
-recording is kept beside it as a :class:`Bound`: the text that a reader sees, and the binding that must give the same number.
+A lesson is a Markdown file, which :mod:`.reading.reader` parses. Prose is kept as HTML. Each value that the prose states about
+a recording is kept beside it as a :class:`Bound`: the text that a reader sees, and the binding that must give the same number.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Bound(Struct, frozen=True):
     """A value that the lesson states. ``id`` numbers the values of a lesson in reading order.
 
     ``shown`` is the text in the file, without a typographic minus: ``-9.3333``, ``1, 2, 3``, ``True`` or ``RuntimeError``. It
-    is empty if the file has only the binding. ``binding`` is an expression of :mod:`.language`, or a literal. ``scope`` is
-    ``None`` above the first cell.
+    is empty if the file has only the binding. ``binding`` is an expression of :mod:`.values.language`, or a literal. ``scope``
+    is ``None`` above the first cell.
     """
 
     id: int

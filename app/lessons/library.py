@@ -36,7 +36,7 @@ def read_folder(folder: Path, known: Set[str] = frozenset()) -> list[Lesson]:
 
     Raises :class:`LessonError` with the problems of all files, and :class:`BadRequest` if the folder has no lesson.
     """
-    from . import reader  # its Markdown parser is loaded late, because the server must start fast
+    from .reading import reader  # its Markdown parser is loaded late, because the server must start fast
 
     files = sorted(folder.glob("*.md"))
     if not files:

@@ -7,12 +7,12 @@ from functools import cached_property
 from typing import TypeVar
 
 from ..errors import NotFound
-from .bench import Bench
+from .answers.judge import Judge
+from .answers.numbers import LessonNumbers
+from .cells.programs import walk
 from .document import DragTask, FixTask, Lesson, WriteTask
-from .judge import Judge
-from .numbers import LessonNumbers
-from .programs import walk
-from .recorded_lesson import RecordedLesson
+from .running.bench import Bench
+from .running.recorded_lesson import RecordedLesson
 
 T = TypeVar("T")
 

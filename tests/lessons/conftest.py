@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from tapedeck.lessons.bench import Bench
+from tapedeck.lessons.running.bench import Bench
 from tapedeck.model import Limits
 from tapedeck.replays import Replays
 from tapedeck.runs.archive import Archive

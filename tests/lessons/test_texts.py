@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 from tapedeck.explain.registry import RULES
-from tapedeck.lessons import library, programs
-from tapedeck.lessons.bench import Bench
-from tapedeck.lessons.check import LessonCheck
+from tapedeck.lessons import library
+from tapedeck.lessons.cells import programs
+from tapedeck.lessons.checking.check import LessonCheck
 from tapedeck.lessons.document import DragTask, FixTask, Lesson, LessonCell, PredictTask, PresenterNote, WriteTask
+from tapedeck.lessons.running.bench import Bench
 
 LESSONS = pytest.mark.parametrize("lesson", library.own(), ids=lambda lesson: lesson.id)
 

@@ -11,7 +11,7 @@ import msgspec
 from markupsafe import Markup
 from msgspec import Struct
 
-from ...lessons import dragged, programs
+from ...lessons.cells import dragged, programs
 from ...lessons.document import (
     Block,
     Bound,

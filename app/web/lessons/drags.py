@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from ... import model
 from ...errors import Busy
-from ...lessons import programs
+from ...lessons.cells import programs
 from .. import responses
 from ..api import reference
 from ..example_runs import SharedProgram

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from ...drawing.style import legend
 from ...errors import Busy, NotFound, TapedeckError
-from ...lessons import programs
+from ...lessons.cells import programs
 from ...lessons.document import Lesson
 from ...runs.run import RecordedRun
 from ..example_runs import VISIT_SECONDS, SharedProgram

@@ -10,9 +10,9 @@ from msgspec import Struct
 from starlette.responses import Response
 
 from ...errors import InvalidInput, UnreadableInput
+from ...lessons.answers.judge import Judged
 from ...lessons.document import FixTask, Lesson, WriteTask
-from ...lessons.judge import Judged
-from ...lessons.language import BindingError
+from ...lessons.values.language import BindingError
 from .. import responses
 from ..api import reference
 from ..links import API

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 from tapedeck.errors import Busy
-from tapedeck.lessons.numbers import LessonNumbers
-from tapedeck.lessons.reader import read
+from tapedeck.lessons.answers.numbers import LessonNumbers
+from tapedeck.lessons.reading.reader import read
 
 from ...fake_executor import FakeExecutor
 from ...handmade_events import fit

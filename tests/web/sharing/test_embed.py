@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
-from tapedeck.lessons import reader
+from tapedeck.lessons.reading import reader
 from tapedeck.main import create_app
 from tapedeck.settings import Settings, SettingsError
 from tapedeck.web.pages.teach import LESSON

@@ -1,0 +1,143 @@
+"""Compare the values that a reader computed with the recorded ones, element by element."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+from msgspec import Struct
+
+from ... import model
+from ..document import Scope
+from ..values import language
+from ..values.bindings import ABSOLUTE, RELATIVE, Bindings
+from ..values.language import BindingError
+
+_WORDS: Final[dict[type, str]] = {ast.Lt: "less than", ast.LtE: "at most", ast.Gt: "greater than", ast.GtE: "at least"}
+
+
+class WrongElement(Struct, frozen=True):
+    """The first element that differs: its index, which is empty for a number, and both values."""
+
+    index: list[int]
+    yours: float | str
+    tape: float | str
+
+
+class Unequal(Struct, frozen=True):
+    """The reason why a condition does not hold. ``differing`` of ``of`` elements differ. ``node`` is the node to highlight."""
+
+    sentence: str
+    wrong: WrongElement | None = None
+    differing: int = 0
+    of: int = 0
+    node: str | None = None
+
+
+def unmet(condition: ast.expr, bindings: Bindings, own: Scope, tape: Scope) -> Unequal | None:
+    """Return why a condition does not hold; ``None`` if it does.
+
+    The left side of a comparison is read in the run of the reader (``own``), and the right side in the recording (``tape``).
+    Raises :class:`BindingError` if the right side has no value.
+    """
+    if not isinstance(condition, ast.Compare) or len(condition.ops) != 1:
+        holds = _read(lambda: bindings.of(condition, own), condition)
+        if isinstance(holds, Unequal):
+            return holds
+        return None if bool(np.all(holds)) else Unequal(f"`{ast.unparse(condition)}` does not hold.")
+    left, right, op = condition.left, condition.comparators[0], condition.ops[0]
+    expected = bindings.of(right, tape)
+    found = _read(lambda: bindings.of(left, own), left)
+    if isinstance(found, Unequal):
+        return found
+    if isinstance(op, ast.Eq):
+        return _unequal(left, right, (found, bindings.tensor(left, own)), (expected, bindings.tensor(right, tape)))
+    if bindings.of(condition, own) if own == tape else _holds(op, found, expected):
+        return None
+    return Unequal(f"`{ast.unparse(left)}` is {shown(found)}, not {_WORDS.get(type(op), 'other than')} {shown(expected)}.")
+
+
+def _read(read: Callable[[], Any], node: ast.expr) -> Any:
+    try:
+        return read()
+    except BindingError:
+        names = ", ".join(f"`{ast.unparse(path)}`" for path in language.paths(node, frozenset())) or f"`{ast.unparse(node)}`"
+        return Unequal(f"{names} has no value after your code: assign it.")
+
+
+def _holds(op: ast.cmpop, left: Any, right: Any) -> bool:
+    compare = {ast.Lt: np.less, ast.LtE: np.less_equal, ast.Gt: np.greater, ast.GtE: np.greater_equal}.get(type(op))
+    if compare is None or left is None or right is None:
+        return left is not right
+    return bool(np.all(compare(left, right)))
+
+
+_Side = tuple[Any, model.TensorSummary | None]
+
+
+def _unequal(left: ast.expr, right: ast.expr, yours: _Side, tape: _Side) -> Unequal | None:
+    """Return the first difference between two values: in kind, in shape, in dtype, or in an element."""
+    (found, own), (expected, recorded) = yours, tape
+    name, other = f"`{ast.unparse(left)}`", f"`{ast.unparse(right)}`"
+    node = node_of(right)
+    if not isinstance(found, np.ndarray | np.generic | bool) or not isinstance(expected, np.ndarray | np.generic | bool):
+        same = found == expected if isinstance(found, str) else found is expected
+        return None if same else Unequal(f"{name} is {shown(found)}, but {other} is {shown(expected)}.", node=node)
+    mine, theirs = np.asarray(found, np.complex128), np.asarray(expected, np.complex128)
+    if mine.shape != theirs.shape and recorded is not None:
+        return Unequal(f"{name} has the shape {list(mine.shape)}, but {other} has {list(theirs.shape)}.", node=node)
+    if own is not None and recorded is not None and own.dtype != recorded.dtype:
+        return Unequal(f"{name} is {own.dtype}, but {other} is {recorded.dtype}.", node=node)
+    try:
+        mine, theirs = np.broadcast_arrays(mine, theirs)
+    except ValueError:
+        return Unequal(f"{name} has the shape {list(mine.shape)}, but {other} has {list(theirs.shape)}.", node=node)
+    differs = ~np.isclose(mine, theirs, rtol=RELATIVE, atol=ABSOLUTE, equal_nan=True)
+    if not differs.any():
+        return None
+    index = [int(each) for each in np.argwhere(differs)[0]]
+    wrong = WrongElement(index, _number(mine[tuple(index)]), _number(theirs[tuple(index)]))
+    count = int(differs.sum())
+    at = f"{name[:-1]}{index}`" if index else name
+    rest = f" {count} of {differs.size} elements differ." if differs.size > 1 else ""
+    sentence = (
+        f"{at} is {shown(mine[tuple(index)])}, but {other} has {shown(theirs[tuple(index)])}{' there' if index else ''}.{rest}"
+    )
+    return Unequal(sentence, wrong, count, differs.size, node)
+
+
+def node_of(node: ast.expr) -> str | None:
+    """Return the name of the node whose number an expression reads: `m` of ``m.grad`` and of ``node(m).grad``."""
+    root = language.root_of(node.left if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult) else node)
+    if isinstance(root, ast.Call) and root.args:
+        first = root.args[0]
+        return str(first.value) if isinstance(first, ast.Constant) else ast.unparse(first)
+    return root.id if isinstance(root, ast.Name) else None
+
+
+def _number(value: Any) -> float | str:
+    number = complex(value)
+    return number.real if number.imag == 0 and np.isfinite(number.real) else str(value)
+
+
+def shown(value: Any) -> str:
+    """Return a value as text for a person, with four decimals.
+
+    >>> shown(np.float64(-9.33333)), shown(np.array([1.0, 0.5])), shown(None), shown(1.526e-5)
+    ('−9.3333', '[1, 0.5]', 'None', '1.526e−05')
+    """
+    if value is None or isinstance(value, bool | str | np.bool_):
+        return str(value)
+    array = np.asarray(value)
+    if array.ndim:
+        items = ", ".join(shown(each) for each in array[:8])
+        return f"[{items}{', …' if len(array) > 8 else ''}]"
+    number = complex(array.item())
+    if number.imag:
+        return f"{number:.4f}".replace("-", "−")
+    text = (
+        f"{number.real:.4f}".rstrip("0").rstrip(".") if number.real == 0 or abs(number.real) >= 0.001 else f"{number.real:.3e}"
+    )
+    return text.replace("-", "−")

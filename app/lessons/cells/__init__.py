@@ -1,0 +1,1 @@
+"""Find and change what the cells of a lesson contain: programs, probes, and the numbers that a reader drags."""

@@ -1,0 +1,1 @@
+"""Run the programs of lessons, and record each lesson once for all of its readers."""
