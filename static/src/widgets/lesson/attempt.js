@@ -38,7 +38,7 @@ export function attempt(section, { kept, judge, onattempt, editor, keys }) {
   const runs = h("button", { type: "button", class: "btn primary", onclick: () => (running ? request.abort() : void run()) });
   const hint = h("button", { type: "button", class: "to", onclick: () => nextHint() });
   const solve = h("button", { type: "button", class: "to", onclick: () => showSolution() }, "Show the solution");
-  const again = h("button", { type: "button", class: "to", onclick: () => (code.replace(starter), fill(verdict)) }, "Start over");
+  const again = h("button", { type: "button", class: "to", onclick: () => startOver() }, "Start over");
   const tools = h("div", { class: "tools-of-task" }, runs, hint, solve, h("span", { class: "space" }), again);
   section.append(field, given, tools, verdict);
   let shown = 0;
@@ -60,6 +60,12 @@ export function attempt(section, { kept, judge, onattempt, editor, keys }) {
     code.replace(solution?.textContent ?? "");
     solve.hidden = true;
     fill(verdict, h("p", { class: "mute" }, "This is one solution. Run it, change it, and see which changes still pass."));
+  }
+
+  function startOver() {
+    code.replace(starter);
+    solve.hidden = false;
+    fill(verdict);
   }
 
   async function run() {
