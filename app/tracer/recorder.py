@@ -352,8 +352,14 @@ class Recorder:
 
     # ------------------------------------------------------------------ statements
 
-    def _value(self, index: int, value: Any) -> Any:
-        """Record and return the value of a marked statement. The statement itself calls this method."""
+    def _value(self, index: int, value: Any, owned: bool = False) -> Any:
+        """Record and return the value of a marked statement. The statement itself calls this method.
+
+        ``owned`` is true if this thread has its turn. A statement that starts the first thread calls this method without it,
+        because Python looks up the hook before the thread starts.
+        """
+        if self._turns.shared and not owned:
+            return self._shared_value(index, value)
         if self._mode.tracing:
             return value
         statement = self._statements[index]
@@ -396,7 +402,7 @@ class Recorder:
                     self._finish_early()
                     self.stop(hidden=threading.get_ident() != turns.first)
                     return value
-                return self._value(index, value)
+                return self._value(index, value, owned=True)
             statement = self._source.statements[index]
             if statement.kind in _LOOP_STATEMENTS:
                 self._remember_loop(statement, value)

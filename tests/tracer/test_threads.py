@@ -72,6 +72,21 @@ def test_a_training_in_one_thread_is_recorded_as_in_the_main_thread() -> None:
     assert {line.line for line in recording.lines()} > {line.line for line in in_main.lines()} - {len(START.splitlines()) + 1}
 
 
+def test_the_statement_that_starts_the_first_thread_does_not_end_that_threads_optimizer_step() -> None:
+    waits = "        if step == 1:\n            started.set()\n            goes_on.wait(60)\n        return super().step()\n"
+    program = (
+        "import threading, torch\nstarted, goes_on = threading.Event(), threading.Event()\ntrained = {}\n"
+        f"class Waiting(torch.optim.SGD):\n    def step(self):\n        step = len(trained)\n{waits}"
+        + TRAIN.replace("torch.optim.SGD", "Waiting").replace(
+            "        optimizer.step()", "        trained[~step] = []\n        optimizer.step()"
+        )
+        + "def start():\n    thread.start()\n    started.wait(60)\n"
+    )
+    thread = "thread = threading.Thread(target=train, args=(1,))\nstart()\ngoes_on.set()\nthread.join()\n"
+    _, counts = as_unrecorded(program + thread)
+    assert counts == record(f"{program}goes_on.set()\ntrain(1)\n")[1].log.counts()
+
+
 def test_threads_without_gradients_do_not_disturb_the_recording() -> None:
     program = (
         START + "batches = queue.Queue()\ndef load():\n    for seed in (1, 2):\n        batch = torch.ones(3) * seed\n"
