@@ -12,8 +12,8 @@ from collections import defaultdict
 
 import torch
 from tapedeck import model, wire
+from tapedeck.explain.program.syntax import Syntax
 from tapedeck.explain.registry import RULES
-from tapedeck.explain.syntax import Syntax
 from tapedeck.recording import MemoryLog, Recording
 from tapedeck.tracer.main import execute, preload
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from .. import model
 from ..drawing.description import describe
 from ..drawing.sheet import Sheet
-from ..explain import fixes
+from ..explain.rewriting import fixes
 from ..recording import default_graph
 from ..runs.outcome import headline
 from ..runs.run import RecordedRun

@@ -12,12 +12,12 @@ from msgspec import Struct, structs
 
 from .. import model
 from ..recording import Recording
-from .exceptions import MESSAGE_LIMIT, AutogradException, autograd_exceptions
-from .failure import Failure
+from .program.syntax import Syntax
+from .recorded.exceptions import MESSAGE_LIMIT, AutogradException, autograd_exceptions
+from .recorded.failure import Failure
 from .registry import RULES, help_path
 from .rule import FailureRule
 from .rules import backward_failed, leaf_kept
-from .syntax import Syntax
 
 MOST: Final = 50
 """Largest number of findings of one rule. A person needs no more to see the kind of mistake."""

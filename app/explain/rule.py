@@ -9,8 +9,8 @@ from typing import Protocol
 from .. import model
 from ..recording import Recording
 from .documentation import RuleDocumentation
-from .failure import Failure
-from .syntax import Syntax
+from .program.syntax import Syntax
+from .recorded.failure import Failure
 
 
 class RecordingRule(Protocol):

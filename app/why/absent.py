@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from .. import model, wire
 from ..errors import InvalidInput
-from ..explain.syntax import Syntax
-from ..explain.unreached import cut
+from ..explain.program.syntax import Syntax
+from ..explain.program.unreached import cut
 from .answer import Why
 from .names import with_element
 from .scene import Scene

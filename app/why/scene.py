@@ -9,7 +9,7 @@ from typing import Final
 
 from .. import model, wire
 from ..errors import NotFound, OverBudget
-from ..explain.syntax import Syntax
+from ..explain.program.syntax import Syntax
 from ..formulas.functions import Array
 from ..recording import Recording
 from ..recording.pass_numbers import PassNumbers

@@ -12,7 +12,7 @@ import torch
 from tapedeck import model, wire
 from tapedeck.examples import FIRST_VISIT, Example, example, gallery
 from tapedeck.explain.findings import find
-from tapedeck.explain.fixes import apply
+from tapedeck.explain.rewriting.fixes import apply
 from tapedeck.recording import MemoryLog, PassNumbers, Recording
 from tapedeck.tracer.main import execute
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from tapedeck import model, wire
 from tapedeck.explain.findings import find
-from tapedeck.explain.fixes import apply
+from tapedeck.explain.rewriting.fixes import apply
 from tapedeck.recording import Recording
 
 from ..tracer.run_twice import record, tensors, unrecorded

@@ -46,8 +46,8 @@ from typing import Final
 
 from ... import model
 from ...recording import title
-from ..exceptions import MESSAGE_LIMIT
-from ..failure import Failure
+from ..recorded.exceptions import MESSAGE_LIMIT
+from ..recorded.failure import Failure
 from ..wording import first_line
 
 CODE: Final = "backward-failed"

@@ -43,8 +43,8 @@ import ast
 from typing import Final
 
 from ... import model, wire
-from ..failure import Failure
-from ..syntax import Syntax, root_of_pass
+from ..program.syntax import Syntax, root_of_pass
+from ..recorded.failure import Failure
 
 CODE: Final = "backward-twice"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("error", "note")

@@ -37,8 +37,8 @@ from typing import Final
 
 from ... import model, wire
 from ...recording import Recording
+from ..program.syntax import Syntax
 from ..rule import note
-from ..syntax import Syntax
 
 CODE: Final = "batched"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("note",)

@@ -46,8 +46,8 @@ from typing import Final
 
 from ... import model
 from ...recording import Recording
-from ..passes import GraphOfPass, different_graphs
-from ..syntax import Syntax
+from ..program.syntax import Syntax
+from ..recorded.passes import GraphOfPass, different_graphs
 
 CODE: Final = "bounded-logits"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)

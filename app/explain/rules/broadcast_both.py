@@ -49,7 +49,7 @@ from typing import Final
 
 from ... import model, wire
 from ...recording import PassNumbers, Recording
-from ..syntax import Syntax
+from ..program.syntax import Syntax
 
 CODE: Final = "broadcast-both"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)

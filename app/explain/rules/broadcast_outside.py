@@ -54,8 +54,8 @@ from typing import Final
 
 from ... import model
 from ...recording import Recording
-from ..passes import GraphOfPass, different_graphs
-from ..syntax import Syntax
+from ..program.syntax import Syntax
+from ..recorded.passes import GraphOfPass, different_graphs
 from .broadcast_both import makes_column
 
 CODE: Final = "broadcast-outside"

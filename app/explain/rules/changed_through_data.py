@@ -44,10 +44,10 @@ from typing import Final
 
 from ... import model
 from ...recording import Recording
-from ..losses import bindings
-from ..passes import GraphOfPass, different_graphs
-from ..syntax import Syntax
-from ..updates import Update, updates
+from ..program.losses import bindings
+from ..program.syntax import Syntax
+from ..program.updates import Update, updates
+from ..recorded.passes import GraphOfPass, different_graphs
 from ..wording import first_line
 
 CODE: Final = "changed-through-data"

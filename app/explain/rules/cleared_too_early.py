@@ -54,8 +54,8 @@ from typing import Final
 
 from ... import model, wire
 from ...recording import Recording, Tensors
-from ..steps import first_steps, is_zero
-from ..syntax import Syntax, called
+from ..program.syntax import Syntax, called
+from ..recorded.steps import first_steps, is_zero
 
 CODE: Final = "cleared-too-early"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)

@@ -54,9 +54,9 @@ from typing import Final
 
 from ... import model
 from ...recording import Recording
-from ..blocks import around, calls_in
-from ..scalers import ScaledPass, scaled_passes
-from ..syntax import Syntax, called
+from ..program.blocks import around, calls_in
+from ..program.syntax import Syntax, called
+from ..recorded.scalers import ScaledPass, scaled_passes
 from .clip_unused import CLIPS
 
 CODE: Final = "clip-scaled"

@@ -50,11 +50,11 @@ from typing import Final
 
 from ... import model
 from ...recording import Recording
-from ..blocks import around, calls_in, order
-from ..generators import used_up
-from ..losses import bindings
-from ..modules import makes_layer, module_classes
-from ..syntax import Syntax, called
+from ..program.blocks import around, calls_in, order
+from ..program.generators import used_up
+from ..program.losses import bindings
+from ..program.modules import makes_layer, module_classes
+from ..program.syntax import Syntax, called
 from ..wording import listed
 
 CODE: Final = "clip-unused"

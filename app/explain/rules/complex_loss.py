@@ -35,8 +35,8 @@ from __future__ import annotations
 from typing import Final
 
 from ... import model
-from ..failure import Failure
-from ..syntax import root_of_pass
+from ..program.syntax import root_of_pass
+from ..recorded.failure import Failure
 from ..wording import first_line
 
 CODE: Final = "complex-loss"

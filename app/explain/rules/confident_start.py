@@ -57,8 +57,8 @@ from typing import Final
 
 from ... import model
 from ...recording import Recording
-from ..passes import GraphOfPass, different_graphs
-from ..syntax import Syntax
+from ..program.syntax import Syntax
+from ..recorded.passes import GraphOfPass, different_graphs
 from ..wording import short
 
 CODE: Final = "confident-start"

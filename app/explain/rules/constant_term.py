@@ -55,10 +55,10 @@ from typing import Final
 
 from ... import model
 from ...recording import Recording
-from ..cuts import CONSTRUCTORS, NUMBER_BUILTINS, NUMBER_METHODS
-from ..losses import Losses
-from ..passes import different_graphs
-from ..syntax import Syntax, called, root_of_pass
+from ..program.cuts import CONSTRUCTORS, NUMBER_BUILTINS, NUMBER_METHODS
+from ..program.losses import Losses
+from ..program.syntax import Syntax, called, root_of_pass
+from ..recorded.passes import different_graphs
 from ..wording import first_line
 
 CODE: Final = "constant-term"

@@ -46,9 +46,9 @@ from typing import Final
 
 from ... import model
 from ...recording import Recording, Tensors
-from ..rewrites import MOST_SHARED, shared
-from ..syntax import Syntax
-from ..updates import Update, updates
+from ..program.syntax import Syntax
+from ..program.updates import Update, updates
+from ..rewriting.rewrites import MOST_SHARED, shared
 from ..wording import listed
 
 CODE: Final = "data-update"

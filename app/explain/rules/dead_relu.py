@@ -58,7 +58,7 @@ from typing import Final
 
 from ... import model
 from ...recording import PassNumbers, Recording
-from ..syntax import Syntax
+from ..program.syntax import Syntax
 from ..wording import listed
 
 CODE: Final = "dead-relu"

@@ -48,7 +48,7 @@ import numpy as np
 
 from ... import model, wire
 from ...recording import Recording, Tensors
-from ..syntax import Syntax
+from ..program.syntax import Syntax
 from ..wording import short
 
 CODE: Final = "diverging"

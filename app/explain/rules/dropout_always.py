@@ -63,8 +63,8 @@ from typing import Final
 
 from ... import model
 from ...recording import Recording
-from ..modules import module_classes
-from ..syntax import Syntax, called
+from ..program.modules import module_classes
+from ..program.syntax import Syntax, called
 
 CODE: Final = "dropout-always"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)

@@ -62,8 +62,8 @@ from typing import Final
 
 from ... import model, wire
 from ...recording import Recording
-from ..passes import GraphOfPass, different_graphs
-from ..syntax import Syntax, called
+from ..program.syntax import Syntax, called
+from ..recorded.passes import GraphOfPass, different_graphs
 from ..wording import first_line
 
 CODE: Final = "evaluation-mode"

@@ -60,9 +60,9 @@ from typing import Final
 
 from ... import model
 from ...recording import Recording
-from ..layers import depths
-from ..passes import GraphOfPass, different_graphs
-from ..syntax import Syntax
+from ..program.syntax import Syntax
+from ..recorded.layers import depths
+from ..recorded.passes import GraphOfPass, different_graphs
 from ..wording import short
 
 CODE: Final = "exploding"

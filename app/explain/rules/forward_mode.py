@@ -35,8 +35,8 @@ from typing import Final
 
 from ... import model, wire
 from ...recording import Recording
+from ..program.syntax import Syntax
 from ..rule import note
-from ..syntax import Syntax
 
 CODE: Final = "forward-mode"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("note",)

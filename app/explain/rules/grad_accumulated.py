@@ -50,8 +50,8 @@ from typing import Final
 
 from ... import model
 from ...recording import Recording, StepSeries
-from ..syntax import Syntax, called
-from ..updates import by_gradient, last_reads, of_loop, updates
+from ..program.syntax import Syntax, called
+from ..program.updates import by_gradient, last_reads, of_loop, updates
 from ..wording import listed, short
 
 CODE: Final = "grad-accumulated"

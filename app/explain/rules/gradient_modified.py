@@ -45,7 +45,7 @@ from typing import Final
 
 from ... import model, wire
 from ...recording import Recording
-from ..syntax import Syntax
+from ..program.syntax import Syntax
 
 CODE: Final = "gradient-modified"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)

@@ -48,9 +48,9 @@ from typing import Final
 
 from ... import model, wire
 from ...recording import Recording
-from ..optimizers import Optimizer, is_optimizer, optimizers
-from ..steps import first_steps
-from ..syntax import Syntax, called
+from ..program.optimizers import Optimizer, is_optimizer, optimizers
+from ..program.syntax import Syntax, called
+from ..recorded.steps import first_steps
 
 CODE: Final = "gradient-unused"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)

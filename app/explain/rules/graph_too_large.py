@@ -39,7 +39,7 @@ from typing import Final
 
 from ... import model, wire
 from ...recording import Recording
-from ..syntax import Syntax
+from ..program.syntax import Syntax
 
 CODE: Final = "graph-too-large"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)

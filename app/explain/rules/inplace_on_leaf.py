@@ -45,10 +45,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from ... import model
-from ..failure import Failure
-from ..rewrites import out_of_place
-from ..syntax import Syntax
-from ..updates import Update, by_gradient, last_reads, of_loop, pass_follows, reset, updates, without_gradients
+from ..program.syntax import Syntax
+from ..program.updates import Update, by_gradient, last_reads, of_loop, pass_follows, reset, updates, without_gradients
+from ..recorded.failure import Failure
+from ..rewriting.rewrites import out_of_place
 from ..wording import first_line, listed
 
 CODE: Final = "inplace-on-leaf"

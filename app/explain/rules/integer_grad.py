@@ -32,8 +32,8 @@ import ast
 from typing import Final
 
 from ... import model
-from ..failure import Failure
-from ..syntax import Syntax
+from ..program.syntax import Syntax
+from ..recorded.failure import Failure
 
 CODE: Final = "integer-grad"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("error", "note")

@@ -46,8 +46,8 @@ from typing import Final
 
 from ... import model
 from ...recording import Recording, Tensors
-from ..syntax import Syntax
-from ..updates import by_gradient, updates
+from ..program.syntax import Syntax
+from ..program.updates import by_gradient, updates
 from ..wording import listed
 
 CODE: Final = "leaf-kept"

@@ -52,11 +52,11 @@ from typing import Final
 
 from ... import model, wire
 from ...recording import Recording
-from ..exceptions import MESSAGE_LIMIT
-from ..rewrites import MOST_SHARED, shared
-from ..signals import distinct
-from ..syntax import Syntax
-from ..updates import pass_follows, reset
+from ..program.syntax import Syntax
+from ..program.updates import pass_follows, reset
+from ..recorded.exceptions import MESSAGE_LIMIT
+from ..recorded.signals import distinct
+from ..rewriting.rewrites import MOST_SHARED, shared
 from ..wording import listed
 
 CODE: Final = "leaf-rebound"

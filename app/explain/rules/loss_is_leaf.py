@@ -46,10 +46,10 @@ from typing import Final
 
 from ... import model
 from ...recording import Recording
-from ..cuts import MODULES, Cuts
-from ..losses import Losses
-from ..passes import different_graphs
-from ..syntax import Syntax
+from ..program.cuts import MODULES, Cuts
+from ..program.losses import Losses
+from ..program.syntax import Syntax
+from ..recorded.passes import different_graphs
 from ..wording import first_line
 
 CODE: Final = "loss-is-leaf"

@@ -43,7 +43,7 @@ from typing import Final
 
 from ... import model
 from ...recording import Recording
-from ..syntax import Syntax
+from ..program.syntax import Syntax
 
 CODE: Final = "misspelled-attribute"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)

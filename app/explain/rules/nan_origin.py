@@ -44,8 +44,8 @@ from typing import Final
 
 from ... import model, wire
 from ...recording import Recording, title
-from ..nonfinite import Operand, Origin, kind, origin, unharmed
-from ..syntax import Syntax
+from ..program.syntax import Syntax
+from ..recorded.nonfinite import Operand, Origin, kind, origin, unharmed
 from ..wording import short
 
 CODE: Final = "nan-origin"

@@ -39,12 +39,12 @@ from collections.abc import Iterator
 from typing import Final
 
 from ... import model
-from ..cuts import Cuts
-from ..failure import Failure
-from ..kept_results import kept_result
-from ..rewrites import base_of
-from ..syntax import Syntax, root_of_pass
-from ..uncut import keep_graph
+from ..program.cuts import Cuts
+from ..program.syntax import Syntax, root_of_pass
+from ..recorded.failure import Failure
+from ..recorded.kept_results import kept_result
+from ..rewriting.rewrites import base_of
+from ..rewriting.uncut import keep_graph
 from ..wording import first_line
 
 CODE: Final = "no-grad-path"

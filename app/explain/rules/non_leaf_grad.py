@@ -45,9 +45,9 @@ from typing import Final
 
 from ... import model, wire
 from ...recording import Recording
-from ..leaves import as_leaf, meant_as_leaf
-from ..signals import distinct
-from ..syntax import Syntax
+from ..program.syntax import Syntax
+from ..recorded.signals import distinct
+from ..rewriting.leaves import as_leaf, meant_as_leaf
 
 CODE: Final = "non-leaf-grad"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)

@@ -38,8 +38,8 @@ import ast
 from typing import Final
 
 from ... import model
-from ..failure import Failure
-from ..leaves import as_leaf, made_from_leaf
+from ..recorded.failure import Failure
+from ..rewriting.leaves import as_leaf, made_from_leaf
 from ..wording import first_line
 
 CODE: Final = "non-leaf-parameter"

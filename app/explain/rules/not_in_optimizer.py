@@ -80,10 +80,10 @@ from typing import Final
 
 from ... import model
 from ...recording import Recording, Tensors
-from ..modules import Unregistered, makes_layer, module_classes, unregistered
-from ..optimizers import optimizers
-from ..steps import first_steps, is_zero
-from ..syntax import Syntax, called
+from ..program.modules import Unregistered, makes_layer, module_classes, unregistered
+from ..program.optimizers import optimizers
+from ..program.syntax import Syntax, called
+from ..recorded.steps import first_steps, is_zero
 from ..wording import first_line, listed
 
 CODE: Final = "not-in-optimizer"

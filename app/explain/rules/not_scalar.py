@@ -39,9 +39,9 @@ from math import prod
 from typing import Final
 
 from ... import model
-from ..failure import Failure
-from ..syntax import Syntax, root_of_pass
-from ..updates import by_gradient, updates
+from ..program.syntax import Syntax, root_of_pass
+from ..program.updates import by_gradient, updates
+from ..recorded.failure import Failure
 from ..wording import first_line
 
 CODE: Final = "not-scalar"

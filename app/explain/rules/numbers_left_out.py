@@ -44,8 +44,8 @@ from typing import Final
 
 from ... import model, wire
 from ...recording import Recording
+from ..program.syntax import Syntax
 from ..rule import note
-from ..syntax import Syntax
 
 CODE: Final = "numbers-left-out"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("note",)

@@ -47,10 +47,10 @@ import re
 from typing import Final
 
 from ... import model
-from ..failure import Failure
-from ..generators import used_up
-from ..modules import unregistered
-from ..syntax import called
+from ..program.generators import used_up
+from ..program.modules import unregistered
+from ..program.syntax import called
+from ..recorded.failure import Failure
 
 CODE: Final = "optimizer-refused"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("error", "note")

@@ -49,9 +49,9 @@ from typing import Final
 
 from ... import model
 from ...recording import Recording
-from ..optimizers import Optimizer, optimizers
-from ..steps import first_steps
-from ..syntax import Syntax, called
+from ..program.optimizers import Optimizer, optimizers
+from ..program.syntax import Syntax, called
+from ..recorded.steps import first_steps
 from ..wording import first_line
 
 CODE: Final = "optimizer-remade"

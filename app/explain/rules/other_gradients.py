@@ -61,8 +61,8 @@ from typing import Final
 
 from ... import model, wire
 from ...recording import Recording, Tensors
-from ..steps import first_steps
-from ..syntax import Syntax
+from ..program.syntax import Syntax
+from ..recorded.steps import first_steps
 from ..wording import listed
 
 CODE: Final = "other-gradients"

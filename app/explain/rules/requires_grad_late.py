@@ -46,8 +46,8 @@ from typing import Final
 
 from ... import model, wire
 from ...recording import Recording
-from ..signals import distinct
-from ..syntax import Syntax
+from ..program.syntax import Syntax
+from ..recorded.signals import distinct
 
 CODE: Final = "requires-grad-late"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("error", "warning")

@@ -60,8 +60,8 @@ from typing import Final
 
 from ... import model
 from ...recording import Recording
-from ..losses import bindings
-from ..syntax import Syntax, called
+from ..program.losses import bindings
+from ..program.syntax import Syntax, called
 
 CODE: Final = "same-network"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)

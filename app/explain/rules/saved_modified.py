@@ -40,8 +40,8 @@ import re
 from typing import Final
 
 from ... import model
-from ..failure import Failure
-from ..rewrites import out_of_place
+from ..recorded.failure import Failure
+from ..rewriting.rewrites import out_of_place
 
 CODE: Final = "saved-modified"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("error", "note")

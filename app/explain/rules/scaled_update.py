@@ -53,9 +53,9 @@ from typing import Final
 
 from ... import model
 from ...recording import Recording
-from ..optimizers import optimizers
-from ..scalers import scaled_passes
-from ..syntax import Syntax, called
+from ..program.optimizers import optimizers
+from ..program.syntax import Syntax, called
+from ..recorded.scalers import scaled_passes
 
 CODE: Final = "scaled-update"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)

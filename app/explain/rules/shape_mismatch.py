@@ -37,7 +37,7 @@ import re
 from typing import Final
 
 from ... import model
-from ..failure import Failure
+from ..recorded.failure import Failure
 
 CODE: Final = "shape-mismatch"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("error", "note")

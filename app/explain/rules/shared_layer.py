@@ -42,8 +42,8 @@ from typing import Final
 
 from ... import model
 from ...recording import Recording
-from ..passes import different_graphs
-from ..syntax import Syntax, called
+from ..program.syntax import Syntax, called
+from ..recorded.passes import different_graphs
 
 CODE: Final = "shared-layer"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)

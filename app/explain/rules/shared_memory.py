@@ -54,9 +54,9 @@ from typing import Final
 
 from ... import model, wire
 from ...recording import Recording, Tensors
-from ..losses import bindings
-from ..steps import first_steps
-from ..syntax import Syntax, called
+from ..program.losses import bindings
+from ..program.syntax import Syntax, called
+from ..recorded.steps import first_steps
 from ..wording import listed
 
 CODE: Final = "shared-memory"

@@ -36,8 +36,8 @@ from typing import Final
 
 from ... import model
 from ...recording import Recording
+from ..program.syntax import Syntax
 from ..rule import note
-from ..syntax import Syntax
 
 CODE: Final = "skipped-magic"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("note",)

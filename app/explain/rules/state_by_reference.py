@@ -61,7 +61,7 @@ from typing import Final
 
 from ... import model
 from ...recording import Recording
-from ..syntax import Syntax
+from ..program.syntax import Syntax
 
 CODE: Final = "state-by-reference"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)

@@ -55,8 +55,8 @@ from typing import Final
 
 from ... import model, wire
 from ...recording import Recording, Tensors
-from ..steps import is_zero
-from ..syntax import Syntax, called
+from ..program.syntax import Syntax, called
+from ..recorded.steps import is_zero
 from ..wording import short
 
 CODE: Final = "step-too-small"

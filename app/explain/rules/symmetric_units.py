@@ -51,9 +51,9 @@ from typing import Final
 
 from ... import model
 from ...recording import Recording
-from ..initial import initial_line
-from ..passes import GraphOfPass, different_graphs
-from ..syntax import Syntax
+from ..program.initial import initial_line
+from ..program.syntax import Syntax
+from ..recorded.passes import GraphOfPass, different_graphs
 from ..wording import short
 
 CODE: Final = "symmetric-units"

@@ -41,7 +41,7 @@ import re
 from typing import Final
 
 from ... import model
-from ..failure import Failure
+from ..recorded.failure import Failure
 
 CODE: Final = "target-dtype"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("error", "note")

@@ -53,8 +53,8 @@ from typing import Final
 
 from ... import model, wire
 from ...recording import Recording
-from ..syntax import Syntax
-from ..unreached import cut, replaced
+from ..program.syntax import Syntax
+from ..program.unreached import cut, replaced
 from ..wording import listed
 
 CODE: Final = "unused-parameter"

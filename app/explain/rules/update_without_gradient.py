@@ -50,8 +50,8 @@ from typing import Final
 
 from ... import model, wire
 from ...recording import Recording, Tensors
-from ..steps import always_zero, first_steps, is_zero
-from ..syntax import Syntax
+from ..program.syntax import Syntax
+from ..recorded.steps import always_zero, first_steps, is_zero
 from ..wording import listed, short
 
 CODE: Final = "update-without-gradient"

@@ -52,7 +52,7 @@ from typing import Final
 
 from ... import model
 from ...recording import Recording
-from ..syntax import Syntax, called
+from ..program.syntax import Syntax, called
 
 CODE: Final = "values-by-reference"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)

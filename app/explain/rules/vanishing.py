@@ -62,8 +62,8 @@ from typing import Final
 
 from ... import model
 from ...recording import Recording
-from ..layers import Layer, depths, layers_of, line_of
-from ..syntax import Syntax
+from ..program.syntax import Syntax
+from ..recorded.layers import Layer, depths, layers_of, line_of
 from ..wording import short
 
 CODE: Final = "vanishing"

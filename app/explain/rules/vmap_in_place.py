@@ -40,8 +40,8 @@ import ast
 from typing import Final
 
 from ... import model
-from ..failure import Failure
-from ..updates import written_by
+from ..program.updates import written_by
+from ..recorded.failure import Failure
 
 CODE: Final = "vmap-in-place"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("error", "note")

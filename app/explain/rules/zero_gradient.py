@@ -53,10 +53,10 @@ from typing import Final
 
 from ... import model
 from ...recording import Recording
-from ..initial import initial_line
-from ..passes import GraphOfPass, different_graphs
-from ..steps import always_zero, is_zero
-from ..syntax import Syntax
+from ..program.initial import initial_line
+from ..program.syntax import Syntax
+from ..recorded.passes import GraphOfPass, different_graphs
+from ..recorded.steps import always_zero, is_zero
 from ..wording import listed
 
 CODE: Final = "zero-gradient"

@@ -8,8 +8,8 @@ import textwrap
 from markupsafe import Markup, escape
 
 from ... import model
-from ...explain import fixes
 from ...explain.documentation import LINK
+from ...explain.rewriting import fixes
 
 
 def changed(fix: model.Fix, program: str) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tapedeck import model, wire
 from tapedeck.explain.findings import find
-from tapedeck.explain.fixes import apply
+from tapedeck.explain.rewriting.fixes import apply
 from tapedeck.recording import MemoryLog, Recording
 
 from ...tracer.failing_programs import CASES, Case, marked

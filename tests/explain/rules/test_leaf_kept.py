@@ -6,7 +6,7 @@ import pytest
 from tapedeck import model
 from tapedeck.examples import example
 from tapedeck.explain.findings import find
-from tapedeck.explain.fixes import apply
+from tapedeck.explain.rewriting.fixes import apply
 
 from ...tracer.run_twice import record
 

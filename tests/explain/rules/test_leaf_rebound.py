@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tapedeck import model, wire
-from tapedeck.explain.fixes import apply
+from tapedeck.explain.rewriting.fixes import apply
 
 from ...tracer.run_twice import all_bits, record, recorded, unrecorded
 from ...tracer.training.test_steps import all_steps

@@ -8,7 +8,7 @@ import pytest
 import torch
 from tapedeck import model
 from tapedeck.explain.findings import find
-from tapedeck.explain.nonfinite import _Trace
+from tapedeck.explain.recorded.nonfinite import _Trace
 from tapedeck.recording.tensors import finite
 from tapedeck.tracer.tensors.packing import pack
 from tapedeck.tracer.tensors.table import TableBuilder

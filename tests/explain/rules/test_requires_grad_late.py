@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tapedeck import model
-from tapedeck.explain.fixes import apply
+from tapedeck.explain.rewriting.fixes import apply
 
 from ...tracer.run_twice import record, unrecorded
 from ..test_findings import findings, run_fixed, without_good_signs

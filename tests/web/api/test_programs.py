@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from tapedeck import model
 from tapedeck.drawing.numerals import MINUS
-from tapedeck.explain.fixes import apply
+from tapedeck.explain.rewriting.fixes import apply
 from tapedeck.main import create_app
 from tapedeck.model import Limits
 from tapedeck.settings import Settings

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 from typing import Final
 
-from .. import model
-from ..recording import Recording
-from .syntax import Syntax
-from .updates import by_gradient, updates
+from ... import model
+from ...recording import Recording
+from ..program.syntax import Syntax
+from ..program.updates import by_gradient, updates
 
 _MODULES: Final = frozenset({"torch", "nn", "np", "numpy", "math", "random", "F", "init"})
 """Names that are modules and never tensors."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Set
 from functools import cached_property
 from typing import Any, TypeVar
 
-from .. import model
+from ... import model
 
 N = TypeVar("N", bound=ast.AST)
 GRAD_MODES = frozenset({"no_grad", "inference_mode"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable
 from typing import Final, TypeVar
 
-from .. import wire
+from ... import wire
 
 S = TypeVar("S", bound=wire.Signal)
 

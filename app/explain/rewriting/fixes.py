@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import io
 
-from .. import model
+from ... import model
 
 
 def apply(program: str, fix: model.Fix) -> str:

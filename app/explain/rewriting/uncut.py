@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 from typing import Final
 
-from .. import model
-from .cuts import CutExpression
-from .syntax import Syntax, called
-from .updates import written_by
+from ... import model
+from ..program.cuts import CutExpression
+from ..program.syntax import Syntax, called
+from ..program.updates import written_by
 
 _ARRAYS: Final = frozenset({"numpy", "resize_", "set_"})
 """Methods that fail on a tensor with a graph."""

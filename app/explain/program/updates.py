@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from .. import model
+from ... import model
 from .syntax import Syntax, called, is_gradient
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 from typing import NamedTuple
 
-from ..recording import Recording
+from ...recording import Recording
+from ..program.syntax import Syntax, called
 from .passes import different_graphs
-from .syntax import Syntax, called
 
 
 class ScaledPass(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod, sqrt
 
-from ..recording import PassNumbers
+from ...recording import PassNumbers
 
 Layer = tuple[int, float]
 

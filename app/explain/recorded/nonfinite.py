@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .. import model, wire
-from ..recording import Recording
-from ..recording.pass_numbers import PassNumbers
-from ..recording.tensors import Tensors
+from ... import model, wire
+from ...recording import Recording
+from ...recording.pass_numbers import PassNumbers
+from ...recording.tensors import Tensors
 
 NEAR = 50
 """Largest number of nodes, on the way of a gradient to a node, that are searched for a ``where``."""

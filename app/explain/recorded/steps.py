@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from math import prod
 from typing import Final, Literal
 
-from .. import model, wire
-from ..recording import Recording, Tensors
+from ... import model, wire
+from ...recording import Recording, Tensors
 
 STEPS: Final = 50
 """Largest number of steps that are examined."""

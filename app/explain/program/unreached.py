@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ..wording import first_line
 from .cuts import Cuts
 from .losses import Losses
 from .syntax import Syntax, called
-from .wording import first_line
 
 CUTS: Final = 200
 """Largest number of cuts of a program that are examined."""

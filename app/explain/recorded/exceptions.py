@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .. import model, wire
-from ..recording import Recording
+from ... import model, wire
+from ...recording import Recording
 
 MESSAGE_LIMIT = 1_000
 """Largest number of characters of a message in a signal. Messages are compared up to this length."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 from typing import Final
 
-from .. import model
-from .syntax import Syntax
+from ... import model
+from ..program.syntax import Syntax
 
 SIGNS: Final[dict[type[ast.operator], str]] = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**", ast.MatMult: "@",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 from typing import NamedTuple
 
-from ..recording import Recording
-from .syntax import Syntax
+from ...recording import Recording
+from ..program.syntax import Syntax
 
 GRAPHS = 20
 """Largest number of graphs that are searched for custom functions."""

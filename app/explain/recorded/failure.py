@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .. import model
-from ..recording import Recording
+from ... import model
+from ...recording import Recording
+from ..program.syntax import Syntax
 from .exceptions import AutogradException
-from .syntax import Syntax
 
 _LONGEST = 40
 """Largest number of characters of an expression that is quoted in a sentence."""

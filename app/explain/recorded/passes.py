@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from .. import model
-from ..recording import PassNumbers, Recording
+from ... import model
+from ...recording import PassNumbers, Recording
 
 PASSES: Final = 1_000
 """Largest number of passes that are searched. Each graph is searched once."""
