@@ -21,10 +21,11 @@ from tapedeck.drawing import map_graph, picture
 from tapedeck.drawing.engine import LayoutEngine
 from tapedeck.drawing.graph_layout import GraphLayout
 from tapedeck.drawing.plan import LayoutPlan
+from tapedeck.map.first_view import first_view
 from tapedeck.map.read import read_map
 from tapedeck.map.search import search
 from tapedeck.map.trees import KnownGraph
-from tapedeck.map.view import View, first_view
+from tapedeck.map.view import View
 from tapedeck.model import GraphMap, MapBox, MapEdge, MapNorm
 from tapedeck.recording import MemoryLog, Recording
 
@@ -93,7 +94,7 @@ def laid_out(engine: LayoutEngine, plan: LayoutPlan) -> GraphLayout:
 
 def first_tree(events: list[wire.AnyEvent]) -> View:
     assert isinstance(events[1], wire.GraphEvent)
-    return first_view(KnownGraph(events[1]).tree)
+    return first_view(KnownGraph(events[1], {}).tree)
 
 
 def picture_of(recording: Recording, view: str, engine: LayoutEngine) -> bytes:

@@ -14,12 +14,13 @@ from ..recording.tensors import json_number
 from .chosen_pass import passes_over
 from .columns import Floats
 from .edge_kinds import formula_pairs
+from .first_view import first_view
 from .inputs import BoxInputs, inputs_of
 from .leaves import ShownLeaf, shown_leaves
 from .numbers import BoxEdge, CarriedSeries, Norm, PassSums
 from .tree import GroupTree, index_in, relative
 from .trees import known_graph
-from .view import ShownBox, View, first_view, read_view, reveal
+from .view import ShownBox, View, read_view, reveal
 
 LONGEST_VIEW: Final = 8_000
 """Largest number of characters of a view's address."""

@@ -5,21 +5,16 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from heapq import heappop, heappush
 from typing import Final
 
 from .tree import Group, GroupTree
 
 MOST_BOXES: Final = 150
 """Number of boxes above which groups are closed again, in the order in which they were opened."""
-FIRST_ROWS: Final = 18
-"""Number of boxes up to which the first view opens groups. A screen shows about as many rows."""
 WHOLE_TURNS: Final = 12
 """Number of turns up to which an open loop or repetition shows all of them."""
 MOST_IDS: Final = 400
 """Largest number of ids of an address that are read."""
-
-_DEPTH_COST: Final = {"module": 0.0, "loop": 0.3, "repeat": 0.3, "derivative": 0.3, "part": 0.4, "turn": 0.6, "statement": 1.2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,47 +153,6 @@ def reveal(tree: GroupTree, view: View, node: int) -> View:
         position = int(users.max())
     way = tree.way_to(position)
     return _limited(tree, [*(group for group in view.opened if group is not way[-1]), way[-1]], view.unknown)
-
-
-def first_view(tree: GroupTree, *, shown: int | None = None) -> View:
-    """Return the view to begin with: it opens as many groups as fit into :data:`FIRST_ROWS` rows.
-
-    Modules and large groups are opened first. With ``shown``, the groups around that node come before them.
-    """
-    root = tree.root
-    opened = [tree.way_to(int(tree.order.position[shown]))[-1]] if shown is not None else []
-    view = View(tree, opened)
-    rows = len(view.boxes)
-    waiting: list[tuple[float, int, int, Group]] = []
-
-    def consider(around: Group, depth: int) -> None:
-        if around.turns is not None and len(around.turns) > WHOLE_TURNS:
-            return
-        for child in tree.children(around):
-            if child.kind == "op":
-                continue
-            cost = depth + _DEPTH_COST[child.kind]
-            cost -= child.size > 0.7 * max(around.size, 1)
-            cost += 2 * (child.size < 6)
-            heappush(waiting, (cost, -child.size, child.start, child))
-
-    consider(root, 0)
-    depths = {root: 0}
-    while waiting:
-        _, _, _, group = heappop(waiting)
-        depths[group] = depths[group.parent or root] + 1
-        if group.turns is not None and len(group.turns) > WHOLE_TURNS:
-            continue  # stays closed: its box has a bar for each turn
-        inside = tree.children(group)
-        if group.kind in ("module", "derivative") and group.size <= 4 and all(child.kind == "op" for child in inside):
-            continue
-        more = 0 if view.is_open(group) else len(inside) - 1
-        if rows + more > FIRST_ROWS:
-            continue
-        rows += more
-        opened.append(group)
-        consider(group, depths[group])
-    return View(tree, opened)
 
 
 def _limited(tree: GroupTree, opened: list[Group], unknown: Sequence[str]) -> View:

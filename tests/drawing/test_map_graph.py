@@ -14,6 +14,7 @@ from tapedeck.drawing.conversion import ThreadConverter
 from tapedeck.drawing.engine import LayoutEngine
 from tapedeck.drawing.lanes import MOST_LANES
 from tapedeck.drawing.map_graph import MOST_LINKS, WIDEST, is_hard_to_read, plan_map
+from tapedeck.drawing.map_parts import MARGIN
 from tapedeck.drawing.plan import LayoutPlan
 from tapedeck.errors import DrawingError, InvalidInput
 from tapedeck.map.read import read_map
@@ -185,6 +186,13 @@ def views(name: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", MODELS)
+def test_the_first_picture_is_readable_in_a_pane(name: str) -> None:
+    root = drawn(name, layout="auto", standalone=False)
+    assert float(root.get("width") or 0) <= WIDEST + 2 * MARGIN
+    assert float(root.get("height") or 0) <= 1_200
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_the_first_view_is_small_and_opens(name: str) -> None:
     for view in views(name).values():
         root = drawn(name, view=view)
@@ -206,8 +214,8 @@ def test_the_picture_for_a_page_has_no_ground_and_the_page_colours_it() -> None:
     assert float(root.get("width") or 0) < float(drawn("unet").get("width") or 0)
 
 
-@pytest.mark.parametrize(("name", "layout"), [("resnet", "rows"), ("transformer 48", "graph"), ("gan", "graph")])
-def test_a_tall_map_is_drawn_in_rows_if_the_caller_chooses_no_layout(name: str, layout: str) -> None:
+@pytest.mark.parametrize(("name", "layout"), [("resnet", "rows"), ("transformer 48", "graph"), ("gan", "rows")])
+def test_a_tall_or_wide_map_is_drawn_in_rows_if_the_caller_chooses_no_layout(name: str, layout: str) -> None:
     assert drawn(name, layout="auto").get("data-layout") == layout
     assert drawn(name, layout="rows").get("data-layout") == "rows"
 

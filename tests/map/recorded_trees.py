@@ -68,6 +68,7 @@ PROGRAMS = {
     "views written to": "y = x * 1\nv = y[0]\ny.mul_(2)\n(v * 3).sum().backward()\n",
     "module called twice": "m = nn.Tanh()\n(m(x) + m(x * 2)).sum().backward()\n",
     "several roots": "a, b = x.sin(), x.cos()\ntorch.autograd.backward([a, b], [x.detach(), x.detach()])\n",
+    "independent turns": "r = []\nfor n in range(5):\n    r.append((x * n).sin().cos().sum())\nsum(r).backward()\n",
     "second derivative": "y = (x ** 3).sum()\ng, = torch.autograd.grad(y, x, create_graph=True)\n(g ** 2).sum().backward()\n",
     "wrapped": "m = nn.Sequential(nn.Sequential(nn.Sequential(nn.Linear(3, 3), nn.ReLU())))\nm(x).sum().backward()\n",
 }

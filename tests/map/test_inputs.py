@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from tapedeck.map.columns import StructureColumns
+from tapedeck.map.first_view import first_view
 from tapedeck.map.inputs import MOST_LISTED, SMALL_BOX, inputs_of
 from tapedeck.map.read import read_map
 from tapedeck.map.tree import GroupTree
-from tapedeck.map.view import first_view, read_view, reveal
+from tapedeck.map.view import read_view, reveal
 
 from ..tracer.run_twice import record
 from .recorded_trees import PROGRAMS, START, as_shown, recorded_graphs

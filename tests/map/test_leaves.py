@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from tapedeck.map.columns import StructureColumns
+from tapedeck.map.first_view import first_view
 from tapedeck.map.leaves import MOST_LEAVES, MOST_STUBS, SMALL, shown_leaves
 from tapedeck.map.read import read_map
 from tapedeck.map.tree import GroupTree
-from tapedeck.map.view import first_view, read_view
+from tapedeck.map.view import read_view
 
 from ..tracer.run_twice import record
 from .recorded_trees import PROGRAMS, START, as_shown, recorded_graphs

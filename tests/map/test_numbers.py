@@ -7,9 +7,10 @@ import math
 import pytest
 from tapedeck import model, wire
 from tapedeck.map.columns import StructureColumns
+from tapedeck.map.first_view import first_view
 from tapedeck.map.numbers import BoxEdge, PassSums
 from tapedeck.map.tree import GroupTree
-from tapedeck.map.view import View, first_view, read_view
+from tapedeck.map.view import View, read_view
 from tapedeck.recording.pass_numbers import PassNumbers
 
 from .recorded_trees import PROGRAMS, all_groups, as_shown, recorded_graphs

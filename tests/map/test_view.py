@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tapedeck.map.view import FIRST_ROWS, MOST_BOXES, WHOLE_TURNS, View, first_view, read_view, reveal
+from tapedeck.map.extent import STUB, columns_of
+from tapedeck.map.first_view import FIRST_COLUMNS, FIRST_ROWS, first_view
+from tapedeck.map.view import MOST_BOXES, WHOLE_TURNS, View, read_view, reveal
 
 from .recorded_trees import PROGRAMS, all_groups, tree_of
 
@@ -41,7 +43,29 @@ def test_the_first_view_fits_on_a_screen_and_has_an_address(name: str) -> None:
     tree = tree_of(name)
     view = first_view(tree)
     assert len(view.boxes) <= max(FIRST_ROWS, len(tree.children(tree.root)))
+    assert columns_of(tree, view) <= max(FIRST_COLUMNS, columns_of(tree, read_view(tree, "")))
     assert ids(read_view(tree, view.address)) == ids(view)
+
+
+@pytest.mark.parametrize(
+    ("name", "address", "columns"),
+    [
+        ("nested loops", "", 1),
+        ("several roots", "", 2),
+        ("independent turns", "", 1),
+        ("independent turns", "x:6", 5),
+        ("transformer", "m:model", 1 + STUB),  # a stub of the shared weight is beside the box that uses it last
+    ],
+)
+def test_boxes_and_frames_on_one_level_are_side_by_side(name: str, address: str, columns: float) -> None:
+    tree = tree_of(name)
+    assert columns_of(tree, read_view(tree, address)) == pytest.approx(columns)
+
+
+def test_turns_that_would_be_side_by_side_stay_closed_at_first() -> None:
+    tree = tree_of("independent turns")
+    assert "x:6" not in first_view(tree).address
+    assert len(tree.children(tree.root)) < FIRST_ROWS
 
 
 def test_an_open_loop_with_many_turns_shows_the_first_and_the_last_or_the_requested_ones() -> None:
