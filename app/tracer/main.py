@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import wire
 from ..wire.catalogue import OptimizerCatalogue
+from .environment import finalization
 from .program import RunningProgram, run
 
 
@@ -59,6 +60,7 @@ def preload() -> None:
             leaf.grad = torch.ones(2)
             optimizer([leaf], lr=0.1).step()
     torch.manual_seed(0)
+    finalization.leave_out_present()
 
 
 def optimizers() -> OptimizerCatalogue:

@@ -12,7 +12,6 @@ import sys
 import time
 import traceback
 import types
-import weakref
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -134,7 +133,7 @@ class RunningProgram:
             return
         self._finished = True
         if process_ends:  # the finalizers run now, before the recording ends; Python would otherwise call them later
-            weakref.finalize._exitfunc()  # type: ignore[attr-defined]
+            finalization.run()
         self._open.close()
         try:
             with contextlib.suppress(ReplayFinished):  # raised if the replay asks for the last step

@@ -131,6 +131,20 @@ atexit.register(print, "exit")
     assert outcome.text == f"exit\n{freed}"  # as printed by Python alone
 
 
+def test_only_finalizers_of_the_program_run_as_it_ends(tracer: Any) -> None:
+    program = """\
+import atexit, torch, weakref
+class D: pass
+of_torch = [each for each in weakref.finalize._registry if each.atexit]
+first, second = D(), D()
+weakref.finalize(first, print, "first")
+weakref.finalize(second, print, "second")
+atexit.register(print, "exit", len(of_torch))
+"""
+    outcome = tracer.run(program)
+    assert (outcome.status, outcome.text) == ("done", "exit 0\nsecond\nfirst\n"), outcome.failure
+
+
 def test_two_runs_of_a_program_have_the_same_recording(tracer: Any) -> None:
     program = "import torch, random\nprint(torch.rand(2), random.random(), {'a', 'b', 'c', 'd'}, hash('x'))\n" + SEED
     first, second = (tracer.run(program) for _ in range(2))

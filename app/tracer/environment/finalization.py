@@ -1,12 +1,28 @@
-"""Run the finalizers of a program's variables where Python runs them: when the interpreter ends."""
+"""Run the finalizers of a program and its variables where Python runs them: when the interpreter ends."""
 
 from __future__ import annotations
 
 import gc
+import weakref
 from types import FunctionType, ModuleType
 from typing import Any
 
 from ..source.marker import HOOK
+
+
+def leave_out_present() -> None:
+    """Leave the finalizers that exist now out of :func:`run`, in this process and its forks.
+
+    They belong to the modules that a zygote has imported. PyTorch has about 170, each of which deregisters a library of
+    operators. They would write to a third of the memory that a child shares with its zygote.
+    """
+    for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined]
+        finalizer.atexit = False
+
+
+def run() -> None:
+    """Call the functions that were registered with :class:`weakref.finalize`, the newest first."""
+    weakref.finalize._exitfunc()  # type: ignore[attr-defined]
 
 
 def prepare(namespace: dict[str, Any]) -> None:
