@@ -34,7 +34,7 @@ TARGET = 15.0
 STEPS = 4
 RUN = """\
 import torch
-w = torch.tensor({number}.0, requires_grad=True)
+w = torch.tensor({number}.0, dtype=torch.float64, requires_grad=True)
 for step in range({steps}):
     loss = (w * (step + 1)) ** 2
     loss.backward()
@@ -43,6 +43,7 @@ for step in range({steps}):
         w.grad = None
 print({number})
 """
+"""In double precision, so that the square of every number is exact."""
 
 
 class Server:
