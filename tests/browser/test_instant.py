@@ -8,7 +8,7 @@ import time
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from .programs import FIT, node, post, run, value, write
+from .programs import FIT, node, post, recorded, run, value, write
 
 ALTERNATING = """\
 import torch
@@ -28,6 +28,17 @@ loss = (w - 4) ** 2
 loss.backward()
 while True:
     pass
+"""
+BREAKS = """\
+import torch
+s = torch.tensor([1.0, 2.0], requires_grad=True)
+for step in range(4):
+    mask = torch.full((2,), float("-inf" if step == 2 else 0))
+    loss = torch.softmax(s + mask, 0).pow(2).sum()
+    loss.backward()
+    with torch.no_grad():
+        s -= 0.1 * s.grad
+    s.grad = None
 """
 REBOUND = FIT.replace("m -=", "m = m -")
 
@@ -65,6 +76,28 @@ def test_a_run_opens_at_its_error_and_the_unfinished_step_is_an_instant_of_its_o
     expect(value(page, 4)).to_have_text("step = 1")
     expect(node(page, "a")).to_have_class(re.compile("selected"))  # the default of this graph, not the id of the other's
     assert page.url.endswith("?step=1"), page.url
+
+
+def test_a_bare_address_opens_at_the_finding_and_every_other_instant_has_an_address(page: Page, server: str) -> None:
+    bare = post(server, BREAKS)
+    step, phase = page.locator(".count"), page.locator("[data-phase][aria-pressed=true]")
+    page.goto(bare)
+    expect(step).to_have_text("step2of 0–3")
+    expect(phase).to_have_attribute("data-phase", "backward")
+    expect(page.locator("#canvas .root")).to_contain_text("NaN")
+    page.keyboard.press("Home")
+    expect(page).to_have_url(re.compile(r"\?step=0$"))
+    page.reload()
+    expect(step).to_have_text("step0of 0–3")
+    page.evaluate("to => { history.pushState(null, '', to); dispatchEvent(new PopStateEvent('popstate')) }", bare)
+    expect(step).to_have_text("step2of 0–3")
+    page.goto(f"/r/{recorded(page, REBOUND)['id']}")
+    expect(step).to_have_text("step0, then an error")
+    expect(phase).to_have_attribute("data-phase", "update")
+    page.evaluate("to => { location.hash = to }", bare)  # as if pasted into the address bar
+    expect(step).to_have_text("step2of 0–3")
+    page.goto("/")  # the first visit begins with the gradient, although the example has a finding about its update
+    expect(phase).to_have_attribute("data-phase", "backward")
 
 
 def test_another_run_replaces_the_shown_one_at_once(page: Page, server: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 
@@ -10,7 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from .conftest import THEMES, WIDTHS, Problems
-from .programs import FIT, LAST_SECTION, node, open_run, recorded, run
+from .programs import FIT, LAST_SECTION, node, open_run, post, recorded, run
 
 Look = Callable[[int, str], Page]
 PAGES = ("/", "/examples", "/findings", "/guide/graph", "/docs", "/no-such-page")
@@ -77,6 +78,17 @@ def test_a_graph_that_does_not_fit_opens_with_its_root_in_view(look: Look, width
     assert root
     assert canvas["x"] <= root["x"] < root["x"] + root["width"] <= canvas["x"] + canvas["width"]
     assert canvas["y"] <= root["y"] < root["y"] + root["height"] <= canvas["y"] + canvas["height"]
+
+
+def test_a_training_is_seen_whole_on_a_low_screen(page: Page, server: str) -> None:
+    page.set_viewport_size({"width": 1024, "height": 768})
+    page.goto(post(server, FIT))
+    expect(page.locator("#canvas .node.selected")).to_have_count(1)
+    expect(page.locator("#charts .plot svg").first).to_be_visible()
+    expect(page.locator("#canvas .fades")).to_have_attribute("data-more", "")
+    labels = page.locator(".legend .scale text").evaluate_all("all => all.map(each => each.getBoundingClientRect().toJSON())")
+    assert all(one["right"] <= other["left"] for one, other in itertools.pairwise(labels))
+    assert len(labels) == page.locator(".legend .scale path").count()
 
 
 def test_the_selected_node_is_in_view_together_with_the_root(look: Look) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request
+from msgspec import structs
 from starlette.responses import Response
 
 from ... import model
@@ -23,7 +24,7 @@ from .templates import page, script_json, theme_of
 
 EMPTY: Final[dict[str, Any]] = {
     "run": None, "lines": [], "step": None, "shown_pass": None, "graph": None, "svg": None, "no_graph": None,
-    "detail": None, "node": None, "links": {}, "nodes": [], "graphs": [], "stopped": None, "unlisted": 0,
+    "detail": None, "node": None, "links": {}, "nodes": [], "graphs": [], "stopped": None, "unlisted": 0, "phase": "backward",
 }  # fmt: skip
 """Context of the playground if nothing is recorded."""
 
@@ -37,11 +38,11 @@ def selection_of(
     graph: str | None = None,
     pass_: Annotated[int | None, Query(alias="pass", ge=0, le=2**31 - 1)] = None,
     direction: str = "TB",
-    phase: str = "backward",
+    phase: str | None = None,
 ) -> Selection:
     """Return the selection in the query parameters of a page. An unknown direction or phase is ignored."""
     chosen_direction = direction if direction in ("TB", "BT", "LR") else "TB"
-    chosen_phase: model.Phase = next((each for each in model.PHASES if each == phase), "backward")
+    chosen_phase = next((each for each in model.PHASES if each == phase), None)
     return Selection(step, node, graph, pass_, theme_of(request), chosen_direction, chosen_phase)
 
 
@@ -55,7 +56,9 @@ async def home(
     """Show the playground with the recording of the example that the address names, by default of the first example."""
     service = service_of(request)
     example = service.first_example
-    if slug is not None:
+    if slug is None:  # the first visit begins with the gradient, not with the finding of the example
+        selection = structs.replace(selection, step=selection.step or 0)
+    else:
         found = next((each for each in service.examples if each.slug == slug), None)
         if found is None:
             raise NotFound('There is no example of this name. The page "Examples" lists all of them.')
@@ -157,6 +160,7 @@ def shown_state(context: Mapping[str, Any], program: str) -> dict[str, Any]:
     return {
         "run": context["run"],
         "step": context["step"],
+        "phase": context["phase"],
         "graph": context["graph"],
         "svg_inline": context["svg"] is not None,
         "node": context["node"],

@@ -61,7 +61,10 @@ class ProgramLine(Struct, frozen=True):
 
 
 class Selection(Struct, frozen=True):
-    """The step, phase, node, graph and pass that an address selects, and how to show them."""
+    """The step, phase, node, graph and pass that an address selects, and how to show them.
+
+    If none of ``step``, ``phase``, ``graph`` and ``pass_`` is set, the run is shown at its ``opens_at``.
+    """
 
     step: int | None = None
     node: str | None = None
@@ -69,7 +72,7 @@ class Selection(Struct, frozen=True):
     pass_: int | None = None
     theme: str | None = None
     direction: str = "TB"
-    phase: model.Phase = "backward"
+    phase: model.Phase | None = None
 
 
 class RunView(Struct, frozen=True):
@@ -91,6 +94,8 @@ class RunView(Struct, frozen=True):
     """URL of the playhead position at which an error ended the program, if it is not the selected one."""
     unlisted: int = 0
     """Number of lines of the program after the listed ones."""
+    phase: model.Phase = "backward"
+    """The phase at the playhead."""
 
 
 async def view_run(
@@ -114,7 +119,8 @@ async def view_run(
 
 
 def _view(shown: _Selected, selection: Selection, svg: Markup | None, no_graph: str | None, page: str, root: str) -> RunView:
-    playhead = Playhead(shown.run, shown.step, selection.phase)
+    selection = structs.replace(selection, phase=shown.phase)
+    playhead = Playhead(shown.run, shown.step, shown.phase)
     step = None if shown.step is None else shown.step.index
     return RunView(
         run=shown.run,
@@ -129,7 +135,7 @@ def _view(shown: _Selected, selection: Selection, svg: Markup | None, no_graph: 
         node=shown.node,
         links=_links(shown, selection, page, root),
         nodes=[
-            (node.id, title(node), _page_url(page, selection, step=step, node=node.id))
+            (node.id, title(node), _page_url(page, shown.run, selection, step=step, node=node.id))
             for node in (shown.graph.nodes[:LINKED_NODES] if shown.graph is not None else [])
         ],
         graphs=[
@@ -137,7 +143,8 @@ def _view(shown: _Selected, selection: Selection, svg: Markup | None, no_graph: 
             for line in shown.run.lines
             if line.graph is not None and line.file is None
         ],
-        stopped=None if shown.run.error is None or playhead.at_end else _end_url(page, selection, last_index(shown.run)),
+        stopped=None if shown.run.error is None or playhead.at_end else _end_url(page, shown.run, selection),
+        phase=shown.phase,
     )
 
 
@@ -151,20 +158,22 @@ class _Selected(Struct, frozen=True):
     picture: tuple[str, int] | None
     detail: model.NodeDetail | None
     node: str | None
+    phase: model.Phase
 
 
 def _select(recorded: RecordedRun, selection: Selection, root: str) -> _Selected:
     recording = recorded.recording
     graphs, passes, steps = recorded.counts
     run = run_of(recorded, root, run_links(root, recorded.id))
+    at, phase = _instant(run, selection)
     step: model.Step | None = None
     shown: model.Pass | None = None
     if selection.graph is not None:
         index = _graph_index(selection.graph)
         graph, node = _graph_and_node(recording, index, selection.node)
-        return _Selected(run, None, None, graph, ("graph", index), None, node)
+        return _Selected(run, None, None, graph, ("graph", index), None, node, phase)
     if selection.step is not None or steps or run.unfinished:
-        step = recorded.step(selection.step or 0)
+        step = recorded.step(at)
         own_passes = {each.index: each for each in step.passes}
         shown = own_passes.get(step.main) or next(iter(step.passes), None)
         if selection.pass_ is not None:
@@ -178,11 +187,19 @@ def _select(recorded: RecordedRun, selection: Selection, root: str) -> _Selected
     if shown is not None and shown.graph:
         graph, node = _graph_and_node(recording, _graph_index(shown.graph), selection.node)
         detail = lists.node(recording, shown.index, node) if node is not None else None
-        return _Selected(run, step, shown, graph, ("pass", shown.index), detail, node)
+        return _Selected(run, step, shown, graph, ("pass", shown.index), detail, node, phase)
     if step is None and graphs:  # graphs of displayed tensors on which backward() was not called
         graph, node = _graph_and_node(recording, graphs - 1, selection.node)
-        return _Selected(run, None, None, graph, ("graph", graphs - 1), None, node)
-    return _Selected(run, step, shown, None, None, None, None)
+        return _Selected(run, None, None, graph, ("graph", graphs - 1), None, node, phase)
+    return _Selected(run, step, shown, None, None, None, None, phase)
+
+
+def _instant(run: model.Run, selection: Selection) -> tuple[int, model.Phase]:
+    """Return the step and phase that a selection shows: those where the run opens if it names nothing else."""
+    named = (selection.step, selection.phase, selection.graph, selection.pass_)
+    if run.opens_at is not None and named == (None, None, None, None):
+        return run.opens_at.step, run.opens_at.phase
+    return selection.step or 0, selection.phase or "backward"
 
 
 def _graph_index(id: str) -> int:
@@ -270,7 +287,7 @@ def written(tensor: model.TensorSummary | None, otherwise: str = "") -> str:
 def _links(shown: _Selected, selection: Selection, page: str, root: str) -> dict[str, str]:
     run, step = run_links(root, shown.run.id), shown.step
     links = {
-        "self": _page_url(page, selection, step=None if step is None else step.index, node=selection.node),
+        "self": _page_url(page, shown.run, selection, step=None if step is None else step.index, node=selection.node),
         "json": run["self"],
         "program": run["program"],
         "notebook": run["notebook"],
@@ -286,16 +303,17 @@ def _links(shown: _Selected, selection: Selection, page: str, root: str) -> dict
             ("last", last, index < last),
         ):
             if exists:
-                links[name] = _page_url(page, selection, step=target, node=selection.node)
+                links[name] = _page_url(page, shown.run, selection, step=target, node=selection.node)
     if shown.picture is not None:
         options = {"theme": selection.theme or None, "direction": selection.direction if selection.direction != "TB" else None}
         links |= {form: picture_url(root, shown.run.id, *shown.picture, form, options) for form in FORMS}
     return links
 
 
-def _page_url(page: str, selection: Selection, *, step: int | None, node: str | None) -> str:
+def _page_url(page: str, run: model.Run, selection: Selection, *, step: int | None, node: str | None) -> str:
+    first = run.opens_at in (None, model.Instant(0, "backward"))  # then an address without a step means the first one
     parameters: dict[str, Any] = {
-        "step": step or None,
+        "step": step or (None if first else step),
         "node": node,
         "graph": selection.graph,
         "theme": selection.theme,
@@ -305,6 +323,7 @@ def _page_url(page: str, selection: Selection, *, step: int | None, node: str | 
     return with_query(page, parameters)
 
 
-def _end_url(page: str, selection: Selection, step: int) -> str:
-    """Return the URL of the last phase of ``step``, at which the recording ends."""
-    return _page_url(page, structs.replace(selection, phase="update", graph=None, pass_=None), step=step, node=None)
+def _end_url(page: str, run: model.Run, selection: Selection) -> str:
+    """Return the URL of the last phase of the last step, at which the recording ends."""
+    end = structs.replace(selection, phase="update", graph=None, pass_=None)
+    return _page_url(page, run, end, step=last_index(run), node=None)

@@ -37,14 +37,14 @@ Every template:
   ``program``, ``notebook``, ``step_json``, ``events``.
 - ``nodes``: list of (node id, title, URL of this page with the node selected), for a list without JavaScript.
 - ``graphs``: list of (graph id, line number, text of the value, URL of its SVG) of displayed tensors that have a graph.
-- ``unlisted``: number of lines of the program after those in ``lines``.
+- ``unlisted``: number of lines of the program after those in ``lines``. ``phase``: the phase at the playhead.
 - ``stopped``: URL of the playhead position at which an error ended the program, or ``None`` if the page shows it.
 - ``legend``: the result of :func:`drawing.style.legend`.
 - ``examples``: list of :class:`~tapedeck.examples.Example`.
 - ``state``: Markup with JSON that is safe inside ``<script type="application/json" id="state">``; keys::
 
       {"root": "", "api": "/api/v1", "home": true, "example": "intro" | null,
-       "run": Run | null, "step": Step | null, "graph": Graph | null,
+       "run": Run | null, "step": Step | null, "phase": "backward", "graph": Graph | null,
        "svg_inline": true,            // the SVG is already in the page
        "node": "n3" | null, "program": "…", "limits": Limits, "keep_days": 30.0, "legend": {…}, "mode": "full"}
 

@@ -1,12 +1,21 @@
 // Read the view from the address and write it back, so that every view is a link.
 
 import { PHASES } from "../leaves/types.js";
+import { withoutInstant } from "./instant.js";
 import { START } from "./state.js";
 
 /** @import {Tab, View} from "./state.js" */
 
 /** @type {readonly Tab[]} */
 const TABS = ["curves", "loss", "optimizer", "watch"];
+
+const INSTANT = ["step", "phase", "ran", "graph", "pass"]; // the keys of an instant
+
+/** Return the view that a query string describes, without an instant if it names none: the run then opens at its own. @param {string} search @returns {Partial<View>} */
+export function readNamed(search) {
+  const query = new URLSearchParams(search);
+  return INSTANT.some((key) => query.has(key)) ? read(search) : withoutInstant(read(search));
+}
 
 /** Return the view that a query string describes. @param {string} search */
 export function read(search) {
@@ -42,8 +51,9 @@ export function read(search) {
  *
  * @param {View} view
  * @param {string} search  the current query string
+ * @param {import("./instant.js").Instant} [opens]  the instant that an address without one names
  */
-export function write(view, search) {
+export function write(view, search, opens = START) {
   const query = new URLSearchParams(search);
   /** @param {string} key @param {string | null} value */
   const put = (key, value) => (value === null ? query.delete(key) : query.set(key, value));
@@ -64,6 +74,8 @@ export function write(view, search) {
   put("parameter", changed("parameter"));
   put("over", view.tab === "loss" ? changed("over") : null);
   put("compare", changed("compare"));
+  const elsewhere = opens.at !== START.at || opens.phase !== START.phase;
+  if (elsewhere && !INSTANT.some((key) => query.has(key))) query.set("step", String(view.at));
   const text = query.toString();
   return text && `?${text}`;
 }

@@ -12,6 +12,7 @@
  * @property {string | null} example  slug of the example that the address names
  * @property {Run | null} run
  * @property {Step | null} step
+ * @property {Phase} phase            the phase that the page was written for
  * @property {Graph | null} graph
  * @property {boolean} svg_inline
  * @property {string | null} node

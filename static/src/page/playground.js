@@ -55,7 +55,7 @@ const given = /** @type {Given} */ (JSON.parse(find("#state").textContent ?? "{}
 const nonce = document.querySelector('meta[name="csp-nonce"]')?.getAttribute("content") ?? "";
 const mac = /Mac|iP/.test(navigator.platform);
 const api = client(given.api);
-const state = store(/** @type {State} */ ({ ...EMPTY, ...read(location.search), at: given.step?.index ?? 0 }));
+const state = store(/** @type {State} */ ({ ...EMPTY, ...read(location.search), at: given.step?.index ?? 0, phase: given.phase }));
 /** The program that was sent last, and whether the user has typed since. */
 const sent = { program: "", typed: false };
 const work = session(state, api, (shown) => {

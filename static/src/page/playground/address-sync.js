@@ -1,9 +1,10 @@
 // Update the address with the view, and copy links to the view.
 
-import { read, write } from "../../core/address.js";
+import { read, readNamed, write } from "../../core/address.js";
+import { opened, wantedOf } from "../../core/instant.js";
 import { withPackedProgram } from "../../core/packed-program.js";
 import { first } from "../../core/session.js";
-import { START } from "../../core/state.js";
+import { EMPTY, START } from "../../core/state.js";
 import { toast } from "../../widgets/shell.js";
 
 /** @import {Given, State, View} from "../../core/state.js" */
@@ -30,8 +31,13 @@ export function addressSync(state, work, given, program) {
     const leaf = graph?.nodes.find(({ id }) => id === now.node)?.parameter;
     const node = graph && now.node === first(graph) ? null : now.node;
     const parameter = now.parameter === (leaf ?? run?.parameters[0]?.id) ? null : now.parameter;
-    return write({ ...now, node, parameter }, location.search);
+    return write({ ...now, node, parameter }, location.search, run ? opening(run) : START);
   }
+
+  /** Return whether a run is that of the first visit, which begins with the gradient. @param {string | undefined} id */
+  const firstVisit = (id) => given.home && !given.example && id === given.run?.id;
+  /** Return the instant that an address without one names. @param {Run} run */
+  const opening = (run) => (firstVisit(run.id) ? wantedOf(EMPTY) : opened(run, {}));
 
   /** @param {Run} run */
   const page = (run) => new URL(run.links["page"] ?? `${given.root}/r/${run.id}`, location.href).pathname;
@@ -54,11 +60,12 @@ export function addressSync(state, work, given, program) {
 
   addEventListener("popstate", () => {
     const id = /\/r\/([^/]+)/.exec(location.pathname)?.[1];
-    const view = read(location.search);
-    const shown = state.get().run?.id;
-    if (id && id !== shown) void work.open(id, view);
-    else if (!id && given.run && given.run.id !== shown) work.show(given.run, view);
-    else work.go(view);
+    const named = readNamed(location.search);
+    const view = firstVisit(id ?? given.run?.id) ? read(location.search) : named;
+    const shown = state.get().run;
+    if (id && id !== shown?.id) void work.open(id, view);
+    else if (!id && given.run && given.run.id !== shown?.id) work.show(given.run, view);
+    else work.go({ ...(shown && opening(shown)), ...named });
   });
 
   let waiting = 0;

@@ -1,7 +1,7 @@
 // Run the program that a link carries, or show the recording that it names: when the page opens, and when such a link is pasted
 // into a tab that is open already.
 
-import { read } from "../../core/address.js";
+import { readNamed } from "../../core/address.js";
 import { TooLong, packedProgramIn } from "../../core/packed-program.js";
 import { thousands } from "../../leaves/format.js";
 
@@ -27,8 +27,8 @@ export function runIn(text, root) {
   const { origin, pathname, search } = new URL(address, location.origin);
   const [, id] = (pathname.startsWith(`${root}/`) && /^\/(?:r|embed|api\/v1\/runs)\/([0-9a-f]{32})(?:\/|$)/.exec(pathname.slice(root.length))) || [];
   if (!id || origin !== location.origin) return null;
-  const { node, ...view } = read(search);
-  return { id, view: node === null ? view : { ...view, node } };
+  const { node, ...view } = readNamed(search);
+  return { id, view: node ? { ...view, node } : view };
 }
 
 /**

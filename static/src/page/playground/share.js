@@ -1,6 +1,7 @@
 // The dialog that puts a run on another page: it writes a frame, a picture with a link, or Markdown. Loaded when it is opened.
 
 import { write } from "../../core/address.js";
+import { opened } from "../../core/instant.js";
 import { picture } from "../../core/pictures.js";
 import { first } from "../../core/session.js";
 import { frame, markdown, pictured } from "../../core/snippets.js";
@@ -74,7 +75,7 @@ export function share(state, api, given) {
   function query(more = {}) {
     const { graph, ...now } = state.get();
     const node = graph && now.node === first(graph) ? null : now.node;
-    const kept = new URLSearchParams(here.checked ? write({ ...now, node, parameter: null, compare: null, tab: START.tab, over: null, pane: START.pane }, "") : "");
+    const kept = new URLSearchParams(here.checked ? write({ ...now, node, parameter: null, compare: null, tab: START.tab, over: null, pane: START.pane }, "", now.run ? opened(now.run, {}) : START) : "");
     for (const [name, value] of Object.entries(more)) if (value) kept.set(name, value);
     return kept.size ? `?${String(kept).replaceAll("%2C", ",")}` : "";
   }

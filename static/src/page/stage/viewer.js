@@ -1,7 +1,7 @@
 // Show a recording that cannot be edited: connect its graph, program, deck, inspector and findings to one state. A frame in
 // another page (`embed.js`) and a file of its own (`file.js`) are such pages. Each has the panes that the server wrote into it.
 
-import { read } from "../../core/address.js";
+import { readNamed } from "../../core/address.js";
 import { lastStep, wantedOf } from "../../core/instant.js";
 import { margin } from "../../core/margin.js";
 import { cellsOver } from "../../core/playhead.js";
@@ -40,8 +40,8 @@ import { stage } from "./stage.js";
  * @param {readonly Tab[]} [options.offered]       what can be shown in place of the curves
  */
 export function viewer(given, api, { search = "", curves, offered = ["curves", "optimizer"] } = {}) {
-  const view = read(search);
-  const state = store(/** @type {State} */ ({ ...EMPTY, ...view, at: given.step?.index ?? 0, tab: offered.includes(view.tab) ? view.tab : "curves" }));
+  const view = readNamed(search);
+  const state = store(/** @type {State} */ ({ ...EMPTY, phase: given.phase, ...view, at: given.step?.index ?? 0, tab: view.tab && offered.includes(view.tab) ? view.tab : "curves" }));
   const work = session(state, api, () => {});
   const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
   const still = () => reducedMotion.matches;
@@ -122,7 +122,7 @@ export function viewer(given, api, { search = "", curves, offered = ["curves", "
     if (serverPicture && picture) canvas.adopt(serverPicture, picture);
     else void work.load();
     // a file has no server that prepares it for the step in its address
-    if (view.at && view.at !== given.step?.index) work.go({ at: view.at, phase: view.phase, ran: view.ran });
+    if (view.at !== undefined && view.at !== given.step?.index) work.go(view);
   }
   state.watch(["run", "step", "phase", "ran", "apart", "graph", "node"], (now) => {
     if (!now.run) return;

@@ -152,7 +152,7 @@ export function tape({ onseek }) {
     const broken = curves.map((curve) => ({ name: curve.name, found: nonFinite(curve) })).filter(({ found }) => found.length);
     fill(
       ground,
-      !small() && Number.isFinite(high - low) && axis(low, high, foot - top, logarithmic),
+      !small() && curves.length > 0 && Number.isFinite(high - low) && axis(low, high, foot - top, logarithmic),
       broken.flatMap(({ found }) => found.slice(0, LINES).map(nonFiniteMark)),
     );
     posts = broken.flatMap(({ found }) => found.map(({ first }) => x(first, 0.5)));
