@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from .conftest import THEMES, Problems
 from .programs import FAN_IN, FIT, LAST_SECTION, node, open_run, run, value, write
-from .test_layout import violations
+from .test_layout import Look, outside, violations
 
 NOTEBOOK = Path(__file__).parent.parent / "seed" / "autograd_and_backpropagation.ipynb"
 
@@ -104,6 +104,29 @@ def test_the_distribution_of_a_large_tensor_is_shown_on_demand_with_its_first_na
     node(page, "loss = (h ** 2).mean()").click()
     expect(inspector.locator("h3")).to_contain_text("loss")
     expect(inspector.locator(".distribution")).to_be_hidden()
+
+
+def test_the_elements_of_a_small_matrix_are_a_table_with_colours_that_diverge_from_zero(look: Look) -> None:
+    page = look(390, "light")
+    open_run(
+        page,
+        "import torch\nW = torch.tensor([[1.0, -2.0, 0.5], [0.0, 0.25, -0.5]], requires_grad=True)\n"
+        "k = torch.tensor([[1e-3, -2e-3, float('nan')], [0.0, 1e-3, 1e-3]])\n(W * k).sum().backward()\n",
+    )
+    page.locator("[data-jump=inspector]").click()
+    value, gradient = page.get_by_role("table", name="W, element"), page.get_by_role("table", name="W.grad, element")
+    expect(value.get_by_role("columnheader")).to_have_text(["0", "1", "2"])
+    expect(value.get_by_role("row").nth(1)).to_have_text("01.0000−2.00000.5000")
+    expect(value.get_by_title("W[0, 1] = −2.0000")).to_be_visible()
+    expect(gradient.get_by_role("row").nth(1)).to_have_text("01.0000−2.0000NaN")
+    expect(page.locator(".heat", has=gradient)).to_contain_text("× 1e−3")
+    cells = value.locator("tbody td")
+    for theme in THEMES:
+        page = look(390, theme)
+        colours = cells.evaluate_all("all => all.map(each => getComputedStyle(each).backgroundColor)")
+        assert len(set(colours)) == 6, "0.5 and −0.5 have the same distance from zero, but not the same colour"
+        assert not violations(page)
+    assert not outside(page)
 
 
 def test_a_backward_that_is_wrong_by_one_percent_gets_a_badge(page: Page) -> None:

@@ -31,7 +31,7 @@ export function number(value, decimals = 4, whole = false) {
 const minus = (text) => text.replace(/-/g, MINUS);
 
 /** Format a number with fixed decimals. A number that rounds to zero has no sign. @param {number} value @param {number} decimals */
-function fixed(value, decimals) {
+export function fixed(value, decimals) {
   const text = value.toFixed(decimals);
   return minus(/^-[0.]*$/.test(text) ? text.slice(1) : text);
 }
@@ -48,6 +48,13 @@ const isWhole = (dtype) => /^(u?int\d+|bool)$/.test(dtype);
 /** Return the elements of a tensor in one array. @param {Values} values @returns {Scalar[]} */
 export const flat = (values) => (Array.isArray(values) ? values.flatMap(flat) : [values]);
 
+/** Return the exponent that numbers share: that of the largest after rounding if all are small or some are large, else 0. @param {readonly Scalar[]} numbers */
+export function sharedPower(numbers) {
+  const sizes = numbers.flatMap((value) => (Number.isFinite(value) && value !== 0 ? [Math.abs(Number(value))] : []));
+  const largest = sizes.reduce((most, size) => Math.max(most, size), 0);
+  return largest > 0 && (largest < LOW || largest >= HIGH) ? Number(largest.toExponential(2).split("e")[1]) : 0;
+}
+
 /**
  * Format the values of a tensor in nested brackets, with one shared exponent if all are small or some are large.
  *
@@ -58,10 +65,7 @@ export function nested(values, { decimals = 4, dtype = "float32" } = {}) {
   if (dtype.startsWith("complex")) return complex(values, decimals);
   const whole = isWhole(dtype);
   if (!Array.isArray(values)) return number(values, decimals, whole);
-  const sizes = flat(values).flatMap((value) => (Number.isFinite(value) && value !== 0 ? [Math.abs(Number(value))] : []));
-  const largest = sizes.reduce((most, size) => Math.max(most, size), 0);
-  // the exponent of the largest element after rounding
-  const shared = !whole && largest > 0 && (largest < LOW || largest >= HIGH) ? Number(largest.toExponential(2).split("e")[1]) : 0;
+  const shared = whole ? 0 : sharedPower(flat(values));
   /** @param {Values} part @returns {string} */
   const write = (part) => {
     if (Array.isArray(part)) return `[${part.map(write).join(", ")}]`;
@@ -73,6 +77,16 @@ export function nested(values, { decimals = 4, dtype = "float32" } = {}) {
 
 const ARROW = " → ";
 const FINEST = 9; // maximum decimals of a change
+
+/** Return the index of an element, given its position in the flattened tensor. @param {number} position @param {readonly number[]} shape */
+export function indexOf(position, shape) {
+  const index = [];
+  for (const size of [...shape].reverse()) {
+    index.unshift(position % size);
+    position = Math.floor(position / size);
+  }
+  return index;
+}
 
 /**
  * Format values before and after a change, with enough decimals to show the difference.

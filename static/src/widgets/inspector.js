@@ -4,6 +4,7 @@ import { explained } from "../core/terms.js";
 import { fill, h, widget } from "../leaves/dom.js";
 import * as format from "../leaves/format.js";
 import { ordinal } from "../leaves/naming.js";
+import { heatMap, mapped } from "./inspector/heat.js";
 import { amber, fact, part, product, remark, route, row, sum, table } from "./inspector/tables.js";
 
 /** @import {GraphNode, NodeDetail, ParameterStep, Rebind, Tensor} from "../leaves/types.js" */
@@ -76,6 +77,7 @@ export function inspector({ onpick, online }) {
       h("h3", null, shown.title),
       h("p", { class: "source" }, second && h("code", null, node.kind === "op" ? explained("grad_fn", second) : second), where),
       h("dl", { class: "facts" }, facts(shown)),
+      valueMap(shown),
       shown.why,
       gradients(shown),
     ];
@@ -114,6 +116,23 @@ export function inspector({ onpick, online }) {
     return table("flows", row(`${name ?? id}.grad`, there ? format.tensor(there) : "None", { tone }));
   }
 
+  /** Return the value that a node has at the playhead. @param {Inspected} shown */
+  const valueOf = ({ detail, parameter, updated, rebinds }) =>
+    (updated && !rebinds.length && parameter?.value_after) || (detail.numbers.value ?? parameter?.value ?? null);
+
+  /** Show the elements of a small matrix in colours. @param {Inspected} shown */
+  function valueMap(shown) {
+    const value = valueOf(shown);
+    return value && mapped(value) ? h("section", { class: "value-map" }, heatMap(value, shown.detail.node.name ?? "value")) : null;
+  }
+
+  /** Show the elements of the gradient that a node used. @param {Inspected} shown */
+  function gradientMap({ detail: { numbers, node }, parameter }) {
+    const [gradient] = numbers.grads;
+    const used = gradient ? gradient.used : (parameter?.contribution ?? null);
+    return numbers.grads.length < 2 && used && mapped(used) ? heatMap(used, `${node.kind === "leaf" && node.name ? `${node.name}.` : ""}grad`) : null;
+  }
+
   /** Return the facts about the node itself. @param {Inspected} shown @returns {Child[]} */
   function facts({ detail: { node, numbers, saved, rank }, formulaOf, asking, parameter, nodesRun, reached, stopped, updated, rebinds }) {
     const leaf = node.kind === "leaf";
@@ -121,7 +140,7 @@ export function inspector({ onpick, online }) {
     const sums = first?.kind === "leaf" ? "sum of gradients of " : "backward of ";
     const after = updated && !rebinds.length ? (parameter?.value_after ?? null) : null;
     const value = (after && parameter?.value) ?? numbers.value ?? parameter?.value ?? null;
-    const text = value && (after ? format.changed(value, after).join(" → ") : format.all(value));
+    const text = value && (mapped(value) ? format.brief(after ?? value, ROOM) : after ? format.changed(value, after).join(" → ") : format.all(value));
     const written = text ? h("span", { class: leaf ? "param" : null }, text) : h("small", null, "not recorded");
     const ran = rank !== null && nodesRun !== null && reached;
     return [
@@ -159,14 +178,15 @@ export function inspector({ onpick, online }) {
   const further = ({ length }) => length > FLOWS && remark(`${(length - FLOWS).toLocaleString("en")} more are not listed.`);
 
   /** Show the gradients that arrived at an operation. @param {Inspected} shown */
-  function arrived({ detail: { incoming, numbers }, root, loss }) {
+  function arrived(shown) {
+    const { detail: { incoming, numbers }, root, loss } = shown;
     const tables = numbers.grads.map(({ arrived: total, used }, output) => {
       const flows = incoming.filter(({ input }) => input === output);
       const seed = [{ label: "backward() starts with", gradient: total }];
       const caption = numbers.grads.length > 1 ? `output ${output}` : null;
       return [sum(root && !flows.length ? seed : from(flows), total, used, caption), further(flows)];
     });
-    return part("Gradient that arrived", loss && `∂${loss}`, tables.length ? tables : remark(NONE));
+    return part("Gradient that arrived", loss && `∂${loss}`, tables.length ? tables : remark(NONE), gradientMap(shown));
   }
 
   /** Show the gradients that an operation sent on. @param {Inspected} shown */
@@ -180,7 +200,8 @@ export function inspector({ onpick, online }) {
   }
 
   /** Show where a leaf's gradient comes from. @param {Inspected} shown */
-  function origin({ detail: { incoming, numbers, node }, products, parameter, given }) {
+  function origin(shown) {
+    const { detail: { incoming, numbers, node }, products, parameter, given } = shown;
     const [gradient] = numbers.grads;
     const total = gradient ? gradient.arrived : (parameter?.contribution ?? null);
     if (!total) return part("Gradient", null, remark(NONE));
@@ -201,6 +222,7 @@ export function inspector({ onpick, online }) {
       sum(from(incoming), total, gradient?.used ?? null, null),
       further(incoming),
       products && [product(products), why],
+      gradientMap(shown),
     );
   }
 

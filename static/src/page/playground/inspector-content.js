@@ -77,17 +77,7 @@ function broken(graph, pass, id) {
   const what = after.nan || after.norm === "NaN" ? "NaN" : "∞";
   const sign = what === "NaN" ? "NaN" : "Infinity";
   const at = after.values === null || !after.shape.length ? -1 : format.flat(after.values).indexOf(sign);
-  return { what, before, after, first: at < 0 ? null : indexOf(at, after.shape) };
-}
-
-/** Return the index of an element, given its position in the flattened tensor. @param {number} position @param {number[]} shape */
-function indexOf(position, shape) {
-  const index = [];
-  for (const size of [...shape].reverse()) {
-    index.unshift(position % size);
-    position = Math.floor(position / size);
-  }
-  return index;
+  return { what, before, after, first: at < 0 ? null : format.indexOf(at, after.shape) };
 }
 
 /** Return why a failed pass did not finish a node, or null. @param {Pass | null} pass @param {number | null} rank @param {string} node */

@@ -38,7 +38,7 @@ export const table = (name, rows, caption = null) =>
 
 /** Format a gradient in its colour. @param {Tensor | null} tensor */
 export const amber = (tensor) =>
-  h("span", { class: "grad", title: tensor ? format.described(tensor) : null }, format.tensor(tensor, 40));
+  h("span", { class: "grad", title: tensor ? format.described(tensor) : null }, format.tensor(tensor));
 
 /**
  * Make a table of the gradients that arrive, their sum if there are several, and the gradient after hooks.
