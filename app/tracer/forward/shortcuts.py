@@ -19,7 +19,7 @@ from torch.nn import Module
 from torch.optim import Optimizer
 
 from ..source.names import parts
-from ..source.weaving import woven
+from ..source.weaving import weave_method, woven
 from ..tensors.kinds import PLAIN_TYPES
 from .call_frames import CallFrame, CallFrames
 from .functions import KINDS, READ
@@ -173,12 +173,8 @@ def track_running_module(mode: ForwardMode, frames: CallFrames, path_of: Callabl
 
     Limit: a subclass that overrides ``__call__`` is not observed.
     """
-    original: Any = Module.__call__
-    Module.__call__ = woven(original, _ModuleCalls(mode, frames, path_of))  # type: ignore[method-assign]
-    try:
+    with weave_method(Module, "__call__", _ModuleCalls(mode, frames, path_of)):
         yield
-    finally:
-        Module.__call__ = original  # type: ignore[method-assign]
 
 
 @contextmanager

@@ -9,8 +9,8 @@ import __future__
 
 import ast
 import inspect
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache, reduce
 from operator import or_
 from types import CodeType, FunctionType
@@ -28,6 +28,29 @@ class CallObserver(Protocol):
 
     def returned(self, value: Any) -> Any:
         """Return the value that the call will return, given the original value. This runs inside the context."""
+
+
+@contextmanager
+def weave_method(owner: type, name: str, observer: CallObserver) -> Iterator[None]:
+    """Run a method inside ``with observer.around(…)`` while this context lasts.
+
+    The code of the method is replaced if possible, not the attribute: a new ``__call__`` would be written to every subclass.
+    """
+    original = owner.__dict__[name]
+    made = woven(original, observer)
+    code = original.__code__
+    in_place = made.__closure__ is original.__closure__  # a wrapper has a closure of its own
+    if in_place:
+        original.__code__ = made.__code__
+    else:
+        setattr(owner, name, made)
+    try:
+        yield
+    finally:
+        if in_place:
+            original.__code__ = code
+        else:
+            setattr(owner, name, original)
 
 
 def woven(function: Callable[..., Any], observer: CallObserver) -> FunctionType:

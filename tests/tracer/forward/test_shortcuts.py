@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 import pytest
+import torch
 from tapedeck import wire
 from tapedeck.tracer.forward.mode import ForwardMode
 
@@ -52,3 +53,27 @@ def test_the_first_gradient_of_a_pass_is_followed_if_its_root_was_computed_from_
     (row,) = [row for event in events if isinstance(event, wire.StepEvent) for row in event.rebinds]
     assert row.uses_gradient
     assert dispatched
+
+
+MODULE = "import torch\nnet = torch.nn.Linear(2, 1)\nnet(torch.ones(2)).sum().backward()\n"
+
+
+def test_the_call_of_a_module_keeps_its_function() -> None:
+    code = torch.nn.Module.__call__.__code__
+    events, recording = record(f"{MODULE}print(torch.nn.Module.__call__ is torch.nn.Module._wrapped_call_impl)\n")
+    assert "".join(event.text for event in events if isinstance(event, wire.OutputEvent)) == "True\n"
+    assert "net" in {node.module for node in recording.graph(0).nodes}
+    assert torch.nn.Module.__call__.__code__ is code
+
+
+def test_modules_are_tracked_if_their_call_was_wrapped_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    function, observer = torch.nn.Module.__call__, object()  # the names of the closure in which the recorder wraps it again
+
+    def call(self: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
+        assert observer
+        return function(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.nn.Module, "__call__", call)
+    _, recording = record(MODULE)
+    assert "net" in {node.module for node in recording.graph(0).nodes}
+    assert torch.nn.Module.__call__ is call
