@@ -59,8 +59,14 @@ def preload() -> None:
             leaf = torch.nn.Parameter(torch.ones(2))
             leaf.grad = torch.ones(2)
             optimizer([leaf], lr=0.1).step()
+    prepare_recorder()
     torch.manual_seed(0)
     finalization.leave_out_present()
+
+
+def prepare_recorder() -> None:
+    """Record a program without a pass, which fills the recorder's caches: the changed code of PyTorch's functions, decoders."""
+    _record_and_discard("import torch\nw = torch.ones(2)\nloss = ((w * 2 - 1) ** 2).mean()\nloss")
 
 
 def optimizers() -> OptimizerCatalogue:
@@ -72,9 +78,12 @@ def optimizers() -> OptimizerCatalogue:
 
 def warm() -> None:
     """Record a small program in a child that waits for its job: the first recording takes three times as long as the second."""
-    program = (
+    _record_and_discard(
         "import torch\nw = torch.ones(2, requires_grad=True)\n"
         "loss = ((w * 2 - 1) ** 2).mean()\nloss.backward()\nw = w - w.grad\nw"
     )
-    job = wire.decode_job(wire.encode_job(wire.Job(program, [(1, 6)])))  # the first decoding takes longest too
-    run(job, lambda frames: None)
+
+
+def _record_and_discard(program: str) -> None:
+    job = wire.Job(program, [(1, program.count("\n") + 1)])
+    run(wire.decode_job(wire.encode_job(job)), lambda frames: None)  # the first decoding takes longest too
