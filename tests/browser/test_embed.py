@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from .conftest import THEMES
@@ -100,6 +101,23 @@ def test_a_frame_that_the_page_wrote_plays_on_another_site_also_without_storage_
     page.goto(f"/embed/{run['id']}?panes=code,deck")
     expect(page.locator(".printed")).to_contain_text("</script></script>")
     assert page.locator(".plate").evaluate("plate => plate.getBoundingClientRect().right") <= 300
+
+
+@pytest.mark.parametrize(("panes", "width"), [("deck,curve", 1000), ("deck,curve", 700), ("curve", 700)])
+def test_a_frame_without_a_graph_has_no_blank_space(page: Page, panes: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 600})
+    page.goto(f"/embed/fit-by-hand?step=3&panes={panes}")
+    chart = page.locator("#charts .chart")
+    expect(chart).to_have_count(1)
+    plate, deck, box = (page.locator(each).bounding_box() for each in (".plate", "#deck", "#charts .chart"))
+    assert plate
+    assert box
+    top = plate["y"] + plate["height"]
+    if deck:
+        assert abs(deck["y"] - top) <= 2
+        top = deck["y"] + deck["height"]
+    assert box["y"] - top <= 16
+    assert 600 - box["y"] - box["height"] <= 16
 
 
 def test_the_page_for_teachers_has_the_text_that_the_dialog_writes(look: Look) -> None:

@@ -163,6 +163,17 @@ def test_axe_reports_no_violation_in_lessons(look: Look, theme: str) -> None:
     assert (stage["y"], stage["width"]) == (48, 390)
 
 
+def test_the_first_of_many_nodes_in_focus_is_whole_on_a_phone(look: Look) -> None:
+    page = look(390, "light")
+    open_recorded(page, "/lessons/leaves")
+    first = page.locator("#canvas .node:not(.dim)").filter(has_text=re.compile("^a"))
+    expect(first).to_be_visible()
+    page.wait_for_function(
+        "node => { const { left, right } = node.getBoundingClientRect(); return left >= 0 && right <= innerWidth; }",
+        arg=first.element_handle(),
+    )
+
+
 def test_a_lesson_without_scripts_shows_its_pictures(browser: Browser, server: str) -> None:
     with browser.new_context(java_script_enabled=False, viewport={"width": 390, "height": 844}) as context:
         page = context.new_page()

@@ -12,6 +12,8 @@ import { viewer } from "./stage/viewer.js";
 const LEAST = 260; // minimum height of a graph, in pixels
 const MOST = 760; // maximum height of a graph that a frame requests, in pixels
 const BESIDE = 48; // pixels around a graph
+const CHART = 196; // height of a chart, in pixels; beside or below a deck, it grows if the frame is higher
+const WIDE = 761; // pixels from which a chart is beside the deck
 
 const given = /** @type {Given} */ (JSON.parse(find("#state").textContent ?? "{}"));
 const query = new URLSearchParams(location.search);
@@ -28,7 +30,6 @@ if (query.has("autoplay") && query.get("autoplay") !== "0" && !still()) playing.
 
 /** Return the height that shows everything, in pixels. */
 function height() {
-  const parts = /** @type {HTMLElement[]} */ ([...document.querySelectorAll(".plate, .floor")]).map((each) => each.offsetHeight);
   const svg = /** @type {SVGSVGElement | null} */ (document.querySelector("#canvas svg.graph"));
   const [wide, high] = [svg?.width.baseVal.value || 1, svg?.height.baseVal.value || 0];
   const graph = find("#graph");
@@ -41,7 +42,14 @@ function height() {
   const beside = texts.reduce((sum, each) => sum + each, 0);
   const stacked = side.hidden || graph.hidden || side.offsetLeft === graph.offsetLeft;
   const content = stacked ? drawn + beside : Math.max(drawn, Math.min(MOST, beside));
-  return Math.ceil(content + parts.reduce((sum, each) => sum + each, 0));
+  return Math.ceil(content + find(".plate").offsetHeight + (side.hidden && graph.hidden ? deckAndChart() : find(".floor").offsetHeight));
+}
+
+/** Return the least height that shows the deck and the chart, in pixels. In a frame without other panes they fill it. */
+function deckAndChart() {
+  const deck = find("#deck").offsetHeight;
+  const chart = find("#charts").hidden ? 0 : CHART;
+  return innerWidth >= WIDE ? Math.max(deck, chart) : deck + chart;
 }
 
 let sent = 0;

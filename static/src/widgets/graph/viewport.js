@@ -138,7 +138,7 @@ export function viewport({ element, frame, fades, svg, more, focus, onmove }) {
     moved = false;
   }
 
-  /** Show elements together, at the scale for a part of the picture or at a smaller one at which they fit. @param {readonly Element[]} shown @param {boolean} smooth */
+  /** Show elements together, the first one whole, at the scale for a part of the picture or at a smaller one at which they fit. @param {readonly Element[]} shown @param {boolean} smooth */
   function together(shown, smooth) {
     const { x, y, width, height } = bounds();
     const [across, down] = [element.clientWidth, element.clientHeight];
@@ -146,7 +146,9 @@ export function viewport({ element, frame, fades, svg, more, focus, onmove }) {
     const [left, right] = [Math.min(...middles.map((each) => each.x)) - CARD.wide, Math.max(...middles.map((each) => each.x)) + CARD.wide];
     const [top, bottom] = [Math.min(...middles.map((each) => each.y)) - CARD.high, Math.max(...middles.map((each) => each.y)) + CARD.high];
     const k = Math.max(FIT, Math.min(PART, (across - 2 * MARGIN) / (right - left), (down - 2 * MARGIN) / (bottom - top)));
-    move(k, along(k, (left + right) / 2 - x, width, across) - x * k, along(k, (top + bottom) / 2 - y, height, down) - y * k, smooth);
+    const [toLeft, toTop] = [along(k, (left + right) / 2 - x, width, across) - x * k, along(k, (top + bottom) / 2 - y, height, down) - y * k];
+    const [first = { x: 0, y: 0 }] = middles; // if they do not all fit, the first one is whole
+    move(k, toLeft + inward(toLeft + first.x * k, across, CARD.wide * k), toTop + inward(toTop + first.y * k, down, CARD.high * k), smooth);
     moved = false;
   }
 
@@ -258,6 +260,17 @@ function along(k, point, size, room) {
  * @param {number} half  half the size of a card
  */
 function nudge(middle, other, room, half) {
-  const by = Math.max(0, half + MARGIN - middle) + Math.min(0, room - half - MARGIN - middle);
+  const by = inward(middle, room, half);
   return other + by >= half && other + by <= room - half ? by : 0;
+}
+
+/**
+ * Return how far to move so that a card comes into view.
+ *
+ * @param {number} middle  of the card
+ * @param {number} room  of the view
+ * @param {number} half  half the size of a card
+ */
+function inward(middle, room, half) {
+  return Math.max(0, half + MARGIN - middle) + Math.min(0, room - half - MARGIN - middle);
 }
