@@ -205,6 +205,46 @@ for step in range(3):
 """)
         for name, options in (("LBFGS", ", max_iter=3"), ("SGD", ""), ("Adam", ""))
     ),
+    *(
+        Pair("grad-accumulated", f"a closure whose gradients are cleared {where}", DATA + f"""
+net = nn.Linear(1, 1)
+opt = torch.optim.LBFGS(net.parameters(), lr={rate}, max_iter={calls}{search})
+{setup}def closure():
+    loss = {loss}
+    opt.zero_grad()  # right
+    loss.backward()
+    return loss
+for step in range(3):
+{step}
+""")
+        for where, rate, calls, search, setup, loss, step in (
+            ("before the step", 0.5, 4, "", "", "((net(x) - y) ** 2).mean()", "    opt.zero_grad()\n    opt.step(closure)"),
+            ("after the step", 0.1, 3, "", "", "((net(x) - y) ** 2).mean()", "    opt.step(closure)\n    opt.zero_grad()"),
+            ("by the model", 0.2, 5, "", "", "(net(x) - y).abs().mean()", "    net.zero_grad()\n    opt.step(closure)"),
+            ("to zeros", 0.3, 4, "", "", "((net(x) - y) ** 2).sum()",
+             "    opt.zero_grad(set_to_none=False)\n    opt.step(closure)"),
+            ("before a line search", 1, 4, ", line_search_fn='strong_wolfe'", "", "((net(x) - y) ** 2).mean()",
+             "    opt.zero_grad()\n    opt.step(closure)"),
+            ("and whose loss is kept", 0.5, 3, "", "losses = []\n", "((net(x) - y) ** 2).mean()",
+             "    opt.zero_grad()\n    loss = opt.step(closure)\n    losses.append(loss.item())"),
+            ("before a lambda", 0.5, 4, "", "", "((net(x) - y) ** 2).mean()",
+             "    opt.zero_grad()\n    opt.step(lambda: closure())"),
+        )
+    ),
+    Pair("grad-accumulated", "a closure in a function", DATA + """
+def train(net, steps):
+    opt = torch.optim.LBFGS(net.parameters(), lr=0.4, max_iter=4)
+    for step in range(steps):
+        def closure():
+            loss = ((net(x) - y) ** 2).mean()
+            opt.zero_grad()  # right
+            loss.backward()
+            return loss
+        opt.zero_grad()
+        opt.step(closure)
+net = nn.Linear(1, 1)
+train(net, 3)
+"""),
     # requires-grad-late
     Pair("requires-grad-late", "a call", """
 w = torch.tensor(3.0)

@@ -109,6 +109,30 @@ def closure():
 for step in range(3):
     opt.step(closure)
 """,
+    "a closure that cannot see the optimizer": """
+net = nn.Linear(1, 1)
+def closure():
+    loss = (net(torch.ones(1)) ** 2).sum()
+    loss.backward()
+    return loss
+def train(opt):
+    for step in range(2):
+        opt.zero_grad()
+        opt.step(closure)
+train(torch.optim.LBFGS(net.parameters(), lr=0.1, max_iter=3))
+""",
+    "a closure whose pass has a condition": """
+net = nn.Linear(1, 1)
+opt = torch.optim.LBFGS(net.parameters(), lr=0.1, max_iter=3)
+def closure():
+    loss = (net(torch.ones(1)) ** 2).sum()
+    if loss.requires_grad:
+        loss.backward()
+    return loss
+for step in range(2):
+    opt.zero_grad()
+    opt.step(closure)
+""",
     "an update whose gradient is read after the next pass": """
 w = torch.ones(3, requires_grad=True)
 loss = (w ** 2).sum()

@@ -32,6 +32,9 @@ for step in range(3):
     w.grad = None
 ```
 
+The closure of an optimizer such as `LBFGS` is called several times in each step. It is reported if nothing clears the gradients
+between these calls.
+
 ## What it does not report
 
 - Micro-batches, and several losses before one update: they add to a gradient that no update has used yet.
@@ -50,8 +53,9 @@ from typing import Final
 
 from ... import model
 from ...recording import Recording, StepSeries
-from ..program.syntax import Syntax, called
+from ..program.syntax import Syntax
 from ..program.updates import by_gradient, last_reads, of_loop, updates
+from ..recorded.closures import SummedCalls, is_closure_of, passes_of, sees_variables_of, summed_calls
 from ..wording import listed, short
 
 CODE: Final = "grad-accumulated"
@@ -76,19 +80,28 @@ _GradientStatistics = tuple[float, ...]
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
     """Yield a finding for each line whose pass adds to a used gradient, if the next update uses the sum."""
+    found = _kept_gradients(recording, syntax)
+    for line, parameters in found.items():
+        yield _finding(recording, syntax, line, parameters)
+    summed = summed_calls(recording, syntax)
+    if summed is not None and summed.line not in found:
+        yield _finding_in_closure(recording, syntax, summed)
+
+
+def _kept_gradients(recording: Recording, syntax: Syntax) -> dict[int, list[_Added]]:
+    """Return the parameters whose gradients were kept from an earlier step, by the line of the pass that adds to them."""
     norms = recording.series(["p*.grad_before.norm"], count=STEPS).values
     had = [int(key[1:].partition(".")[0]) for key, column in norms.items() if (column > 0).any()][:LEAVES]
+    found: dict[int, list[_Added]] = {}
     if not had:
-        return
+        return found
     series = recording.series([f"p{parameter}.{key}" for parameter in had for key in _KEYS], count=STEPS)
     learns = cache(lambda index: _learns(recording, syntax, index))
-    found: dict[int, list[_Added]] = {}
     for parameter in had:
         added = _first(series, parameter, learns)
         if added is not None:
             found.setdefault(_backward(recording, added.step)[1], []).append(added)
-    for line, parameters in found.items():
-        yield _finding(recording, syntax, line, parameters)
+    return found
 
 
 @dataclass(frozen=True)
@@ -183,6 +196,29 @@ def _finding(recording: Recording, syntax: Syntax, line: int, found: list[_Added
     )
 
 
+def _finding_in_closure(recording: Recording, syntax: Syntax, summed: SummedCalls) -> model.Finding:
+    step, line = summed.step, summed.line
+    fix = _fix(syntax, line, step.update, summed.parameters, several=True)
+    remedy = (
+        ""
+        if fix is not None
+        else f" Clear the gradients at the start of `{summed.closure}`: a call elsewhere clears them once."
+    )
+    return model.Finding(
+        code=CODE,
+        severity="warning",
+        file=None,
+        line=line,
+        step=step.index,
+        node=None,
+        message=f"Each call of `{summed.closure}` adds to the gradients of earlier calls. Nothing clears them in between.",
+        why=f"The optimizer called `{summed.closure}` {summed.calls} times in step {step.index}. It needs the gradient of each "
+        f"call, but got the sum of all gradients so far.{remedy}",
+        fix=fix,
+        pass_=step.passes[-1],
+    )
+
+
 def _fix(syntax: Syntax, line: int, update: list[int], names: list[str], *, several: bool) -> model.Fix | None:
     """Return the fix that clears the gradients.
 
@@ -193,8 +229,11 @@ def _fix(syntax: Syntax, line: int, update: list[int], names: list[str], *, seve
     last_read = last_reads(syntax)
     if optimizers := _optimizers(syntax, update):
         stepping, name = optimizers[0]
-        if backward is not None and _in_closure(syntax, backward, stepping):
-            if _passes(syntax.function_of(backward)) > 1 or syntax.parent(backward) is not syntax.function_of(backward):
+        closure = _closure(syntax, backward, stepping)
+        if backward is not None and closure is not None:
+            if passes_of(closure) > 1 or syntax.parent(backward) is not closure:
+                return None
+            if not sees_variables_of(syntax, closure, stepping):
                 return None
             several = False  # a step calls the closure as often as it needs, and each call begins with zero_grad()
         if backward is not None and not several:
@@ -228,21 +267,18 @@ def _fix(syntax: Syntax, line: int, update: list[int], names: list[str], *, seve
     return None
 
 
-def _in_closure(syntax: Syntax, backward: ast.stmt, stepping: ast.stmt) -> bool:
-    """Return whether a pass is in the function that a step calls, as in ``optimizer.step(closure)``."""
-    closure = syntax.function_of(backward)
-    call = stepping.value if isinstance(stepping, ast.Expr) else None
-    return closure is not None and isinstance(call, ast.Call) and closure.name in map(syntax.text, call.args)
-
-
-def _passes(function: ast.FunctionDef | None) -> int:
-    return sum(isinstance(each, ast.Call) and called(each) == "backward" for each in ast.walk(function or ast.Pass()))
+def _closure(syntax: Syntax, backward: ast.stmt | None, stepping: ast.stmt) -> ast.FunctionDef | None:
+    """Return the function around a pass, if a step calls it, as in ``optimizer.step(closure)``."""
+    function = syntax.function_of(backward) if backward is not None else None
+    call = stepping.value if isinstance(stepping, ast.Expr | ast.Assign) else None
+    return function if isinstance(call, ast.Call) and is_closure_of(syntax, function, call) else None
 
 
 def _alone(syntax: Syntax, call: ast.Call | None) -> ast.stmt | None:
-    """Return the statement that consists of a call, if no other statement shares its lines."""
+    """Return the statement that consists of a call or assigns its result, if no other statement shares its lines."""
     statement = syntax.statement_of(call) if call is not None else None
-    return statement if statement is not None and isinstance(statement, ast.Expr) and syntax.alone(statement) else None
+    whole = isinstance(statement, ast.Expr) or (isinstance(statement, ast.Assign) and statement.value is call)
+    return statement if statement is not None and whole and syntax.alone(statement) else None
 
 
 def _optimizers(syntax: Syntax, update: list[int]) -> list[tuple[ast.stmt, str]]:

@@ -101,6 +101,39 @@ def test_several_gradients_are_reported_in_one_finding() -> None:
     assert [edit.text for edit in finding.fix.edits] == ["\n        w.grad = None", "\n        b.grad = None"]
 
 
+CLOSURE = """\
+import torch
+torch.manual_seed(0)
+net = torch.nn.Linear(2, 1)
+opt = torch.optim.LBFGS(net.parameters(), lr=0.3, max_iter=4)
+x = torch.rand(4, 2)
+def clear():
+    for p in net.parameters():
+        p.grad = None
+def closure():
+    loss = (net(x) - 1).pow(2).mean()
+    loss.backward()
+    return loss
+for step in range(2):
+    opt.zero_grad()
+    opt.step(closure)
+"""
+
+
+def test_the_gradients_of_a_closure_that_are_cleared_outside_it_are_found_with_the_number_of_its_calls() -> None:
+    (finding,) = findings(CLOSURE)
+    assert (finding.code, finding.line, finding.step) == ("grad-accumulated", 11, 0)
+    assert finding.message == "Each call of `closure` adds to the gradients of earlier calls. Nothing clears them in between."
+    assert "called `closure` 4 times in step 0" in finding.why
+
+
+AVERAGING = """\
+class Averaging(torch.optim.SGD):
+    def step(self, closure):
+        for _ in range(4):
+            closure()
+        super().step()
+"""
 GAN = """\
 import torch
 G, D = torch.nn.Linear(1, 1), torch.nn.Sequential(torch.nn.Linear(1, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
@@ -131,6 +164,14 @@ RIGHT = {
         "def closure():\n    opt.zero_grad()\n    loss = (net(x) ** 2).mean()\n    loss.backward()\n    return loss",
         "opt.step(closure)",
     ),
+    "LBFGS with a function that clears": CLOSURE.replace("closure():\n", "closure():\n    clear()\n"),
+    "LBFGS over micro-batches": CLOSURE.replace(
+        "    loss = (net(x) - 1).pow(2).mean()\n    loss.backward()",
+        ("    opt.zero_grad()\n    for part in x:\n        loss = (net(part) - 1).pow(2).mean()\n        loss.backward()"),
+    ),
+    "a mean over the calls of a closure": CLOSURE.replace("def clear", AVERAGING + "def clear")
+    .replace("torch.optim.LBFGS(net.parameters(), lr=0.3, max_iter=4)", "None")
+    .replace("for step", "opt = Averaging(net.parameters(), lr=0.1)\nfor step"),
     "momentum in .grad": fit(BY_HAND, LOSS + STEP + "\n    w.grad *= 0.9"),
     "momentum before the pass": fit(
         BY_HAND,
