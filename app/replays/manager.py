@@ -11,6 +11,7 @@ import msgspec
 
 from .. import model, wire
 from ..byte_cache import ByteCache
+from ..changes import Changes
 from ..errors import Busy, NotAllowed, NotEnded, NotFound
 from ..executor import Executor, job_for
 from ..recording import WholeSteps
@@ -50,27 +51,16 @@ class LiveReplay:
         """The ticket for its slot; ``None`` for a replay that was read from the store."""
         self.done = 0
         """Number of steps that repeated the recorded numbers so far."""
-        self._changed = asyncio.Event()
+        self.changes = Changes()
 
     @property
     def ended(self) -> bool:
         """True if the replay has a result or failed."""
         return self.result is not None or self.failure is not None
 
-    @property
-    def changed(self) -> asyncio.Event:
-        """Event that is set at the next change."""
-        return self._changed
-
-    def wake(self) -> None:
-        """Wake everything that waits for a change."""
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
-
     async def until_ended(self) -> None:
         """Wait for the end of the replay."""
-        while not self.ended:
-            await self._changed.wait()
+        await self.changes.until(lambda: self.ended)
 
     def queue(self) -> model.QueuePosition | None:
         """Return the position in the queue, or ``None`` if the replay does not wait for its turn."""
@@ -220,7 +210,7 @@ class Replays:
             log.exception("Run %s could not be replayed.", recorded.id)
         finally:
             self._live.pop(key, None)
-            live.wake()
+            live.changes.announce()
 
     def _remember(self, key: tuple[str, str], live: LiveReplay, size: int) -> None:
         """Remember an ended replay that is not stored, so that its callers can still read it by its id."""
@@ -237,7 +227,7 @@ class Replays:
             if not has_slot:
                 return Replay(**_common(request), reason=CANCELLED), False
             live.running = True
-            live.wake()
+            live.changes.announce()
             job = job_for(recorded.new.program, recorded.new.options, self._limits)
             proof = await self._archive.beside(_proof, recorded, request)
             order = request.job(self._limits.wall_seconds * CHECK_PART)
@@ -249,7 +239,7 @@ class Replays:
                     await self._archive.beside(proof.feed, batch)
                     if proof.steps != live.done:
                         live.done = proof.steps
-                        live.wake()
+                        live.changes.announce()
                     if proof.over:
                         break
         finally:

@@ -201,7 +201,7 @@ class Runs:
             self._live.pop(recorded.id, None)
             if key is not None and self._by_key.get(key) is recorded:
                 del self._by_key[key]  # from now on, the run is found in the store
-            recorded.wake()
+            recorded.changes.announce()
 
     async def _execute(self, recorded: LiveRun) -> None:
         task, ticket = asyncio.current_task(), recorded.ticket
@@ -216,7 +216,7 @@ class Runs:
                 return
             self._executing.add(task)
             recorded.status = "running"
-            recorded.wake()
+            recorded.changes.announce()
             job = job_for(recorded.new.program, recorded.new.options, self._limits)
             events = self._executor.run(job, limits=self._limits, cancelled=recorded.cancelled, client=ticket.client.key)
             async with contextlib.aclosing(events) as batches:  # type: ignore[type-var]
@@ -263,7 +263,7 @@ class Runs:
         """Wake the listeners of the runs in the queue every ``POSITION_SECONDS``, while there are any."""
         while waiting := [recorded for recorded in self._live.values() if recorded.status == "queued"]:
             for recorded in waiting:
-                recorded.wake()
+                recorded.changes.announce()
             await asyncio.sleep(POSITION_SECONDS)
 
     # -- find again

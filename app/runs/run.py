@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from .. import model, wire
+from ..changes import Changes
 from ..recording import (
     Log,
     MemoryLog,
@@ -241,7 +242,7 @@ class LiveRun(RecordedRun):
         """True if the run is stopped because its events take too much of the server's memory."""
         self._footprint = Footprint()
         self._printed = 0
-        self._changed = asyncio.Event()
+        self.changes = Changes()
 
     def queue(self) -> model.QueuePosition | msgspec.UnsetType:
         return (self.ticket.position() if self.ticket is not None else None) or msgspec.UNSET
@@ -269,7 +270,7 @@ class LiveRun(RecordedRun):
             self._log.append(event)
             self._footprint.add(event)
         self.size = self._program_bytes + self._footprint.bytes(self.overview)
-        self.wake()
+        self.changes.announce()
 
     @property
     def overview(self) -> Overview:
@@ -312,20 +313,9 @@ class LiveRun(RecordedRun):
         self._footprint.drop(kept)
         self.size = self._program_bytes + self._footprint.bytes(self.overview)
 
-    @property
-    def changed(self) -> asyncio.Event:
-        """Event that is set at the next change."""
-        return self._changed
-
-    def wake(self) -> None:
-        """Wake everything that waits for a change."""
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
-
     async def until_ended(self) -> None:
         """Wait for the end of the run. Raises :attr:`failure` if there is one."""
-        while not (self.ended or self.failure):
-            await self._changed.wait()
+        await self.changes.until(lambda: self.ended or self.failure is not None)
         if self.failure is not None:
             raise self.failure
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import logging
 import threading
+import zlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
+import msgspec
 from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import OperationalError
 
@@ -30,6 +32,29 @@ log = logging.getLogger(__name__)
 _GET = select(derived.c.name, derived.c.payload).where(
     derived.c.run == bindparam("run"), derived.c.name.in_(bindparam("names", expanding=True))
 )
+
+
+class DerivedPart(Protocol):
+    """A part before it is compressed."""
+
+    @property
+    def end(self) -> int:
+        """Number of events from which the part was derived."""
+
+
+D = TypeVar("D", bound=DerivedPart)
+
+
+def unpack(data: bytes, decoder: msgspec.msgpack.Decoder[D], end: int) -> D | None:
+    """Return a part that was derived from ``end`` events.
+
+    Return ``None`` for a part of another number of events, of another version, or with damage.
+    """
+    try:
+        part = decoder.decode(zlib.decompress(data))
+    except (zlib.error, msgspec.DecodeError):
+        return None
+    return part if part.end == end else None
 
 
 class DerivedParts:

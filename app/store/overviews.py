@@ -14,7 +14,7 @@ from msgspec import Struct
 from .. import wire
 from ..byte_cache import ByteCache
 from ..recording import LineHistory, Overview
-from .derived import OVERVIEW, DerivedParts
+from .derived import OVERVIEW, DerivedParts, unpack
 
 LEVEL: Final = 6
 """Compression level of zlib."""
@@ -84,15 +84,9 @@ def pack_overview(overview: Overview, end: int) -> bytes:
 
 
 def unpack_overview(data: bytes, end: int) -> Overview | None:
-    """Undo :func:`pack_overview`.
-
-    Return ``None`` for an overview of another number of events, of another version, or with damage.
-    """
-    try:
-        packed = _decoder.decode(zlib.decompress(data))
-    except (zlib.error, msgspec.DecodeError):
-        return None
-    if packed.end != end:
+    """Undo :func:`pack_overview`. Return ``None`` as :func:`.derived.unpack` does."""
+    packed = unpack(data, _decoder, end)
+    if packed is None:
         return None
     sizes = np.frombuffer(packed.graph_sizes, "<i4").reshape(-1, 2)
     passes, steps = (np.frombuffer(indices, "<i4").tolist() for indices in packed.nonfinite)

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from ..byte_cache import ByteCache
 from ..recording import StepSeries
-from .derived import SERIES, DerivedParts
+from .derived import SERIES, DerivedParts, unpack
 
 LEVEL: Final = 1
 """Compression level of zlib. A higher level saves few bytes of numbers, and takes much longer."""
@@ -84,12 +84,9 @@ def pack_series(series: StepSeries, end: int) -> bytes:
 
 
 def unpack_series(data: bytes, end: int) -> StepSeries | None:
-    """Undo :func:`pack_series`. Return ``None`` for a damaged series, or one that was read from another number of events."""
-    try:
-        packed = _decoder.decode(zlib.decompress(data))
-    except (zlib.error, msgspec.DecodeError):
-        return None
-    if packed.end != end:
+    """Undo :func:`pack_series`. Return ``None`` as :func:`.derived.unpack` does."""
+    packed = unpack(data, _decoder, end)
+    if packed is None:
         return None
     index = np.cumsum(np.frombuffer(packed.index, "<i4"), dtype=np.int64)
     values, present = {}, {}

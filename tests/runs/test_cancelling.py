@@ -77,7 +77,7 @@ async def stopped_with(executor: object, archive: Archive, program: str, steps: 
         pieces = asyncio.create_task(_streamed(archive, recorded))
         async with asyncio.timeout(60):
             while recorded.counts[2] < steps:
-                await recorded.changed.wait()
+                await recorded.changes.next.wait()
             await runs.cancel(recorded.id, "anna")
         return recorded, await pieces
     finally:

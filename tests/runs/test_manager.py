@@ -80,7 +80,7 @@ async def test_events_can_be_read_while_the_run_is_live() -> None:
         recorded = await runs.submit(request(), "anna")
         assert isinstance(recorded, LiveRun)
         while not recorded.events:
-            await recorded.changed.wait()
+            await recorded.changes.next.wait()
         assert recorded.status == "running"
         assert (await runs.find(recorded.id)).recording.step(0).index == 0
         with pytest.raises(NotFound):

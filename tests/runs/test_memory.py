@@ -37,7 +37,7 @@ async def started(runs: Runs, count: int, **options: bool) -> list[LiveRun]:
         recorded = await runs.submit(request(**options), f"owner {len(found)}")
         assert isinstance(recorded, LiveRun)
         while not recorded.events and not recorded.ended:
-            await recorded.changed.wait()
+            await recorded.changes.next.wait()
         found.append(recorded)
     return found
 
@@ -74,7 +74,7 @@ async def test_events_that_leave_memory_are_no_longer_counted_but_rare_ones_stay
         recorded = await runs.submit(request(), "anna")
         assert isinstance(recorded, LiveRun)
         while recorded.counts[2] < 600:
-            await recorded.changed.wait()
+            await recorded.changes.next.wait()
         assert recorded.forgotten > 0
         total = sum(wire.memory_of(event) for batch in [fit()[:3], texts, *batches] for event in batch)
         assert sum(map(wire.memory_of, texts)) < recorded.size < total
@@ -90,7 +90,7 @@ async def test_a_large_batch_is_written_before_the_next_is_read(tmp_path: Path, 
         recorded = await runs.submit(request(), "anna")
         assert isinstance(recorded, LiveRun)
         while recorded.counts[2] < 20:
-            await recorded.changed.wait()
+            await recorded.changes.next.wait()
             assert recorded.events_bytes < 4 << 20
         await runs.cancel(recorded.id, "anna")
 
@@ -124,7 +124,7 @@ async def test_ended_runs_leave_memory_before_a_live_one_is_stopped(tmp_path: Pa
         executor.batches = (fit()[:3], parameters(2_000), [forged(index) for index in range(4)], forever)
         (live,) = await started(runs, 1, store=False)
         while live.counts[2] < 4:
-            await live.changed.wait()
+            await live.changes.next.wait()
         await asyncio.sleep(0)
         assert not live.displaced
         assert archive.recent_bytes <= archive.memory_bytes - live.size

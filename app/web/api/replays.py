@@ -252,7 +252,7 @@ async def follow_replay(request: Request, id: str, replay: str) -> Response:
 async def _events(request: Request, id: str, live: LiveReplay) -> AsyncGenerator[bytes, None]:
     done, shown, silent = -1, None, 0.0
     while True:
-        changed = live.changed
+        changed = live.changes.next
         if (queue := live.queue()) is not None and queue != shown:
             shown, silent = queue, 0.0
             yield stream.sse("queue", queue)

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Final
 
+from ...changes import Changes
 from ...errors import NotAllowed, NotFound, TooMany
 
 ROOMS: Final = 500
@@ -39,12 +40,7 @@ class Classroom:
         self.moved_at = now
         self.closed = False
         self.listeners = 0
-        self.changed = asyncio.Event()
-
-    def notify(self) -> None:
-        """Wake all listeners."""
-        self.changed.set()
-        self.changed = asyncio.Event()
+        self.changes = Changes()
 
 
 class Classrooms:
@@ -81,7 +77,7 @@ class Classrooms:
         """Set the position of a room. Raises :class:`NotAllowed` without its key."""
         room = self._owned(id, key)
         room.position, room.moved_at = position, self._clock()
-        room.notify()
+        room.changes.announce()
 
     def close(self, id: str, key: str) -> None:
         """Close a room. Raises :class:`NotAllowed` without its key."""
@@ -97,7 +93,7 @@ class Classrooms:
         room.listeners += 1
         try:
             while not room.closed:
-                changed = room.changed
+                changed = room.changes.next
                 if room.position != seen:
                     seen = room.position
                     yield seen
@@ -133,4 +129,4 @@ class Classrooms:
     def _close(self, id: str) -> None:
         room = self._rooms.pop(id)
         room.closed = True
-        room.notify()
+        room.changes.announce()

@@ -11,6 +11,7 @@ from typing import Final
 
 from ... import model, wire
 from ...byte_cache import ByteCache
+from ...changes import Changes
 from ...errors import RecordingDamaged
 from ...runs.archive import Archive
 from ...runs.run import LiveRun, RecordedRun, StoredRun
@@ -87,7 +88,7 @@ class Feed:
         self._ending: Chunk | None = None
         """Findings and status, once the run has ended."""
         self._comments = 0
-        self._changed = asyncio.Event()
+        self._changes = Changes()
         self._tail: Chunk | None = None
         """The encoded part of the last chunk, which is not full yet."""
         self._loading: dict[int, asyncio.Task[Chunk | None]] = {}
@@ -114,7 +115,7 @@ class Feed:
             if self._ending is not None:
                 return None if position >= self._ending.stop else (self._ending.since(position), self._ending.stop)
             comments, queue = self._comments, self.queue()
-            await self._changed.wait()
+            await self._changes.next.wait()
             if self._comments > comments:
                 return COMMENT, position
             if self.queue() != queue:
@@ -131,16 +132,16 @@ class Feed:
         assert isinstance(recorded, LiveRun)
         while self._ending is None:
             if recorded.count == self._published and not _over(recorded):
-                if not await set_within(QUIET_SECONDS, recorded.changed):
+                if not await set_within(QUIET_SECONDS, recorded.changes.next):
                     self._comments += 1
-                    self._wake()
+                    self._changes.announce()
                 elif recorded.status == "queued":  # its position may have changed
-                    self._wake()
+                    self._changes.announce()
                 continue
             self._publish()
             due = loop.time() + INTERVAL + LISTENER_SECONDS * self.listeners
             while not _over(recorded) and (left := due - loop.time()) > 0:
-                await set_within(left, recorded.changed)
+                await set_within(left, recorded.changes.next)
 
     def _publish(self) -> None:
         """Let listeners read all events so far, and the end if the run is over."""
@@ -150,11 +151,7 @@ class Feed:
             self._ending = encode_end(recorded, self._published, self._root)
             if self._tail is not None and self._tail.stop == self._published:
                 self._keep(self._tail.first // CHUNK, self._tail)
-        self._wake()
-
-    def _wake(self) -> None:
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        self._changes.announce()
 
     # -- encode
 
