@@ -10,11 +10,12 @@ from typing import ParamSpec, TypeVar
 from markupsafe import Markup
 from msgspec import Struct
 
-from ..drawing.conversion import Converter, ThreadConverter
-from ..drawing.picture import shared_engine
+from ..drawing.conversion import ThreadConverter
+from ..drawing.picture import Tools, shared_engine
 from ..errors import BadRequest
 from ..runs.run import RecordedRun
 from ..web.pages.templates import rendered
+from ..web.pictures import RunReader
 from ..web.sharing.single_file import STYLE, bundle_text, file_policy, write_file
 from . import record
 
@@ -22,17 +23,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 INDEX = "index.html"
-
-
-class OwnReader:
-    """Reads the caller's own recordings, and draws them in this process."""
-
-    def __init__(self, dot: str = "") -> None:
-        self.engine = shared_engine(dot)
-        self.converter: Converter = ThreadConverter()
-
-    async def read(self, recorded: RecordedRun, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return work(*args, **kwargs)
 
 
 class FiledRun(Struct, frozen=True):
@@ -77,7 +67,12 @@ def write_folder(invocations: Sequence[record.Invocation], folder: Path, theme: 
 
 async def _made(invocation: record.Invocation, theme: str | None) -> tuple[RecordedRun, bytes]:
     recorded = await record.record(invocation)
-    return recorded, await write_file(OwnReader(invocation.settings.dot), recorded, theme=theme)
+    reader = RunReader(_read, Tools(shared_engine(invocation.settings.dot), ThreadConverter()))
+    return recorded, await write_file(reader, recorded, theme=theme)
+
+
+async def _read(recorded: RecordedRun, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    return work(*args, **kwargs)
 
 
 def file_name(source: str, taken: set[str]) -> str:

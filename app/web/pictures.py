@@ -8,10 +8,8 @@ from typing import Any, Final, ParamSpec, Protocol, TypeVar, get_args
 from msgspec import Struct
 
 from ..drawing import picture
-from ..drawing.conversion import Converter
-from ..drawing.engine import LayoutEngine
 from ..drawing.pen import EMBEDDED
-from ..drawing.picture import Drawn
+from ..drawing.picture import Drawn, Tools
 from ..drawing.sheet import Sheet
 from ..drawing.style import Direction, MapLayout
 from ..errors import InvalidInput
@@ -64,37 +62,31 @@ class Look(Struct, frozen=True):
         } | ({"face": EMBEDDED} if self.embedded else {})
 
 
-class RunReader(Protocol):
-    """Reads recordings and draws their pictures: a server's :class:`Service`, or a command of one person."""
+class ReadRecording(Protocol):
+    """Reads from a recording: on the event loop, or in a thread."""
 
-    engine: LayoutEngine
-    converter: Converter
-
-    async def read(self, recorded: RecordedRun, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def __call__(self, recorded: RecordedRun, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return the result of ``work``, which reads from a recording."""
 
 
-async def draw(
-    service: RunReader, recorded: RecordedRun, what: str, index: int, form: str, look: Look, client: str | None = None
-) -> Drawn:
-    """Return the picture of a ``pass`` or of a ``graph`` by its index.
+class RunReader(Struct, frozen=True):
+    """Reads recordings and draws their pictures for one client, which takes turns with other clients in drawing."""
 
-    Clients take turns in drawing. The default ``client`` is the owner of the run.
-    """
-    read: Callable[..., Sheet] = picture.sheet_of_pass if what == "pass" else picture.sheet_of_graph
-    sheet = await service.read(recorded, read, recorded.recording, index, form, **look.options())
-    return await picture.draw(sheet, form, picture.Tools(service.engine, service.converter, client or recorded.new.owner))
+    read: ReadRecording
+    tools: Tools
 
 
-async def last_picture(
-    service: RunReader, recorded: RecordedRun, form: str, look: Look, client: str | None = None
-) -> Drawn | None:
-    """Return the picture of the last step, else of the last pass, else of the last displayed graph, else ``None``.
+async def draw(reader: RunReader, recorded: RecordedRun, what: str, index: int, form: str, look: Look) -> Drawn:
+    """Return the picture of a ``pass`` or of a ``graph`` by its index."""
+    sheet_of: Callable[..., Sheet] = picture.sheet_of_pass if what == "pass" else picture.sheet_of_graph
+    sheet = await reader.read(recorded, sheet_of, recorded.recording, index, form, **look.options())
+    return await picture.draw(sheet, form, reader.tools)
 
-    ``client`` has the same meaning as in :func:`draw`.
-    """
+
+async def last_picture(reader: RunReader, recorded: RecordedRun, form: str, look: Look) -> Drawn | None:
+    """Return the picture of the last step, else of the last pass, else of the last displayed graph, else ``None``."""
     last = default_graph(recorded.recording)
-    return None if last is None else await draw(service, recorded, last.kind, last.index, form, look, client)
+    return None if last is None else await draw(reader, recorded, last.kind, last.index, form, look)
 
 
 def why_no_picture(recorded: RecordedRun) -> str:

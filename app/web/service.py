@@ -13,6 +13,7 @@ from .. import model
 from ..byte_cache import ByteCache
 from ..drawing.conversion import Converter
 from ..drawing.engine import LayoutEngine
+from ..drawing.picture import Tools
 from ..errors import NotFound, OverBudget
 from ..examples import FIRST_VISIT, Example
 from ..executor import Executor
@@ -25,6 +26,8 @@ from ..runs.run import LiveRun, RecordedRun
 from ..settings import Settings
 from ..workers import Budget, FairGate, Workers
 from .example_runs import ExampleRuns
+from .pictures import RunReader
+from .protection.clients import sender_of
 from .protection.owner import Owners
 from .readiness import ReadinessChecks
 from .responses import CachedAnswer
@@ -170,6 +173,12 @@ def version_of(package: str) -> str | None:
 def service_of(request: Request | HTTPConnection) -> Service:
     """Return the service of the app that handles a request."""
     return cast(Service, request.app.state.service)
+
+
+def reader_of(request: Request) -> RunReader:
+    """Return what reads recordings and draws pictures for the sender of a request."""
+    service = service_of(request)
+    return RunReader(service.read, Tools(service.engine, service.converter, sender_of(request.scope)))
 
 
 def root_of(request: Request | HTTPConnection) -> str:

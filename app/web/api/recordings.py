@@ -24,9 +24,8 @@ from .. import responses
 from ..columns import packed_steps, pass_columns, series
 from ..links import API
 from ..pictures import Look, draw
-from ..protection.clients import sender_of
 from ..request_parts import index_of
-from ..service import service_of
+from ..service import reader_of, service_of
 from . import answers, reference
 
 STEPS_BYTES: Final = 8 * 1024 * 1024
@@ -245,7 +244,7 @@ async def _drawn(request: Request, id: str, what: str, index: int, form: str, lo
     if media_type is None:
         raise NotFound(f"There is no picture format .{form[:20]}: use {', '.join(f'.{name}' for name in MEDIA)}.")
     recorded = await service.find(id)
-    drawn = await draw(service, recorded, what, index, form, look.checked(), sender_of(request.scope))
+    drawn = await draw(reader_of(request), recorded, what, index, form, look.checked())
     final = recorded.ended and drawn.final
     if final and what == "pass":
         final = not await service.read(recorded, lambda: recorded.recording.summarized)

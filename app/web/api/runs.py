@@ -18,12 +18,12 @@ from ...inputs import request as requests
 from ...runs.run import LiveRun, RecordedRun
 from .. import responses
 from ..links import API, run_links, run_url
-from ..pictures import Look, last_picture, why_no_picture
+from ..pictures import Look, RunReader, last_picture, why_no_picture
 from ..protection.bodies import release_body
 from ..protection.clients import client_of, sender_of, wait_unless_left
 from ..protection.owner import set_owner_cookie
 from ..request_parts import idempotency_key, preferred_form, read_body, require_json, seconds_to_wait
-from ..service import Service, root_of, service_of
+from ..service import reader_of, root_of, service_of
 from ..streams.feed import last_id
 from . import answers, reference
 from .placeholder import placeholder
@@ -101,7 +101,7 @@ async def start_run(request: Request) -> Response:
             headers["Retry-After"] = responses.retry_after(recorded.queue())
             await service.archive.flush(recorded)
     if form != "json" and recorded.ended:
-        response = await _picture(service, recorded, form, look, status, headers)
+        response = await _picture(reader_of(request), recorded, form, look, status, headers)
         if new_key is not None:
             response.headers["Tapedeck-Owner-Key"] = new_key
     else:
@@ -158,10 +158,10 @@ def _readable(recorded: LiveRun, *, known_owner: bool, has_key: bool) -> bool:
 
 
 async def _picture(
-    service: Service, recorded: RecordedRun, form: str, look: Look, status: int, headers: dict[str, str]
+    reader: RunReader, recorded: RecordedRun, form: str, look: Look, status: int, headers: dict[str, str]
 ) -> Response:
     """Return the last step's picture, or a sentence in its place if the run has no graph."""
-    drawn = await last_picture(service, recorded, form, look)
+    drawn = await last_picture(reader, recorded, form, look)
     if drawn is not None:
         body = drawn.body
     else:

@@ -17,8 +17,7 @@ from ...runs.run import RecordedRun
 from ...runs.titles import title_of
 from ..api.problems import INTERNAL, INVALID_QUERY, METHOD_NOT_ALLOWED, PROBLEM_KINDS, ProblemKind
 from ..links import API, preview_links, run_page, with_query
-from ..protection.clients import sender_of
-from ..service import root_of, service_of
+from ..service import reader_of, root_of, service_of
 from .playground import RunView, Selection, view_run
 from .templates import page, script_json, theme_of
 
@@ -110,7 +109,7 @@ async def _playground(
     context = EMPTY
     if recorded is not None:
         path = with_query(f"{root}/", {"example": example}) if is_home else run_page(root, recorded.id)
-        view = await view_run(service, recorded, selection, path, root, sender_of(request.scope))
+        view = await view_run(reader_of(request), recorded, selection, path, root)
         context = context_of(view)
     state = page_state(request, context, program, is_home=is_home, example=example)
     origin = origin_of(request)

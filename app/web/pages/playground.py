@@ -98,24 +98,22 @@ class RunView(Struct, frozen=True):
     """The phase at the playhead."""
 
 
-async def view_run(
-    service: RunReader, recorded: RecordedRun, selection: Selection, page: str, root: str, client: str | None = None
-) -> RunView:
-    """Gather the view of a run. ``page`` is the page's own path. The ``client`` takes turns with others in drawing.
+async def view_run(reader: RunReader, recorded: RecordedRun, selection: Selection, page: str, root: str) -> RunView:
+    """Gather the view of a run. ``page`` is the page's own path.
 
     Raises :class:`NotFound` for a step, pass, graph or node that the run does not have.
     """
-    shown = await service.read(recorded, _select, recorded, selection, root)
+    shown = await reader.read(recorded, _select, recorded, selection, root)
     svg: Markup | None = None
     no_graph = None if shown.picture else why_no_picture(recorded)
     if shown.picture:
         try:
             look = Look("inline", selection.direction, shown.node)
-            svg = Markup((await draw(service, recorded, *shown.picture, "svg", look, client)).body.decode())
+            svg = Markup((await draw(reader, recorded, *shown.picture, "svg", look)).body.decode())
         except DrawingError as error:
             log.error("run %s could not be drawn: %s", recorded.id, error)
             no_graph = str(error)
-    return await service.read(recorded, _view, shown, selection, svg, no_graph, page, root)
+    return await reader.read(recorded, _view, shown, selection, svg, no_graph, page, root)
 
 
 def _view(shown: _Selected, selection: Selection, svg: Markup | None, no_graph: str | None, page: str, root: str) -> RunView:

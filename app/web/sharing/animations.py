@@ -17,9 +17,9 @@ from ...runs.run import RecordedRun
 from ..api import reference
 from ..api.recordings import Direction, Layout, View
 from ..links import API
-from ..pictures import Look, draw
-from ..service import Service, service_of
-from .made_files import made_file
+from ..pictures import Look, RunReader, draw
+from ..service import reader_of, service_of
+from .made_files import file_answer, made_once
 from .program_files import file_name
 
 MEDIA: Final = {"svg": "image/svg+xml", "png": "image/apng", "mp4": "video/mp4"}
@@ -60,47 +60,45 @@ async def export_animation(
     service = service_of(request)
     recorded = await service.find(id)
     look = Look(theme, direction, view=view, layout=layout, embedded=form != "svg").checked()
-    return await made_file(
-        request,
-        recorded,
-        f"animation.{form} {step} {look}",
-        MEDIA[form],
-        lambda: _made(service, recorded, form, step, look),
-        disposition=f'inline; filename="{file_name(recorded)}.{form}"',
+    name = f"animation.{form} {step} {look}"
+    made = await made_once(
+        request, recorded, name, service.making, lambda: _made(reader_of(request), recorded, form, step, look)
     )
+    headers = {"Content-Disposition": f'inline; filename="{file_name(recorded)}.{form}"'}
+    return file_answer(request, recorded, made, MEDIA[form], headers)
 
 
-async def _made(service: Service, recorded: RecordedRun, form: str, step: int | None, look: Look) -> bytes:
+async def _made(reader: RunReader, recorded: RecordedRun, form: str, step: int | None, look: Look) -> bytes:
     theme: Any = look.theme
     if step is not None:
-        shown = (await service.read(recorded, _instants, recorded, [step]))[0]
-        drawn = (await draw(service, recorded, "pass", shown.pass_, "svg", look)).body.decode()
+        shown = (await reader.read(recorded, _instants, recorded, [step]))[0]
+        drawn = (await draw(reader, recorded, "pass", shown.pass_, "svg", look)).body.decode()
         if form == "svg":
             return (await asyncio.to_thread(animation.animate_pass, drawn, shown.order)).encode()
         frames = await asyncio.to_thread(animation.stills_of_pass, drawn, shown.order)
     else:
-        frames = await _training(service, recorded, look)
+        frames = await _training(reader, recorded, look)
         if form == "svg":
             return (await asyncio.to_thread(animation.animate, frames, theme)).encode()
     stills = await asyncio.to_thread(animation.stills, frames, theme)
-    pictures = [await service.converter.convert(still, "png", recorded.new.owner) for still in stills]
+    pictures = [await reader.tools.converter.convert(still, "png", reader.tools.client) for still in stills]
     joined = await asyncio.to_thread(apng.join, pictures, animation.durations(len(pictures)))
     return joined if form == "png" else await video.mp4(joined)
 
 
-async def _training(service: Service, recorded: RecordedRun, look: Look) -> list[tuple[str, str]]:
+async def _training(reader: RunReader, recorded: RecordedRun, look: Look) -> list[tuple[str, str]]:
     """Return the pictures of steps with their captions. Raises :class:`NotFound` if the run has no steps."""
     count = recorded.counts[2]
     if not count:
         raise NotFound("The run has no steps to animate: it needs a backward() call.")
 
     async def drawn(shown: _PlayedPass) -> tuple[str, str]:
-        return (await draw(service, recorded, "pass", shown.pass_, "svg", look)).body.decode(), shown.caption
+        return (await draw(reader, recorded, "pass", shown.pass_, "svg", look)).body.decode(), shown.caption
 
-    last = await drawn((await service.read(recorded, _instants, recorded, [count - 1]))[0])
+    last = await drawn((await reader.read(recorded, _instants, recorded, [count - 1]))[0])
     steps = animation.chosen(count, animation.most(len(last[0])))[:-1]
     frames = [last]
-    for at, shown in enumerate(await service.read(recorded, _instants, recorded, steps)):
+    for at, shown in enumerate(await reader.read(recorded, _instants, recorded, steps)):
         frames.insert(at, await drawn(shown))
         if sum(len(svg) for svg, _ in frames) > LARGEST:
             raise TooLarge(f"The animation has more than {LARGEST:,} bytes: play one step instead, with step=0.")

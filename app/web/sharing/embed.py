@@ -24,11 +24,10 @@ from ..links import embed_page, picture_url, preview_links, run_page, with_query
 from ..pages.pages import Selected, context_of, origin_of, page_state
 from ..pages.playground import view_run
 from ..pages.templates import page, script_json
-from ..pictures import Look, last_picture
-from ..protection.clients import sender_of
+from ..pictures import Look, RunReader, last_picture
 from ..protection.security import NONCE, page_policy
 from ..responses import json
-from ..service import Service, root_of, service_of
+from ..service import Service, reader_of, root_of, service_of
 
 PANES: Final = ("graph", "code", "deck", "inspector", "findings", "curve")
 """The panes that a frame can show."""
@@ -65,7 +64,7 @@ async def show(
         raise InvalidInput(f"There is no curve {curve[:20]!r}: use {', '.join(CURVES)}.", where="query.curve")
     recorded = await _recorded(service, id)
     query = {name: value for name, value in request.query_params.items() if name in ("panes", "curve", "parameter", "autoplay")}
-    view = await view_run(service, recorded, selection, with_query(embed_page(root, id), query), root, sender_of(request.scope))
+    view = await view_run(reader_of(request), recorded, selection, with_query(embed_page(root, id), query), root)
     context = context_of(view)
     kept = {name: value for name, value in request.query_params.items() if name in VIEW}
     origin = origin_of(request)
@@ -188,15 +187,15 @@ async def oembed(
         width,
         height,
         3600,
-        **await _thumbnail(service, recorded, origin, root, sender_of(request.scope)),
+        **await _thumbnail(reader_of(request), recorded, origin, root),
     )
     return json(answer)
 
 
-async def _thumbnail(service: Service, recorded: RecordedRun, origin: str, root: str, client: str) -> dict[str, Any]:
+async def _thumbnail(reader: RunReader, recorded: RecordedRun, origin: str, root: str) -> dict[str, Any]:
     """Return the fields about the picture of a run; none if it has no graph."""
     last = default_graph(recorded.recording)
-    drawn = await last_picture(service, recorded, "png", Look(), client)
+    drawn = await last_picture(reader, recorded, "png", Look())
     if last is None or drawn is None:
         return {}
     return {

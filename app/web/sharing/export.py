@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import Annotated, Any, Final, Literal
 
@@ -11,13 +10,11 @@ from starlette.responses import Response
 
 from ...errors import NotEnded
 from ...runs.run import RecordedRun
-from .. import responses
 from ..api.reference import problems
 from ..links import API
 from ..pages.pages import origin_of
-from ..protection.clients import sender_of
-from ..responses import REVALIDATED, CachedAnswer
-from ..service import root_of, service_of
+from ..service import reader_of, root_of, service_of
+from .made_files import file_answer, made_once
 from .single_file import answer_policy, write_file
 
 HTML: Final = "text/html; charset=utf-8"
@@ -47,23 +44,19 @@ async def export_file(request: Request, id: str, theme: Theme = None) -> Respons
     if not recorded.ended:
         raise NotEnded("This run is in progress: export it when it has ended.")
     server = origin_of(request) + root_of(request)
-    key = (recorded.id, f"{server} {recorded.title} export.html {theme}")
-    made = service.answers.get(key)
-    if made is None:
-        async with service.exporting.entered(sender_of(request.scope)):
-            body = await write_file(service, recorded, theme=theme, server=server)
-        made = CachedAnswer(body, f'W/"{hashlib.blake2b(body, digest_size=12).hexdigest()}"')
-        if recorded.kept:
-            service.answers.put(key, made, len(made.body) + len(key[1]))
+    name = f"{server} {recorded.title} export.html {theme}"
+    made = await made_once(
+        request,
+        recorded,
+        name,
+        service.exporting,
+        lambda: write_file(reader_of(request), recorded, theme=theme, server=server),
+    )
     headers = {
-        "ETag": made.tag,
-        "Cache-Control": REVALIDATED,
         "Content-Disposition": f'attachment; filename="{file_name(recorded)}"',
         "Content-Security-Policy": answer_policy(made.body),
     }
-    if made.tag in request.headers.get("if-none-match", ""):
-        return Response(None, 304, headers)
-    return responses.in_pieces(made.body, HTML, headers)
+    return file_answer(request, recorded, made, HTML, headers)
 
 
 def file_name(recorded: RecordedRun) -> str:

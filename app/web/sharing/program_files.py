@@ -19,9 +19,9 @@ from ...runs.run import RecordedRun
 from .. import responses
 from ..api import reference
 from ..links import API
-from ..pictures import Look, draw
-from ..service import Service, service_of
-from .made_files import made_file
+from ..pictures import Look, RunReader, draw
+from ..service import reader_of, service_of
+from .made_files import file_answer, made_once
 
 NOTEBOOK: Final = "application/x-ipynb+json"
 PYTHON: Final = "text/x-python; charset=utf-8"
@@ -58,18 +58,19 @@ async def export_notebook(request: Request, id: str) -> Response:
     """
     service = service_of(request)
     recorded = await service.find(id)
-    name = f'attachment; filename="{file_name(recorded)}.ipynb"'
-    return await made_file(
-        request, recorded, "notebook.ipynb", NOTEBOOK, lambda: _with_pictures(service, recorded), disposition=name
+    made = await made_once(
+        request, recorded, "notebook.ipynb", service.making, lambda: _with_pictures(reader_of(request), recorded)
     )
+    headers = {"Content-Disposition": f'attachment; filename="{file_name(recorded)}.ipynb"'}
+    return file_answer(request, recorded, made, NOTEBOOK, headers)
 
 
-async def _with_pictures(service: Service, recorded: RecordedRun) -> bytes:
+async def _with_pictures(reader: RunReader, recorded: RecordedRun) -> bytes:
     program = recorded.new.program
-    document = await service.read(recorded, notebook, recorded.recording, program)
+    document = await reader.read(recorded, notebook, recorded.recording, program)
     code = [each for each in document["cells"] if each["cell_type"] == "code"]
-    for cell, index in (await service.read(recorded, last_passes, recorded.recording, program)).items():
-        code[cell]["outputs"] += await _picture(service, recorded, index)
+    for cell, index in (await reader.read(recorded, last_passes, recorded.recording, program)).items():
+        code[cell]["outputs"] += await _picture(reader, recorded, index)
     return await asyncio.to_thread(lambda: msgspec.json.format(msgspec.json.encode(document), indent=1))
 
 
@@ -115,11 +116,11 @@ def last_passes(recording: Recording, program: model.Program) -> Mapping[int, in
     return dict(sorted(found.items())[:PICTURES])
 
 
-async def _picture(service: Service, recorded: RecordedRun, index: int) -> list[dict[str, Any]]:
+async def _picture(reader: RunReader, recorded: RecordedRun, index: int) -> list[dict[str, Any]]:
     """Return the output of a cell that shows a pass; none if the pass cannot be drawn."""
     try:
-        svg = await draw(service, recorded, "pass", index, "svg", Look())
-        png = await draw(service, recorded, "pass", index, "png", Look())
+        svg = await draw(reader, recorded, "pass", index, "svg", Look())
+        png = await draw(reader, recorded, "pass", index, "png", Look())
     except DrawingError:
         return []
     data = {"image/png": base64.b64encode(png.body).decode(), "image/svg+xml": svg.body.decode(), "text/plain": f"pass {index}"}

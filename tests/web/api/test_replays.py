@@ -27,18 +27,24 @@ from ..conftest import Serve, client_of
 
 pytestmark = pytest.mark.anyio
 
-FIT = """\
+
+def fit(steps: int, rate: float) -> str:
+    """Return a program that fits a slope in a number of steps of one learning rate."""
+    return f"""\
 import torch
 x = torch.tensor([1., 2., 3.])
 y = torch.tensor([2., 4., 6.])
 m = torch.tensor(1., requires_grad=True)
-for step in range(4):
+for step in range({steps}):
     loss = ((m * x - y) ** 2).mean()
     loss.backward()
     with torch.no_grad():
-        m -= 0.05 * m.grad
+        m -= {rate} * m.grad
     m.grad = None
 """
+
+
+FIT = fit(4, 0.05)
 LINE = """\
 import torch
 w = torch.tensor([[1., 2.], [0.5, -1.]], requires_grad=True)

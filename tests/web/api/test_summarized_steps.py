@@ -11,22 +11,11 @@ from tapedeck.model import Limits
 
 from ...in_process import InProcess
 from ..conftest import Serve
-from .test_replays import posted
+from .test_replays import fit, posted
 
 pytestmark = pytest.mark.anyio
 
-FIT = """\
-import torch
-x = torch.tensor([1., 2., 3.])
-y = torch.tensor([2., 4., 6.])
-m = torch.tensor(1., requires_grad=True)
-for step in range(300):
-    loss = ((m * x - y) ** 2).mean()
-    loss.backward()
-    with torch.no_grad():
-        m -= 0.001 * m.grad
-    m.grad = None
-"""
+FIT = fit(300, 0.001)
 LIMITS = Limits(events=2_400)
 """Limits of which 300 events, at least 100 steps and at most 200, are recorded whole."""
 STEP = 250
