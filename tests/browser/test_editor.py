@@ -159,6 +159,10 @@ def test_my_runs_are_searched_renamed_opened_and_deleted(page: Page) -> None:
     listed = page.get_by_role("dialog", name="My runs").locator("li")
     expect(listed).to_have_count(2)
     expect(listed.nth(0)).to_contain_text(re.compile("Square1 step · a moment ago · shown now"))
+    expect(listed.nth(1).locator("img")).to_have_js_property("complete", True)
+    assert listed.locator("img").evaluate_all("all => all.every(each => each.naturalWidth > 0)"), (
+        "a run has its graph as a picture"
+    )
     page.get_by_label("Search your runs").fill("fit LINE")
     expect(listed).to_have_count(1)
     page.get_by_role("button", name="Rename Fit one line").click()

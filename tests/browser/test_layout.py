@@ -85,6 +85,7 @@ def test_a_training_is_seen_whole_on_a_low_screen(page: Page, server: str) -> No
     page.goto(post(server, FIT))
     expect(page.locator("#canvas .node.selected")).to_have_count(1)
     expect(page.locator("#charts figure").first).to_be_visible()
+    expect(page.locator(".key:visible small")).to_have_text(["first", "prev", "play", "next", "last"])
     expect(page.locator("#canvas .fades")).to_have_attribute("data-more", "")
     labels = page.locator(".legend .scale text").evaluate_all("all => all.map(each => each.getBoundingClientRect().toJSON())")
     assert all(one["right"] <= other["left"] for one, other in itertools.pairwise(labels))

@@ -43,7 +43,16 @@ def test_the_stage_follows_the_reader_by_key_and_by_scrolling(look: Look) -> Non
     # only the node of the sentence is lit
     expect(page.locator("#canvas .node.root")).not_to_have_class(re.compile("dim"))
     expect(page.locator("#canvas .node.leaf").first).to_have_class(re.compile("dim"))
+    # a passage opens the inspector in brief, so that two thirds of the stage stay with the graph and the deck
+    inspector, stage = page.locator("#inspector"), page.locator("#stage")
+    expect(inspector).to_be_visible()
+    assert inspector.evaluate("each => each.offsetHeight") < 0.34 * stage.evaluate("each => each.offsetHeight")
+    expect(inspector.locator(".facts")).to_be_hidden()
+    inspector.get_by_role("button", name="more").click()
+    expect(inspector.locator(".facts")).to_be_visible()
+    page.locator("#stage-name").click()
     page.keyboard.press("j")
+    expect(inspector.locator(".facts")).to_be_hidden()
     expect(page.locator("#stage-when")).to_have_text("inside backward()")
     expect(page.locator("[data-view]").nth(1)).to_have_class(re.compile("reading"))
     page.keyboard.press("k")

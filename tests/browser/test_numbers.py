@@ -31,6 +31,7 @@ def test_a_dragged_number_runs_the_program_again_and_keeps_the_instant_and_the_c
     assert axis.count() >= 2, "the losses have an axis"
     expect(page.locator(".tape text.axis", has_text=re.compile(r"^4$"))).to_be_visible()
     number = page.locator(".cm-pull", has_text="0.05")
+    expect(number).to_have_css("text-decoration-line", "underline")  # also without the pointer over it
     box = number.bounding_box()
     assert box is not None
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2

@@ -67,12 +67,17 @@ const details = inspector({ onpick: (node) => work.reveal(node), online: () => {
 const inspected = find("#inspector");
 fill(find("#inspected"), details);
 
-/** @param {boolean} open */
-function inspect(open) {
+const whole = find("#whole-inspector");
+/** Open or close the inspector. A passage opens it in brief, which leaves the stage to the graph. @param {boolean} open @param {boolean} [brief] */
+function inspect(open, brief = true) {
   inspected.hidden = !open;
+  inspected.classList.toggle("brief", brief);
+  whole.setAttribute("aria-expanded", String(!brief));
+  whole.textContent = brief ? "more" : "less";
 }
+whole.addEventListener("click", () => inspect(true, !inspected.classList.contains("brief")));
 find("#close-inspector").addEventListener("click", () => inspect(false));
-canvas.addEventListener("click", (event) => event.target instanceof Element && event.target.closest("[data-node]") && inspect(true));
+canvas.addEventListener("click", (event) => event.target instanceof Element && event.target.closest("[data-node]") && inspect(true, false));
 
 /** @param {Partial<import("../core/instant.js").Instant>} instant */
 function go(instant) {

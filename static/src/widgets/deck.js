@@ -37,6 +37,8 @@ const ICONS = {
   "node-back": "M10 3v8L4 7z",
   "node-on": "M4 3v8l6-4z",
 };
+/** The words below the icons. @type {Readonly<Record<keyof typeof ICONS, string>>} */
+const WORDS = { first: "first", previous: "prev", play: "play", pause: "pause", next: "next", last: "last", "node-back": "prev", "node-on": "next" };
 /** @type {readonly [Speed, string, string][]} */
 const SPEEDS = [
   [0.5, "½×", "Half speed"],
@@ -81,6 +83,7 @@ export function deck({ onstep, onphase, onnode, onplay, onspeed, onscale, captio
       "button",
       { type: "button", class: `key ${name}`, "aria-label": label, title: label, onclick },
       s("svg", { viewBox: "0 0 14 14", "aria-hidden": "true" }, s("path", { d: ICONS[name] })),
+      h("small", { "aria-hidden": "true" }, WORDS[name]),
     );
   const first = key("first", "First step (Home)", () => onstep(0, "forward"));
   const previous = key("previous", "Previous step (Shift ←)", () => onstep(shown.at - 1));
@@ -173,6 +176,7 @@ export function deck({ onstep, onphase, onnode, onplay, onspeed, onscale, captio
         play.title = label;
         play.setAttribute("aria-label", label);
         play.querySelector("path")?.setAttribute("d", playing ? ICONS.pause : ICONS.play);
+        text(play.querySelector("small"), playing ? WORDS.pause : WORDS.play);
       }
       for (const [i, button] of speeds.entries()) button.setAttribute("aria-pressed", String(SPEEDS[i]?.[0] === speed));
       log.setAttribute("aria-pressed", String(now.logarithmic));

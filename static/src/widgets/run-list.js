@@ -28,8 +28,9 @@ const ENDED = {
  * @param {(id: string, title: string) => Promise<RunHeading | null>} options.onrename  null if it failed
  * @param {(id: string) => Promise<boolean>} options.ondelete  false if it failed
  * @param {() => void} options.onolder  fetch older runs
+ * @param {(id: string) => string} options.pictureOf  address of the picture of a run's first pass
  */
-export function runList({ kept, onopen, onrename, ondelete, onolder }) {
+export function runList({ kept, onopen, onrename, ondelete, onolder, pictureOf }) {
   const search = h("input", { type: "search", class: "text-field", placeholder: "Search titles", "aria-label": "Search your runs" });
   const list = h("ul", { class: "run-list" });
   const older = h("button", { type: "button", class: "btn", onclick: onolder, hidden: true }, "Show older runs");
@@ -59,11 +60,13 @@ export function runList({ kept, onopen, onrename, ondelete, onolder }) {
       id === current && "shown now",
     ].filter(Boolean);
     const item = h("li", { "data-run": id });
+    const picture = steps > 0 && h("img", { src: pictureOf(id), alt: "", loading: "lazy", onerror: () => picture && picture.remove() });
     fill(
       item,
       h(
         "button",
         { type: "button", class: "open", onclick: () => (element.close(), onopen(id)) },
+        h("span", { class: "pictured" }, picture),
         h("b", null, title),
         h("small", null, facts.flatMap((fact, i) => [i ? " · " : "", fact])),
       ),

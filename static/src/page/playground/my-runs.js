@@ -2,9 +2,10 @@
 
 import { withProgram } from "../../core/address.js";
 import { drafts } from "../../core/drafts.js";
+import { picture } from "../../core/pictures.js";
 import { trouble } from "../../core/runner.js";
 import { runList } from "../../widgets/run-list.js";
-import { toast } from "../../widgets/shell.js";
+import { dark, toast } from "../../widgets/shell.js";
 
 /** @import {Client} from "../../leaves/api.js" */
 /** @import {Given, State} from "../../core/state.js" */
@@ -30,6 +31,7 @@ export function myRuns(state, api, given, open) {
   const dialog = runList({
     kept,
     onopen: open,
+    pictureOf: (id) => api.address(picture(id, "passes/0", "svg", "TB", dark() ? "dark" : "light", null)),
     onolder: () => void load(next),
     onrename: (id, title) => attempt(async () => {
       const renamed = await api.rename(id, title);
