@@ -8,6 +8,7 @@ from ... import wire
 from ..emitter import Emitter
 from ..source.instrument import ProgramSource
 from ..source.lines import LineValues
+from ..tensors.repeated import RepeatedRows
 from ..tensors.snapshot import is_leaf
 from ..tensors.table import TableBuilder
 from .boundaries import StepEnd
@@ -24,6 +25,7 @@ class StepEmission:
         self._lines = lines
         self._source = source
         self._parameters = parameters
+        self._rows = RepeatedRows()
 
     def emit_step(self, index: int, step: OpenStep, end: StepEnd, *, whole: bool) -> None:
         """Emit a step, ``whole`` or summarized."""
@@ -47,6 +49,7 @@ class StepEmission:
         values = self._lines.end_step(index, step.table, step.update, whole=whole)
         if not whole:
             parameters = [replace(row, state={}) for row in parameters]
+        step.table.finalize(self._rows)
         self._emitter.emit_with(
             step.table,
             lambda tensors: wire.StepEvent(
