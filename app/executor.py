@@ -25,6 +25,7 @@ from .model import Limits, Options, Program, Status, Stream
 from .sandbox import kernel
 from .sandbox.cgroup import ControlGroup, GroupLimits, NotDelegated, create
 from .sandbox.control import Mode, ZygoteConfig
+from .sandbox.demand import Demand
 from .sandbox.follow import describe_exit, end_event, follow
 from .sandbox.memory import MemoryWatch, default_budget
 from .sandbox.pool import SELFTEST_SECONDS, Pool
@@ -156,7 +157,7 @@ class LocalExecutor:
             path=path,
         )
         idle = settings.children or 2 * cores()
-        self._pool = Pool(config, idle, None if settings.unconfined else self._limit_together)
+        self._pool = Pool(config, idle, Demand(cores()), None if settings.unconfined else self._limit_together)
         self._memory = settings.limits.memory_bytes
         self._watch = MemoryWatch(settings.programs_memory_mb << 20 or default_budget())
         self._group_limits = GroupLimits(self._watch.budget, 64 + 4 * idle, settings.programs_cpus)

@@ -22,6 +22,7 @@ from ..wire.catalogue import OptimizerCatalogue
 from . import kernel, selftest
 from .confine import best_mode
 from .control import Mode, ZygoteConfig
+from .demand import Demand
 from .zygote_client import Child, ZygoteClient
 
 log = logging.getLogger(__name__)
@@ -59,10 +60,11 @@ class Unconfinable(SandboxError):
 class Pool:
     """Children that wait for a job. ``idle`` is the number to keep ready. A pool belongs to one event loop.
 
+    Children warm up unless ``demand`` is high.
     ``on_zygote`` is called with the process id of each zygote before it forks any child.
     """
 
-    def __init__(self, config: ZygoteConfig, idle: int, on_zygote: Callable[[int], None] | None = None) -> None:
+    def __init__(self, config: ZygoteConfig, idle: int, demand: Demand, on_zygote: Callable[[int], None] | None = None) -> None:
         self.mode: Mode = "none"
         """How children are confined. Valid once :attr:`ready`."""
         self.checks: list[selftest.Check] = []
@@ -77,6 +79,7 @@ class Pool:
         self._modes: tuple[Mode, ...] = (config.mode,) if config.mode else _FALLBACKS[best_mode()]
         self._config = config
         self._target = idle
+        self._demand = demand
         self._on_zygote = on_zygote
         self._idle: deque[Child] = deque()
         self._at_work: set[Child] = set()
@@ -111,12 +114,15 @@ class Pool:
 
     def take_idle(self) -> Child | None:
         """Return an idle child, or ``None`` if there is none. The caller must :meth:`release` it."""
-        self._drop_stopped()
-        if not self._idle:
-            return None
-        child = self._idle.popleft()
-        self._at_work.add(child)
-        return child
+        while self._idle:
+            child = self._idle.popleft()
+            if self._is_stopped(child):
+                self.release(child)
+                continue
+            self._demand.add()
+            self._at_work.add(child)
+            return child
+        return None
 
     async def take(self) -> Child:
         """Wait for an idle child and return it. The caller must :meth:`release` it.
@@ -246,24 +252,30 @@ class Pool:
             await zygote.close()
 
     def _drop_stopped(self) -> None:
-        """Replace the idle children that a signal has stopped, because a job in such a child would not begin."""
-        for child in [child for child in self._idle if kernel.is_stopped(child.pid)]:
-            log.warning("An idle child was stopped by a signal. It is replaced.")
+        """Replace the idle children that a signal has stopped."""
+        for child in [child for child in self._idle if self._is_stopped(child)]:
             self._idle.remove(child)
             self.release(child)
+
+    def _is_stopped(self, child: Child) -> bool:
+        """Return whether a signal has stopped an idle child, in which a job would not begin."""
+        if kernel.is_stopped(child.pid):
+            log.warning("An idle child was stopped by a signal. It is replaced.")
+            return True
+        return False
 
     def _refill(self) -> None:
         """Request as many children as are missing for the waiting callers and the target number of idle children.
 
-        A child for a waiting caller does not warm up, nor does any child while the target number of children is at work.
-        Warming up takes 1.5 times as long as it saves in the next run.
+        A child for a waiting caller does not warm up, nor does any child while the target number of children is at work or
+        the demand is high. Warming up takes 1.5 times as long as it saves in the next run.
         """
         if not self._up or self._zygote is None:
             return
         self._waiting = deque(waiting for waiting in self._waiting if not waiting.done())
         missing = self._target + len(self._waiting) - len(self._idle) - len(self._zygote.pending)
         urgent = len(self._waiting) - len(self._zygote.pending)
-        busy = len(self._at_work) >= self._target
+        busy = len(self._at_work) >= self._target or self._demand.is_high
         try:
             for index in range(missing):
                 self._zygote.spawn(warm=index >= urgent and not busy)
@@ -278,6 +290,7 @@ class Pool:
         while self._waiting:
             waiting = self._waiting.popleft()
             if not waiting.done():
+                self._demand.add()
                 self._at_work.add(child)
                 waiting.set_result(child)
                 return

@@ -18,7 +18,7 @@ from tapedeck import wire
 from tapedeck.errors import SandboxError
 from tapedeck.executor import LocalExecutor
 from tapedeck.model import Limits
-from tapedeck.sandbox import kernel, pool, selftest, zygote_client
+from tapedeck.sandbox import demand, kernel, pool, selftest, zygote_client
 from tapedeck.settings import Settings
 from tapedeck.wire.catalogue import OptimizerOption
 
@@ -147,6 +147,24 @@ async def test_children_warm_up_unless_the_target_number_is_at_work(monkeypatch:
         cancelled.set()
         await running
         assert not executor._pool._at_work
+
+
+async def test_no_child_warms_up_while_the_demand_is_high(monkeypatch: pytest.MonkeyPatch) -> None:
+    warmed: list[bool] = []
+    spawn = zygote_client.ZygoteClient.spawn
+
+    def observed(self: zygote_client.ZygoteClient, *, probe: bool = False, warm: bool = True) -> zygote_client.Child:
+        warmed.append(warm)
+        return spawn(self, probe=probe, warm=warm)
+
+    monkeypatch.setattr(zygote_client.ZygoteClient, "spawn", observed)
+    async with started(Settings(children=1, limits=LIMITS)) as executor:
+        await until(lambda: executor._pool._idle)
+        for high in (True, False):
+            monkeypatch.setattr(demand.Demand, "is_high", high)
+            await run(executor, "print(1)")
+            await until(lambda: executor._pool._idle)
+            assert warmed[-1] is not high
 
 
 async def test_a_run_can_be_cancelled_while_it_waits_for_a_child() -> None:
