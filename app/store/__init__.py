@@ -1,4 +1,8 @@
-"""Store runs in a database: the request, the outcome and every event."""
+"""Store runs in a database: the request, the outcome and every event.
+
+Events are stored in **blocks**: stretches of events, packed by columns. The **overview** of a recording has its rare events,
+its last line values, and the sizes of its graphs; it is read as a whole, without the blocks.
+"""
 
 from .backup import back_up, restore
 from .folder import locked
