@@ -162,6 +162,8 @@ class EventBlock:
             raise RecordingDamaged from error
         self._positions: dict[tuple[type[wire.Event], ...], list[int]] = {}
         self._numbers: dict[int, _GroupNumbers] = {}
+        self._last: tuple[int, wire.AnyEvent] | None = None
+        """The event that was read last, with its position: several rules in a row read the pass of a large graph."""
 
     def __len__(self) -> int:
         return len(self._order)
@@ -176,6 +178,12 @@ class EventBlock:
 
     def event(self, position: int) -> wire.AnyEvent:
         """Return the event at a position."""
+        last = self._last
+        if last is None or last[0] != position:
+            last = self._last = position, self._joined(position)
+        return last[1]
+
+    def _joined(self, position: int) -> wire.AnyEvent:
         index, row = self._order[position], self._rows[position]
         texts, numbers = self._block.groups[index].texts, self._group_numbers(index)
         table = None
@@ -213,11 +221,15 @@ class EventBlock:
 
     @cached_property
     def size(self) -> int:
-        """The approximate number of bytes in memory."""
-        numbers = sum(matrix.rows * matrix.size * len(matrix.source) // 2 for _, matrix in self._block.matrices)
+        """The approximate number of bytes in memory, with the largest event, which may be the one read last."""
+        numbers = largest = 0
+        for height, matrix in self._block.matrices:
+            unpacked = matrix.rows * matrix.size * len(matrix.source) // 2
+            numbers += unpacked
+            largest += unpacked // height
         texts = sum(len(text) for group in self._block.groups for each in group.texts for text in each)
         skeletons = sum(wire.memory_of(skeleton) for skeleton in self._skeletons if skeleton is not None)
-        return 2_000 + numbers + texts + skeletons
+        return 2_000 + numbers + largest + texts + skeletons
 
     @cached_property
     def _rows(self) -> list[int]:

@@ -25,6 +25,8 @@ from .series import MANY_STEPS, StoredSeries
 KINDS: Final[dict[str, type[wire.Event]]] = {"graph": wire.GraphEvent, "pass": wire.PassEvent, "step": wire.StepEvent}
 """Kinds of events that can be read by their index."""
 CACHE_BYTES: Final = 32 * 1024 * 1024
+LARGE_BLOCK_BYTES: Final = 128 * 1024 * 1024
+"""Largest size of the block that is cached beside the others, such as the pass of a graph of 100,000 nodes."""
 LARGE_BYTES: Final = 8 * 1024
 """Size of a run's blocks above which its overview is stored."""
 HEADING_CACHE_BYTES: Final = 8 * 1024 * 1024
@@ -99,6 +101,8 @@ class BlockCache:
         self._blocks: OrderedDict[tuple[int, int, int], EventBlock] = OrderedDict()
         self._size = 0
         """The sum of the sizes of ``_blocks``."""
+        self._large: tuple[tuple[int, int, int], EventBlock] | None = None
+        """The block read last that would displace most others, with its key."""
         self._loading: dict[tuple[int, int, int], Future[EventBlock | None]] = {}
         """The blocks that a thread is loading."""
         self._headings = ByteCache[tuple[int, int], list[BlockHeading]](HEADING_CACHE_BYTES)
@@ -140,6 +144,8 @@ class BlockCache:
             if (cached := self._blocks.get(key)) is not None:
                 self._blocks.move_to_end(key)
                 return cached
+            if self._large is not None and self._large[0] == key:
+                return self._large[1]
             loading = self._loading.get(key)
             if loading is None:
                 mine = self._loading[key] = Future[EventBlock | None]()
@@ -155,12 +161,18 @@ class BlockCache:
         with self._lock:
             del self._loading[key]
             if block is not None:
-                self._blocks[key] = block
-                self._size += block.size
-            while self._size > CACHE_BYTES:
-                self._size -= self._blocks.popitem(last=False)[1].size
+                self._keep(key, block)
         mine.set_result(block)
         return block
+
+    def _keep(self, key: tuple[int, int, int], block: EventBlock) -> None:
+        if block.size > CACHE_BYTES // 2:
+            self._large = (key, block) if block.size <= LARGE_BLOCK_BYTES else None
+            return
+        self._blocks[key] = block
+        self._size += block.size
+        while self._size > CACHE_BYTES:
+            self._size -= self._blocks.popitem(last=False)[1].size
 
     def _load(self, run: int, heading: BlockHeading) -> EventBlock | None:
         with self._engine.connect() as connection:
@@ -169,7 +181,7 @@ class BlockCache:
 
     @property
     def cached_bytes(self) -> int:
-        """The approximate size of the cached blocks in bytes, at most :data:`CACHE_BYTES`."""
+        """The approximate size of the cached blocks in bytes, without a large one, at most :data:`CACHE_BYTES`."""
         return self._size
 
 

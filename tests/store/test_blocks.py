@@ -91,6 +91,14 @@ def test_reading_steps_unpacks_no_passes(monkeypatch: pytest.MonkeyPatch) -> Non
     assert unpacked > 3 * of_steps
 
 
+def test_an_event_that_is_read_again_is_not_joined_again() -> None:
+    events = fit(3)
+    block = EventBlock(pack_block(events))
+    (*_, position) = block.positions(wire.PassEvent)
+    assert block.event(position) is block.event(position)
+    assert same([block.event(0), block.event(position)], [events[0], events[position]])
+
+
 @pytest.mark.parametrize("position", range(30))
 def test_events_split_at_any_position_are_unpacked_unchanged(position: int) -> None:
     events = fit(10)

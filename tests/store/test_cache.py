@@ -86,6 +86,22 @@ def test_a_cache_that_overflows_keeps_the_blocks_read_last(cache: BlockCache, mo
     assert [run for run, _, _ in cache._blocks] == [16, 17, 18, 19, 20]
 
 
+@pytest.mark.parametrize(("largest", "loaded"), [(1, 1), (0, 3)])
+def test_one_large_block_is_cached_beside_the_others(
+    cache: BlockCache, monkeypatch: pytest.MonkeyPatch, largest: int, loaded: int
+) -> None:
+    sizes = [cache.block(run, cache.headings(run)[0]).size for run in (1, 2)]  # type: ignore[union-attr]
+    decoded: list[bytes] = []
+    slow(monkeypatch, decoded)
+    monkeypatch.setattr(log, "CACHE_BYTES", max(sizes))  # every block is large
+    monkeypatch.setattr(log, "LARGE_BLOCK_BYTES", largest * max(sizes))
+    for _ in range(3):
+        cache.block(3, cache.headings(3)[0])
+        cache.block(1, cache.headings(1)[0])  # cached above
+    assert len(decoded) == loaded
+    assert 3 not in {run for run, _, _ in cache._blocks}
+
+
 def test_a_block_that_cannot_be_read_fails_for_all_who_wait_and_is_read_again(
     cache: BlockCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:

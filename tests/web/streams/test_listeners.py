@@ -137,6 +137,7 @@ async def test_comments_keep_a_quiet_stream_open_until_it_is_idle(tmp_path: Path
 
 async def test_a_stream_of_a_deleted_run_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tapedeck.store.log.CACHE_BYTES", 0)
+    monkeypatch.setattr("tapedeck.store.log.LARGE_BLOCK_BYTES", 0)
     async with live_run(tmp_path, fit(100)) as (_, recorded, archive):
         await recorded.until_ended()
         archive.forget(recorded.id)
