@@ -20,6 +20,7 @@ from ..runs.manager import STOPPING, STOPPING_SECONDS
 from ..runs.run import RecordedRun
 from ..runs.slots import Slots, Ticket
 from ..runs.turns import Client
+from .counted import CountedProof, counted_order
 from .proof import Proof
 from .request import OF_A_PASS, ReplayRequest, ReplayTarget, read
 from .result import Replay, path, result_of
@@ -229,22 +230,32 @@ class Replays:
             live.running = True
             live.changes.announce()
             job = job_for(recorded.new.program, recorded.new.options, self._limits)
-            proof = await self._archive.beside(_proof, recorded, request)
             order = request.job(self._limits.wall_seconds * CHECK_PART)
             summarized = next((each.step for each in recorded.recording.signals(wire.StepsSummarized)), -1)
             job = msgspec.structs.replace(job, replay=order, budget=wire.DetailBudget(), summarized_from=summarized)
-            events = self._executor.run(job, limits=self._limits, cancelled=cancelled, client=ticket.client.key)
-            async with contextlib.aclosing(events) as batches:  # type: ignore[type-var]
-                async for batch in batches:
-                    await self._archive.beside(proof.feed, batch)
-                    if proof.steps != live.done:
-                        live.done = proof.steps
-                        live.changes.announce()
-                    if proof.over:
-                        break
+            proof: Proof | CountedProof
+            counted = await self._archive.beside(counted_order, recorded.recording, order)
+            if counted is not None:
+                proof = counting = CountedProof(recorded.recording, request.step, seeks=request.what == "seek")
+                await self._run(msgspec.structs.replace(job, replay=counted), proof, live, ticket)
+            if counted is None or counting.lost:
+                proof = await self._archive.beside(_proof, recorded, request)
+                await self._run(job, proof, live, ticket)
         finally:
             self._slots.release(ticket)
         return await self._archive.beside(_conclude, recorded, request, proof, self._archive.whole_steps_of(recorded.id))
+
+    async def _run(self, job: wire.Job, proof: Proof | CountedProof, live: LiveReplay, ticket: Ticket) -> None:
+        """Run a job, and compare its events with the recording until the proof needs no more."""
+        events = self._executor.run(job, limits=self._limits, cancelled=live.cancelled, client=ticket.client.key)
+        async with contextlib.aclosing(events) as batches:  # type: ignore[type-var]
+            async for batch in batches:
+                await self._archive.beside(proof.feed, batch)
+                if proof.steps != live.done:
+                    live.done = proof.steps
+                    live.changes.announce()
+                if proof.over:
+                    break
 
 
 def _read(body: bytes, recorded: RecordedRun) -> ReplayRequest:
@@ -279,7 +290,9 @@ def _proof(recorded: RecordedRun, request: ReplayRequest) -> Proof:
     return Proof(recorded.recording, request.step, seeks=request.what == "seek")
 
 
-def _conclude(recorded: RecordedRun, request: ReplayRequest, proof: Proof, whole: WholeSteps) -> tuple[Replay, bool]:
+def _conclude(
+    recorded: RecordedRun, request: ReplayRequest, proof: Proof | CountedProof, whole: WholeSteps
+) -> tuple[Replay, bool]:
     common = _common(request)
     if proof.complete and proof.whole is not None:
         whole.add(proof.whole)

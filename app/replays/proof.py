@@ -136,7 +136,7 @@ class Proof:
         rows = dict(_of_step(event))
         for name, row in _of_step(_summary(recorded)):
             one, two = old.summary(row), new.summary(rows[name])
-            if row >= 0 and not name.startswith(LINE) and not _agrees(one, two):
+            if row >= 0 and not name.startswith(LINE) and not agrees(one, two):
                 return self._differ(name, *_numbers(one, two))
         if completes:
             self.whole, self._passes = WholeStep(event, self._passes), {}
@@ -201,7 +201,7 @@ def _summary(event: wire.PassEvent | wire.StepEvent) -> Any:
     return msgspec.structs.replace(event, summary=True, parameters=parameters)
 
 
-def _agrees(one: model.TensorSummary | None, two: model.TensorSummary | None) -> bool:
+def agrees(one: model.TensorSummary | None, two: model.TensorSummary | None) -> bool:
     """Return whether a summarized tensor, of which some elements may be missing, agrees with a whole one.
 
     Means and norms may differ by rounding, since they were computed together with other tensors.
@@ -240,6 +240,7 @@ def _bare(event: wire.PassEvent | wire.StepEvent) -> bytes:
         values=values,
         parameters=parameters,
         rebinds=rebinds,
+        ended=None,
     )
     return wire.pack([bare])
 

@@ -156,7 +156,11 @@ class Replay(Struct, frozen=True, kw_only=True, rename={"index": "pass"}):
     ``functions`` names the custom ``autograd.Function`` classes in the pass.
 
     The result of ``watch`` and ``seek`` has ``line``, ``expression`` and ``errors``, and either the values (``watched``) or the
-    first true one (``found``), which is ``null`` if there is none. Neither belongs to a pass.
+    first true one (``found``), which is ``null`` if there is none. Neither belongs to a pass. If possible, they run the program
+    without recording it. Then less is compared with the recording than for other replays: the loss of each step and its number
+    of passes; the parameters and gradients of the first step, of every hundredth and of the last; and the parameters after the
+    last step, except those whose names were then bound to other tensors. If any of these differ, or if the program starts
+    threads, is traced or compiled, or has a loss that is not a single real number, everything is recorded and compared.
 
     A replay of kind ``step`` has no further fields. Request the step itself again: it is whole as long as the server remembers
     it.

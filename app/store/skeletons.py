@@ -50,9 +50,12 @@ def split(event: wire.AnyEvent) -> SplitEvent:
 def _split_step(event: wire.StepEvent) -> SplitEvent:
     numbers: list[float] = []
     integers = [event.index, event.main, *event.passes]
-    iteration = event.iteration
+    iteration, ended = event.iteration, event.ended
+    if ended is not None:
+        integers.append(ended.ran)
+        ended = replace(ended, ran=0)
     if iteration is not None:
-        integers.append(iteration[1])
+        integers.append(iteration[1])  # last: groups of steps read it from there
         iteration = (iteration[0], 0)
     optimizer, groups = split_options(event, numbers)
     rows, texts = _without_texts(event.values)
@@ -66,6 +69,7 @@ def _split_step(event: wire.StepEvent) -> SplitEvent:
         optimizer=optimizer,
         tensors=_without_numbers(event.tensors),
         groups=groups,
+        ended=ended,
     )
     return SplitEvent(_pack(bare), tuple(integers), tuple(numbers), texts, event.tensors)
 
@@ -102,7 +106,8 @@ def _join_step(bare: wire.StepEvent, parts: SplitEvent) -> wire.StepEvent:
         index=index,
         main=main,
         passes=rest[:count],
-        iteration=None if bare.iteration is None else (bare.iteration[0], rest[count]),
+        iteration=None if bare.iteration is None else (bare.iteration[0], rest[-1]),
+        ended=None if bare.ended is None else replace(bare.ended, ran=rest[count]),
         values=_with_texts(bare.values, parts.texts),
         optimizer=None if bare.optimizer is None else _with_floats(bare.optimizer, numbers),
         groups=[replace(row, options=_with_floats(row.options, numbers)) for row in bare.groups],

@@ -31,6 +31,7 @@ from .environment.stdout import Printer
 from .environment.stop_request import answer_stop_requests
 from .recorder import Recorder
 from .replay.answers import ReplayFinished
+from .replay.counted import CountedReplay
 from .replay.watch import watch_points
 from .source.exceptions import encodable, exception_text, with_suggestion
 from .source.instrument import PROGRAM, ProgramSource
@@ -86,7 +87,12 @@ class RunningProgram:
             sys.stdout, sys.stderr = printer.stdout, printer.stderr
         if not job.confined and job.path is None and "" not in sys.path and os.getcwd() not in sys.path:
             sys.path.insert(0, os.getcwd())
-        self._recorder = Recorder(source, self._namespace, emitter, job, printer)
+        order = job.replay
+        self._recorder: Recorder | CountedReplay
+        if order is not None and order.counted is not None:
+            self._recorder = CountedReplay(order, order.counted, emitter, job)
+        else:
+            self._recorder = Recorder(source, self._namespace, emitter, job, printer)
         self._plotting: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
         if job.confined:
             self._plotting = MatplotlibStandIn(lambda: emitter.emit(wire.PlottingStandIn(line=self._recorder.line)))
@@ -137,7 +143,7 @@ class RunningProgram:
         self._open.close()
         try:
             with contextlib.suppress(ReplayFinished):  # raised if the replay asks for the last step
-                if self._failure is None and not self._recorder.stopped and not self._recorder.passes.called:
+                if self._failure is None and isinstance(self._recorder, Recorder) and self._recorder.lacks_pass:
                     _run_implicit_pass(self._recorder, self._emitter)
                 self._printer.flush()
                 self._recorder.finish()

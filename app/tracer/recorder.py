@@ -47,6 +47,7 @@ from .forward.tracing import pause_for_fake_tensors, suspend_while_tracing
 from .forward.writes import WriteLog
 from .replay.answers import ReplayAnswerer, ReplayedStep
 from .replay.tape import Tape
+from .replay.unobserved import RecordedProgram
 from .replay.watch import WatchedValues, Watcher, watch_points
 from .source.instrument import ProgramSource
 from .source.lines import LineValues
@@ -55,6 +56,7 @@ from .source.marker import HOOK
 from .source.names import Names
 from .source.scopes import Scopes
 from .source.stacks import hide_recorder_frames
+from .source.statement_count import StatementCount
 from .source.statements import Statement
 from .source.tracebacks import leave_out
 from .source.value_text import NUMBERS
@@ -115,6 +117,7 @@ class Recorder:
         self._scopes = scopes = Scopes(source, namespace)
         writes, changes, late, saved = WriteLog(source.filename), ProgramChanges(), LateGradients(), SavedTensors()
         self._failures = Failures(source, emitter, writes)
+        self._count = count = StatementCount()
         order = job.replay
         detail = Detail(job, emitter)
         replayed = ReplayedStep(order, emitter) if order is not None else None
@@ -126,7 +129,7 @@ class Recorder:
         open_passes = OpenPasses(emitter, new_table, locator.here)
         self.steps = steps = Steps(
             emitter=emitter, lines=lines, names=names, source=source, calls=calls, new_table=new_table, parameters=parameters,
-            observer=step_observer, lifetimes=source.lifetimes, detail=detail,
+            observer=step_observer, lifetimes=source.lifetimes, detail=detail, count=count,
         )  # fmt: skip
         self._passes_over = steps.passes_over
         self._guard = guard = WriteGuard(
@@ -155,7 +158,7 @@ class Recorder:
         self._tape: Tape | None = None
         self._watcher: Watcher | None = None
         if order is not None and watched is not None:
-            self._watcher = Watcher(order, watched, mode=mode, engine=engine)
+            self._watcher = Watcher(order, watched, RecordedProgram(mode, engine))
         elif order is not None and replayed is not None and order.what != "step":
             self._tape = Tape()
             pass_observer = ReplayAnswerer(order, emitter=emitter, tape=self._tape, mode=mode, engine=engine, step=replayed)
@@ -252,7 +255,7 @@ class Recorder:
             yield
             return
         self._report_tracing()
-        self._observes = False
+        self._count.known = self._observes = False
         self._observing.close()
         try:
             with torch.compiler.set_stance("default") if self._compiled else nullcontext():
@@ -267,8 +270,14 @@ class Recorder:
 
     def _report_compile(self) -> None:
         self._compiled = True
+        self._count.known = False
         with self._mode.reporting:
             self._emitter.emit_once(wire.CompiledEagerly(line=self.line))
+
+    @property
+    def lacks_pass(self) -> bool:
+        """True if the program has called no pass so far."""
+        return not (self.stopped or self.passes.called)
 
     @property
     def line(self) -> int:
@@ -293,6 +302,7 @@ class Recorder:
                 self._emitter.failed(error)
 
     def _share_hook(self) -> None:
+        self._count.known = False
         setattr(builtins, HOOK, self._shared_value)
 
     def _catch_up(self) -> None:
@@ -361,8 +371,10 @@ class Recorder:
         if self._turns.shared and not owned:
             return self._shared_value(index, value)
         if self._mode.tracing:
+            self._count.known = False
             return value
-        statement = self._statements[index]
+        statement, count = self._statements[index], self._count
+        count.ran, count.last, count.inside = count.ran + 1, index, True
         try:
             if type(value) in NUMBERS and self._record_number(statement, value):
                 return value
@@ -370,6 +382,8 @@ class Recorder:
                 self._record(statement, value)
         except Exception as error:
             self._emitter.failed(error)
+        finally:
+            count.inside = False
         return value
 
     def _record_number(self, statement: Statement, value: float) -> bool:

@@ -11,7 +11,7 @@ length of the frame.
 
 from __future__ import annotations
 
-from .bounds import BINS, HISTOGRAMS, LARGEST, MODULE_FILES, NAME_LENGTH, ORIGINS, WATCHED
+from .bounds import BINS, HISTOGRAMS, INT32, LARGEST, MODULE_FILES, NAME_LENGTH, ORIGINS, WATCHED
 from .columns import int32
 from .events import (
     CONSTANT,
@@ -40,6 +40,10 @@ from .events import (
     AnyEvent,
     CellEvent,
     Checked,
+    CountedLeaves,
+    CountedOrder,
+    CountedSteps,
+    CountLost,
     DetailBudget,
     DistributionRow,
     Distributions,
@@ -66,6 +70,7 @@ from .events import (
     Refused,
     ReplayOrder,
     StartedEvent,
+    StatementPosition,
     StepEvent,
     StoppedAt,
     Surface,
@@ -115,6 +120,7 @@ __all__ = [
     "HAS_STATS",
     "HAS_VALUES",
     "HISTOGRAMS",
+    "INT32",
     "IS_ERROR",
     "IS_LEAF",
     "IS_NUMBER",
@@ -146,6 +152,10 @@ __all__ = [
     "CellEvent",
     "Checked",
     "CompiledEagerly",
+    "CountLost",
+    "CountedLeaves",
+    "CountedOrder",
+    "CountedSteps",
     "DetailBudget",
     "DistributionRow",
     "Distributions",
@@ -191,6 +201,7 @@ __all__ = [
     "SeveralThreads",
     "Signal",
     "StartedEvent",
+    "StatementPosition",
     "StdoutTruncated",
     "StepEvent",
     "StepsSummarized",

@@ -18,6 +18,9 @@ from .events import (
     Answer,
     AnyEvent,
     Checked,
+    CountedLeaves,
+    CountedSteps,
+    CountLost,
     DistributionRow,
     Distributions,
     EndEvent,
@@ -97,7 +100,7 @@ class EventChecker:
                 self._parameters += 1
             case ModuleFileEvent():
                 self._origins.name(event)
-            case Surface() | Checked() | Factors() | Distributions() | ExpressionValues() | ExpressionUnreadable() | Refused():
+            case _ if isinstance(event, Answer):
                 self._check_answer(event)
             case Signal():
                 self._check_signal(event)
@@ -248,7 +251,18 @@ class EventChecker:
                         _check_distribution(row)
             case ExpressionValues():
                 self._check_watched(answer)
-            case ExpressionUnreadable() | Refused():
+            case CountedSteps():
+                if answer.first != self._steps:
+                    raise ProtocolError("a counted step's index is out of order")
+                passes = int32(answer.passes, "passes")
+                check_range(passes, 0, INT32, "passes")
+                self._steps += len(passes)
+                column(answer.roots, 8, "roots")
+            case CountedLeaves():
+                table_rows = check_table(answer.tensors)
+                for name in ("values", "gradients", "after"):
+                    check_range(int32(getattr(answer, name), name), -1, table_rows, name)
+            case ExpressionUnreadable() | CountLost() | Refused():
                 pass
 
     def _check_watched(self, watched: ExpressionValues) -> None:

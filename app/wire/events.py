@@ -289,6 +289,18 @@ class RebindRow(EventPart, frozen=True):
     leaf: bool
 
 
+class StatementPosition(EventPart, frozen=True):
+    """The moment at which a step ended, by the program's marked statements, which pass their values to the recorder.
+
+    ``ran`` of them had run. ``last`` is the last one, by its index in the text of the program. If ``inside`` is true, the step
+    ended while that statement passed its value, as at the start of an iteration; otherwise it ended before the next one.
+    """
+
+    ran: Count
+    last: Count
+    inside: bool
+
+
 class StepEvent(Event, tag="step", frozen=True):
     """A step that has ended. ``forward``, ``loss``, ``backward`` and ``update`` are the lines of its phases.
 
@@ -318,6 +330,8 @@ class StepEvent(Event, tag="step", frozen=True):
     summary: bool = False
     """True if the step is summarized: it has its losses, the statistics of its parameters, gradients and updates, and the
     values of lines that are single numbers or short texts. A replay computes the rest."""
+    ended: StatementPosition | None = None
+    """``None`` in older recordings, and if statements also ran in a thread or a trace that is not recorded."""
 
 
 class ProgramFailure(EventPart, frozen=True):
@@ -459,6 +473,36 @@ class ExpressionValues(Event, tag="expression_values", frozen=True):
     omitted: Count = 0
 
 
+class CountedSteps(Event, tag="counted_steps", frozen=True):
+    """Steps of a replay that counts statements, from step ``first`` on.
+
+    ``passes`` (int32) has the number of passes of the run that had begun when each step ended. ``roots`` (float64) are the
+    roots of the passes that began since the event before; NaN for a root that is not a single real number.
+    """
+
+    first: Count
+    passes: Packed
+    roots: Packed
+
+
+class CountedLeaves(Event, tag="counted_leaves", frozen=True):
+    """The leaves that pass ``index`` of a replay that counts statements has reached, in the order of the nodes of its graph.
+
+    The columns (int32) are rows of ``tensors``: the values before the pass and the gradients after it, or only the values
+    ``after`` the last step.
+    """
+
+    index: Count
+    values: Packed
+    gradients: Packed
+    after: Packed
+    tensors: TensorTable
+
+
+class CountLost(Event, tag="count_lost", frozen=True):
+    """A replay cannot know the steps by counting statements. It has to record the program instead."""
+
+
 class ExpressionUnreadable(Event, tag="expression_unreadable", frozen=True):
     """The expression that a replay is to watch is not valid Python. ``reason`` is a sentence."""
 
@@ -472,7 +516,18 @@ class Refused(Event, tag="refused", frozen=True):
     reason: Text
 
 
-Answer = Surface | Checked | Factors | Distributions | ExpressionValues | ExpressionUnreadable | Refused
+Answer = (
+    Surface
+    | Checked
+    | Factors
+    | Distributions
+    | ExpressionValues
+    | ExpressionUnreadable
+    | CountedSteps
+    | CountedLeaves
+    | CountLost
+    | Refused
+)
 """Events that only a job with a replay may emit."""
 
 AnyEvent = (
@@ -505,6 +560,19 @@ class SweepTarget(Struct, frozen=True):
     high: float | None = None
 
 
+class CountedOrder(Struct, frozen=True):
+    """How a replay knows the steps without the recorder: it counts the program's marked statements.
+
+    ``ran`` (int32), ``last`` (int32) and ``inside`` (uint8) have the :class:`StatementPosition` at which each step ended.
+    ``passes`` are the passes whose leaves are sent to be compared.
+    """
+
+    ran: bytes
+    last: bytes
+    inside: bytes
+    passes: list[int]
+
+
 class ReplayOrder(Struct, frozen=True):
     """The order for a replay: compute ``what`` for pass ``index`` of step ``step``, then stop the program.
 
@@ -526,6 +594,8 @@ class ReplayOrder(Struct, frozen=True):
     """Time in seconds after which a check reports its partial result; 0 for no limit."""
     line: int = 0
     expression: str = ""
+    counted: CountedOrder | None = None
+    """Set if an order to watch or to seek runs the program without the recorder."""
 
     @property
     def evaluates(self) -> bool:

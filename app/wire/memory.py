@@ -22,6 +22,7 @@ from .events import (
     OutputEvent,
     ParameterEvent,
     PassEvent,
+    StatementPosition,
     StepEvent,
     TensorTable,
 )
@@ -129,6 +130,7 @@ def _step(step: StepEvent) -> int:
     for group in step.groups:
         size += _SLOT + _bare(type(group)) + _text(group.optimizer) + _integers(group.parameters) + _options(group.options)
     size += _LIST + len(step.update_origins) * (_SLOT + _bare(OriginRow))
+    size += 0 if step.ended is None else _bare(StatementPosition)
     return size + _dict(len(step.losses)) + sum(_text(name) + _INT for name in step.losses)
 
 

@@ -72,6 +72,9 @@ ANSWERS: list[wire.AnyEvent] = [
     ),
     wire.ExpressionValues(ints(0, 0), ints(1, 1), bytes([0, 3]), doubles(1.0, 0.0), ["NameError: x"], 3),
     wire.ExpressionUnreadable("The expression is not valid Python."),
+    wire.CountedSteps(1, ints(1, 2), doubles(1.0, float("nan"))),
+    wire.CountedLeaves(0, ints(0, -1), ints(1, -1), b"", table(1.0, 2.0)),
+    wire.CountLost(),
     wire.Refused(0, "A hook changed it."),
 ]  # fmt: skip
 
@@ -93,6 +96,7 @@ KINDS: list[wire.AnyEvent] = [
         optimizer={"name": "SGD", "lr": 0.1, "nesterov": True, "momentum": None, "steps": 3, "betas": [0.9, None]},
         groups=[wire.GroupRow("SGD", [0], {"lr": 0.1}), wire.GroupRow("SGD", [], {"lr": 0.2})],
         losses={"aux": 1},
+        ended=wire.StatementPosition(12, 7, True),
     ),
     wire.StoppedAt(13),
     wire.EndEvent("failed", wire.ProgramFailure("ValueError", "no", None, 13, "Traceback", (0, 4)), 12.5),

@@ -101,6 +101,21 @@ class Walk:
         return source.tolist(), (edges - before[source]).tolist(), target.tolist(), inputs[edges].tolist()
 
 
+def leaves_below(roots: Iterable[Any]) -> list[Tensor]:
+    """Return the leaves that a graph accumulates into, in the order of a :class:`Walk` from the same roots."""
+    nodes = list(dict.fromkeys(root for root in roots if root is not None))
+    known = set(nodes)
+    leaves = []
+    for node in nodes:  # the list grows during the loop
+        if type(node) is AccumulateGrad:
+            leaves.append(node.variable)
+        for following, _ in node.next_functions:
+            if following is not None and following not in known:
+                known.add(following)
+                nodes.append(following)
+    return leaves
+
+
 def freeable_nodes() -> int:
     """Return how many nodes a walk may visit in this process.
 

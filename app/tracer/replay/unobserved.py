@@ -13,6 +13,26 @@ from ..forward.mode import ForwardMode
 from ..source.marker import HOOK
 from .random_state import restored_random_state
 
+
+class RecordedProgram:
+    """A program that is recorded while an expression reads its variables. ``engine`` is autograd's own."""
+
+    def __init__(self, mode: ForwardMode, engine: Callable[..., Any]) -> None:
+        self._mode = mode
+        self._engine = engine
+
+    def readable(self) -> bool:
+        """Return whether the program is neither traced nor in a thread that is not recorded."""
+        return not (self._mode.tracing or self._mode.foreign())
+
+    def hidden(self) -> contextlib.AbstractContextManager[None]:
+        """Return a context in which computations are not recorded, and after which the random generators are restored."""
+        return unobserved(self._mode, self._engine)
+
+    def at(self, *, marked: bool) -> None:
+        """Do nothing: the recorder knows the step."""
+
+
 _AUTOGRAD: Any = torch.autograd
 
 

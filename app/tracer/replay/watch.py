@@ -7,7 +7,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from types import CodeType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -15,11 +15,9 @@ from torch import Tensor
 
 from ... import wire
 from ..emitter import Emitter
-from ..forward.mode import ForwardMode
 from ..source.value_text import short_text, tensor_text
 from ..source.watch_points import WATCH, WatchPoints
 from .answers import ReplayFinished
-from .unobserved import unobserved
 
 BATCH: Final = 500
 """Number of values that are sent together."""
@@ -48,13 +46,17 @@ class WatchedValues:
     """Sends the values of a replay order to watch or to seek in batches, and stops the program after the order's step.
 
     An order to seek is complete at its first value that is not an error. The program is stopped at the end of that step.
+    ``send_all`` sends what has to precede a batch, and the batch.
     """
 
-    def __init__(self, order: wire.ReplayOrder, emitter: Emitter) -> None:
+    def __init__(self, order: wire.ReplayOrder, emitter: Emitter, send_all: Callable[[], None] | None = None) -> None:
         self._emitter = emitter
+        self._send_all = self.send if send_all is None else send_all
         self._seeks = order.what == "seek"
-        self._last = order.step
-        self._step = 0
+        self.last = order.step
+        """The step after which no further value is needed."""
+        self.step = 0
+        """The current step."""
         self._waiting: list[tuple[int, WatchedValue]] = []
         self._kept = 0
         self._omitted = 0
@@ -67,22 +69,21 @@ class WatchedValues:
             self._omitted += 1
             return
         self._kept += 1
-        self._waiting.append((self._step, value))
+        self._waiting.append((self.step, value))
         if self._seeks and value.kind != wire.IS_ERROR:
             self.complete = True
-            self._last = self._step
+            self.last = self.step
         elif len(self._waiting) >= BATCH:
-            self._send()
+            self._send_all()
 
     def step_ending(self, index: int) -> None:
         """Send the values of the step."""
-        if self._waiting or self._omitted:
-            self._send()
+        self.send()
 
     def step_ended(self, index: int) -> None:
         """Raise :class:`ReplayFinished` after the last step."""
-        self._step = index + 1
-        if index >= self._last:
+        self.step = index + 1
+        if index >= self.last:
             self._emitter.flush()
             raise ReplayFinished
 
@@ -92,7 +93,10 @@ class WatchedValues:
         self._emitter.emit(wire.ExpressionUnreadable(reason))
         self._emitter.flush()
 
-    def _send(self) -> None:
+    def send(self) -> None:
+        """Send the values that were added since the last time."""
+        if not (self._waiting or self._omitted):
+            return
         steps = [step for step, _ in self._waiting]
         values = [value for _, value in self._waiting]
         texts = [value.content for value in values if isinstance(value.content, str)]
@@ -110,6 +114,19 @@ class WatchedValues:
         self._waiting, self._omitted = [], 0
 
 
+class WatchedProgram(Protocol):
+    """The running program whose variables an expression reads, as its recorder sees it."""
+
+    def readable(self) -> bool:
+        """Return whether the expression can be evaluated now."""
+
+    def hidden(self) -> contextlib.AbstractContextManager[None]:
+        """Return a context in which computations are not observed, and after which the random generators are restored."""
+
+    def at(self, *, marked: bool) -> None:
+        """Called before an evaluation. ``marked`` is true if a marked statement has run right before."""
+
+
 class Watcher:
     """Evaluates the expression of an order each time the program reaches a watch point.
 
@@ -117,15 +134,12 @@ class Watcher:
     For a tensor, each write is a difference. An order to seek sends only true values and errors.
     """
 
-    def __init__(
-        self, order: wire.ReplayOrder, values: WatchedValues, *, mode: ForwardMode, engine: Callable[..., Any]
-    ) -> None:
+    def __init__(self, order: wire.ReplayOrder, values: WatchedValues, program: WatchedProgram) -> None:
         self._values = values
         self._code = self._compile(order.expression)
         self._seeks = order.what == "seek"
         self._everywhere = order.line == 0
-        self._mode = mode
-        self._engine = engine
+        self._program = program
         self._busy = False
         self._last: Any = None
 
@@ -146,14 +160,15 @@ class Watcher:
             self._values.refuse(f"The expression is not valid Python: {reason}."[:1000])
             return None
 
-    def _reached(self, line: int) -> None:
+    def _reached(self, line: int, marked: bool) -> None:
         """Evaluate the expression after a statement on ``line``, in the frame of the program that called the watch point."""
-        if self._code is None or self._busy or self._values.complete or self._mode.tracing or self._mode.foreign():
+        if self._code is None or self._busy or self._values.complete or not self._program.readable():
             return
+        self._program.at(marked=marked)
         frame = sys._getframe(1)
         self._busy = True
         try:
-            with unobserved(self._mode, self._engine), torch.no_grad():
+            with self._program.hidden(), torch.no_grad():
                 value = self._evaluate(line, self._code, frame.f_globals, frame.f_locals)
         finally:
             self._busy = False
@@ -206,5 +221,5 @@ def _identity(value: Any) -> Any:
     return value.data_ptr(), value._version, tuple(value.shape), elements
 
 
-def _ignore(line: int) -> None:
+def _ignore(line: int, marked: bool) -> None:
     """Do nothing: replaces the watch after the recording has ended."""

@@ -39,7 +39,7 @@ class Marker(ast.NodeTransformer):
         last = tree.body[-1] if tree.body else None
         self._last = last if isinstance(last, ast.Expr) else None
         if self._watch is not None:
-            self._watch.insert(tree)
+            self._watch.insert(tree, unmarked=self._last if self._quiet else None)
         marked: ast.Module = self.visit(tree)
         return marked
 

@@ -6,7 +6,10 @@ import ast
 from collections.abc import Iterator
 
 WATCH = "__tapedeck_watch__"
-"""The name in ``builtins`` of the function that evaluates the watched expression. It receives the line of the statement."""
+"""The name in ``builtins`` of the function that evaluates the watched expression.
+
+It receives the line of the statement, and whether a marked statement has run right before.
+"""
 
 _LEAVING = ast.Return | ast.Raise | ast.Break | ast.Continue
 _DEFINING = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -24,12 +27,15 @@ class WatchPoints:
     def __init__(self, line: int | None) -> None:
         self._line = line
 
-    def insert(self, tree: ast.Module) -> None:
-        """Insert the calls into a tree. Every statement keeps its position in the text."""
+    def insert(self, tree: ast.Module, unmarked: ast.stmt | None = None) -> None:
+        """Insert the calls into a tree. Every statement keeps its position in the text.
+
+        ``unmarked`` is a statement whose value is not passed to the recorder, although it has one.
+        """
         for block, head in list(_blocks(tree)):
             watched = [] if head is None or not self._covers(head) else [_call(head.lineno, block[0])]
             for statement in block:
-                point = self._point(statement)
+                point = self._point(statement, marked=statement is not unmarked and _passes_value(statement))
                 if point is None:
                     watched.append(statement)
                 elif isinstance(statement, _LEAVING):
@@ -38,7 +44,7 @@ class WatchPoints:
                     watched += [statement, point]
             block[:] = watched
 
-    def _point(self, statement: ast.stmt) -> ast.stmt | None:
+    def _point(self, statement: ast.stmt, *, marked: bool) -> ast.stmt | None:
         """Return the call to insert before or after a statement, or ``None``."""
         if isinstance(statement, ast.ImportFrom) and statement.module == "__future__":
             return None  # only a docstring and such imports may precede this import
@@ -46,7 +52,7 @@ class WatchPoints:
             return None
         if hasattr(statement, "body") and not isinstance(statement, _DEFINING):
             return None
-        return _call(statement.lineno, statement) if self._covers(statement) else None
+        return _call(statement.lineno, statement, marked=marked) if self._covers(statement) else None
 
     def _covers(self, statement: ast.stmt) -> bool:
         """Return whether the watched line is a line of the statement, but not of its body."""
@@ -64,8 +70,19 @@ def _blocks(tree: ast.Module) -> Iterator[tuple[list[ast.stmt], ast.stmt | None]
                 yield block, node if has_head else None  # type: ignore[misc]
 
 
-def _call(line: int, at: ast.stmt) -> ast.stmt:
-    call = ast.Expr(ast.Call(ast.Name(WATCH, ast.Load()), [ast.Constant(line)], []))
+def _passes_value(statement: ast.stmt) -> bool:
+    """Return whether the marker of :mod:`.marker` passes the value of a statement after everything that the statement calls."""
+    if isinstance(statement, ast.AnnAssign):
+        return statement.value is not None
+    if isinstance(statement, ast.AugAssign):
+        return isinstance(statement.target, ast.Name)
+    if isinstance(statement, ast.Assign):
+        return not any(isinstance(node, ast.Call) for target in statement.targets for node in ast.walk(target))
+    return isinstance(statement, ast.Expr)
+
+
+def _call(line: int, at: ast.stmt, *, marked: bool = False) -> ast.stmt:
+    call = ast.Expr(ast.Call(ast.Name(WATCH, ast.Load()), [ast.Constant(line), ast.Constant(marked)], []))
     for node in ast.walk(call):
         if isinstance(node, ast.expr | ast.stmt):
             ast.copy_location(node, at)

@@ -8,6 +8,7 @@ from ... import wire
 from ..emitter import Emitter
 from ..source.instrument import ProgramSource
 from ..source.lines import LineValues
+from ..source.statement_count import StatementCount
 from ..tensors.repeated import RepeatedRows
 from ..tensors.snapshot import is_leaf
 from ..tensors.table import TableBuilder
@@ -20,12 +21,15 @@ from .parameters import Parameters
 class StepEmission:
     """Emits the steps of a run, and the progress of the loops in which they end."""
 
-    def __init__(self, *, emitter: Emitter, lines: LineValues, source: ProgramSource, parameters: Parameters) -> None:
+    def __init__(
+        self, *, emitter: Emitter, lines: LineValues, source: ProgramSource, parameters: Parameters, count: StatementCount
+    ) -> None:
         self._emitter = emitter
         self._lines = lines
         self._source = source
         self._parameters = parameters
         self._rows = RepeatedRows()
+        self._count = count
 
     def emit_step(self, index: int, step: OpenStep, end: StepEnd, *, whole: bool) -> None:
         """Emit a step, ``whole`` or summarized."""
@@ -45,7 +49,7 @@ class StepEmission:
             for facts in step.passes
             if facts.name not in (None, main.name) and facts.accumulates and facts.index in step.loss_row
         }
-        origins = list(step.update_origins)
+        origins, ended = list(step.update_origins), self._count.position()
         values = self._lines.end_step(index, step.table, step.update, whole=whole)
         if not whole:
             parameters = [replace(row, state={}) for row in parameters]
@@ -72,6 +76,7 @@ class StepEmission:
                 losses=losses,
                 update_origins=origins,
                 summary=not whole,
+                ended=ended,
             ),
         )
 

@@ -19,6 +19,7 @@ from ..forward.calls import Calls
 from ..source.instrument import ProgramSource
 from ..source.lines import LineValues
 from ..source.names import Names
+from ..source.statement_count import StatementCount
 from ..source.statements import LineContext
 from ..tensors.handles import next_sequence_nr, storage_pointer
 from ..tensors.lifetimes import Lifetimes
@@ -71,6 +72,7 @@ class Steps:
         observer: StepObserver,
         lifetimes: Lifetimes,
         detail: Detail,
+        count: StatementCount,
     ) -> None:
         self._emitter = emitter
         self._lines = lines
@@ -81,7 +83,7 @@ class Steps:
         self._observer = observer
         self._lifetimes = lifetimes
         self._detail = detail
-        self._emission = StepEmission(emitter=emitter, lines=lines, source=source, parameters=parameters)
+        self._emission = StepEmission(emitter=emitter, lines=lines, source=source, parameters=parameters, count=count)
         self._boundaries = StepBoundaries(source.loops_with_passes, self._have_optimizer)
         self.passes_over = self._boundaries.passes_over
         """Record that an iteration begins and return ``True``. If a pass of the step is in its loop, only return ``False``."""

@@ -234,6 +234,22 @@ async def test_a_watch_gives_a_series_over_the_steps_and_a_seek_the_first_true_v
         assert (result["found"], result["errors"]) == (None, [error])
 
 
+async def test_a_watch_records_nothing_unless_the_count_of_statements_is_lost(serve: Serve) -> None:
+    executor = InProcess()
+    async with serve(executor=executor) as client:
+        run = await posted(client, FIT)
+        for body, counted in (
+            ({"what": "watch", "line": 7, "expression": "m.grad"}, [True]),
+            ({"what": "seek", "line": 7, "expression": "loss < 1"}, [True]),
+            ({"what": "watch", "line": 8, "expression": "m.zero_()"}, [True, False]),
+            ({"what": "step", "step": 1}, [False]),
+        ):
+            executor.jobs.clear()
+            assert (await client.post(f"{run}/replays", json=body)).json()["status"] == "done"
+            orders = [job.replay for job in executor.jobs]
+            assert [order is not None and order.counted is not None for order in orders] == counted
+
+
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
