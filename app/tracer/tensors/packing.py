@@ -17,7 +17,8 @@ from torch import Tensor
 from ... import wire
 from . import statistics
 from .snapshot import OTHER_DTYPE, Snapshot, TensorTraits
-from .table import BOTH, EMPTY, STATISTICS, VALUE, TableBuilder, summarize, width_of
+from .summaries import summarize
+from .table import BOTH, EMPTY, STATISTICS, VALUE, TableBuilder, width_of
 
 MAX_CACHED_LAYOUTS = 2_000
 """Number of cached layouts at which the cache is cleared."""

@@ -12,7 +12,7 @@ elements of a long float32 tensor are therefore added in float32 within rows, an
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -120,26 +120,33 @@ def of_many(tensors: Sequence[Tensor]) -> list[Statistics]:
     ]
 
 
-def _compiled(tensors: Sequence[Tensor], count: int) -> list[Statistics] | None:
-    """Return what the code in C computes from tensors of one dtype with ``count`` elements each; ``None`` if it cannot.
+def readable_address(tensor: Tensor, count: int) -> int:
+    """Return the address at which the code in C can read a tensor's ``count`` elements; 0 if it cannot, or is not meant to.
 
     It reads only memory that certainly belongs to the tensor: that of a plain, dense tensor on the CPU, whose storage was not
     shortened, and whose elements are not negated when they are read. PyTorch's own methods check these traits, because a
     program may replace the methods of its tensors.
     """
-    dtype = _COMPILED.get(tensors[0].dtype)
-    if _library is None or dtype is None or count <= _ROWS:
-        return None
-    addresses = []
-    for tensor in tensors:
-        if type(tensor) not in PLAIN_TYPES or not tensor.is_cpu or tensor.layout is not torch.strided or not is_dense(tensor):
-            return None
-        address = _data_ptr(tensor)  # 0 for a tensor without memory, such as an efficient zero tensor
-        storage = _untyped_storage(tensor).nbytes()
-        if not address or _is_neg(tensor) or storage < (_storage_offset(tensor) + count) * tensor.itemsize:
-            return None
-        addresses.append(address)
-    return _library.summarize(addresses, [count] * len(addresses), dtype)
+    if _library is None or count <= _ROWS or type(tensor) not in PLAIN_TYPES or tensor.dtype not in _COMPILED:
+        return 0
+    if not tensor.is_cpu or tensor.layout is not torch.strided or not is_dense(tensor) or _is_neg(tensor):
+        return 0
+    if _untyped_storage(tensor).nbytes() < (_storage_offset(tensor) + count) * tensor.itemsize:
+        return 0
+    return _data_ptr(tensor)  # 0 for a tensor without memory, such as an efficient zero tensor
+
+
+def at_addresses(dtype: torch.dtype, arrays: Iterable[tuple[int, int]]) -> list[Statistics]:
+    """Return the statistics of arrays of one dtype, given the readable address and the number of elements of each."""
+    assert _library is not None
+    addresses, counts = zip(*arrays, strict=True)
+    return _library.summarize(addresses, counts, _COMPILED[dtype])
+
+
+def _compiled(tensors: Sequence[Tensor], count: int) -> list[Statistics] | None:
+    """Return what the code in C computes from tensors of one dtype with ``count`` elements each; ``None`` if it cannot."""
+    addresses = [readable_address(tensor, count) for tensor in tensors]
+    return at_addresses(tensors[0].dtype, [(address, count) for address in addresses]) if all(addresses) else None
 
 
 def _total_and_norm(flat: Tensor) -> tuple[float, float]:

@@ -6,7 +6,7 @@ are summarized together. Small tensors are kept until they are packed, or until 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -19,8 +19,7 @@ from .kinds import PLAIN_TYPES
 from .memory import Write
 from .repeated import RepeatedRows, RowContents
 from .snapshot import MAX_CACHED_TRAITS, OTHER_DTYPE, SMALL, Snapshot, TensorTraits, traits_of
-from .statistics import is_dense
-from .transforms import outside_transforms
+from .summaries import summarize
 
 OMITTED, EMPTY, VALUE, BOTH, STATISTICS = range(5)
 """Contents of a row: nothing, an empty tensor, one value, values with statistics, or statistics alone."""
@@ -254,77 +253,25 @@ class TableBuilder:
             self._size -= _STATS_BYTES
             self.contents[row_index] = OMITTED
 
+    def set_statistics(self, row_index: int, numbers: statistics.Statistics | None) -> None:
+        """Replace the elements of a row by their statistics, or omit them if they cannot be read.
+
+        A small snapshot keeps its elements, because another table may send them.
+        """
+        row = self.rows[row_index]
+        if type(row) is not Snapshot:
+            self.rows[row_index] = Snapshot.of(self.traits[row_index], None, numbers)
+        else:
+            row.numbers = numbers
+            if row.traits.count > SMALL:
+                row.value = None
+        if numbers is None:
+            self.contents[row_index] = OMITTED
+
     def omit_dtype(self, code: int) -> None:
         """Omit the elements of a dtype that turned out to be unreadable."""
         rows = zip(self.traits, self.contents, strict=True)
         self.contents = [OMITTED if traits.code == code else content for traits, content in rows]
-
-
-def summarize(waiting: Iterable[tuple[TableBuilder, Sequence[int]]]) -> None:
-    """Replace rows of several tables by their statistics, computing those of one dtype and size together.
-
-    Views of the same elements, such as a transpose, share one computation.
-    """
-    with torch.no_grad(), outside_transforms():
-        for shared in _alike(waiting):
-            first = [table.rows[row_index] for (table, row_index), *_ in shared]
-            found = _statistics([row.value if type(row) is Snapshot else row for row in first])
-            for views, numbers in zip(shared, found, strict=True):
-                for table, row_index in views:
-                    _set_statistics(table, row_index, numbers)
-
-
-_Views = list[tuple["TableBuilder", int]]
-"""Rows with the same elements in memory."""
-
-
-def _alike(waiting: Iterable[tuple[TableBuilder, Sequence[int]]]) -> Iterable[list[_Views]]:
-    """Group the dense tensors among rows by dtype and size, and summarize the others."""
-    views: dict[tuple[Any, ...], _Views] = {}
-    alike: dict[tuple[torch.dtype, int], list[_Views]] = {}
-    for table, indexes in waiting:
-        rows, traits = table.rows, table.traits
-        for row_index in indexes:
-            row = tensor = rows[row_index]
-            if type(row) is Snapshot:
-                if row.numbers is not None:
-                    continue
-                tensor = row.value
-            if tensor is None:
-                table.contents[row_index] = OMITTED
-            elif type(tensor) in PLAIN_TYPES and is_dense(tensor):
-                kind = traits[row_index]
-                key = (kind.dtype, kind.count, tensor.data_ptr(), tensor.is_neg(), tensor.is_conj())
-                same = views.get(key)
-                if same is None:
-                    same = views[key] = []
-                    alike.setdefault(key[:2], []).append(same)
-                same.append((table, row_index))
-            else:
-                numbers = Snapshot(tensor, 0).numbers if tensor is row else _statistics([tensor])[0]
-                _set_statistics(table, row_index, numbers)
-    return alike.values()
-
-
-def _set_statistics(table: TableBuilder, row_index: int, numbers: statistics.Statistics | None) -> None:
-    """Replace the elements of a row by their statistics. A small snapshot keeps its elements: another table may send them."""
-    row = table.rows[row_index]
-    if type(row) is not Snapshot:
-        table.rows[row_index] = Snapshot.of(table.traits[row_index], None, numbers)
-    else:
-        row.numbers = numbers
-        if row.traits.count > SMALL:
-            row.value = None
-    if numbers is None:
-        table.contents[row_index] = OMITTED
-
-
-def _statistics(tensors: Sequence[Tensor]) -> Sequence[statistics.Statistics | None]:
-    """Return the statistics of tensors of one dtype and size; ``None`` for those that PyTorch cannot read."""
-    try:
-        return statistics.of_many(tensors)
-    except (RuntimeError, NotImplementedError, TypeError):
-        return [Snapshot(tensor, 0).numbers for tensor in tensors]
 
 
 def width_of(traits: TensorTraits, content: int) -> int:

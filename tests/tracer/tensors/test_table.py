@@ -199,6 +199,25 @@ def test_only_memory_that_certainly_belongs_to_a_tensor_is_read_by_its_address(m
     assert read == []
 
 
+@needs_compiler
+def test_tensors_of_all_sizes_are_summarized_by_one_call_for_each_dtype(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[tuple[int, list[int]]] = []
+
+    class Observed:
+        def summarize(self, addresses: list[int], sizes: list[int], dtype: int) -> list[statistics.Statistics]:
+            read.append((dtype, list(sizes)))
+            return library().summarize(addresses, sizes, dtype)
+
+    monkeypatch.setattr(statistics, "_library", Observed())
+    long = torch.randn(2, 1500, generator=torch.Generator().manual_seed(5))
+    tensors = [long, long[:, 1:].clone(), long.T, long.flatten()[:2000], torch.randn(5000).double(), torch.arange(2000)]
+    table = TableBuilder(4, "full")
+    table.add_all(tensors)
+    table.finalize()
+    assert read == [(0, [3000, 2998, 2000]), (1, [5000])]  # the transpose has the elements of the first
+    assert [row.numbers for row in table.rows] == [statistics.of_one(tensor) for tensor in tensors]
+
+
 def json_number(number: torch.Tensor) -> float | str:
     """Return a number as the API writes it."""
     value = number.item()
