@@ -150,10 +150,14 @@ class NumbersLeftOut(Signal, tag="numbers-left-out", frozen=True):
 
 
 class StepsSummarized(Signal, tag="steps-summarized", frozen=True, kw_only=True):
-    """Steps are summarized from ``step`` on, except every ``every``-th one. Emitted once per run, before that step."""
+    """Steps are summarized from ``step`` on, except every ``every``-th one. Emitted once per run, before that step.
+
+    ``slow`` is true if the program had run for long by then, and false if the recording had become large.
+    """
 
     step: Count
     every: Count
+    slow: bool = False
 
 
 class StepsUnrecorded(Signal, tag="steps-unrecorded", frozen=True, kw_only=True):

@@ -50,7 +50,7 @@ SIGNALS: list[wire.AnyEvent] = [
     wire.GraphTooLarge(line=8, limit=250_000),
     wire.StdoutTruncated(limit=1_000),
     wire.RecorderFailed(message="KeyError: 3"),
-    wire.StepsSummarized(step=1, every=100),
+    wire.StepsSummarized(step=1, every=100, slow=True),
     wire.StepsUnrecorded(step=1),
     *(
         kind(line=3)

@@ -5,8 +5,8 @@
 The recording of one pass has a limited size. Beyond this limit, the elements of tensors are left out first, and then their
 statistics. Nodes, edges and shapes are always complete, but checks that need the missing numbers cannot run.
 
-A long training is summarized once its recording has become large: most steps then have their losses, and the statistics of
-parameters, gradients and updates. A replay computes the other numbers of such a step.
+A long training is summarized once its recording has become large or it has run for long: most steps then have their losses, and
+the statistics of parameters, gradients and updates. A replay computes the other numbers of such a step.
 
 ## Example
 
@@ -54,10 +54,11 @@ SEVERITIES: Final[tuple[model.Severity, ...]] = ("note",)
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
     """Yield a note for each kind of numbers that are missing."""
     for signal in recording.signals(wire.StepsSummarized):
+        reason = "the run has taken long" if signal.slow else "the recording has become large"
         yield note(
             CODE,
             None,
-            f"From step {signal.step} on, most steps are summarized, because the recording has become large.",
+            f"From step {signal.step} on, most steps are summarized, because {reason}.",
             "Such a step has its losses, and the statistics of parameters, gradients and updates. "
             f"Every {signal.every}th step is complete, and a replay computes the missing numbers on request.",
         )

@@ -50,9 +50,11 @@ class Detail:
         if self._compares:
             self.whole = False
             return
-        if self._first < 0 and self._is_used_up(index):
-            self._first = index
-            self._emitter.emit(wire.StepsSummarized(step=index, every=EVERY))
+        if self._first < 0:
+            large = self._is_large()
+            if large or (index >= MANY and monotonic() > self._due):
+                self._first = index
+                self._emitter.emit(wire.StepsSummarized(step=index, every=EVERY, slow=not large))
         self.whole = not 0 <= self._first <= index or index % EVERY == 0 or index == self._replayed
 
     def limit(self, table: TableBuilder) -> TableBuilder:
@@ -80,11 +82,9 @@ class Detail:
         budget, emitter = self._budget, self._emitter
         return 0 < RESERVE * budget.most_bytes < emitter.sent_bytes or 0 < RESERVE * budget.most_events < emitter.sent_events
 
-    def _is_used_up(self, index: int) -> bool:
+    def _is_large(self) -> bool:
         budget, emitter = self._budget, self._emitter
-        if 0 < budget.bytes < emitter.sent_bytes or 0 < budget.events < emitter.sent_events:
-            return True
-        return index >= MANY and monotonic() > self._due
+        return 0 < budget.bytes < emitter.sent_bytes or 0 < budget.events < emitter.sent_events
 
 
 def _is_finite(tensor: Tensor | None) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tapedeck import model, wire
 from tapedeck.explain.findings import find
+from tapedeck.tracer.training import detail
 from tapedeck.tracer.training.detail import EVERY
 
 from ..run_twice import record
@@ -136,3 +137,16 @@ def test_a_replay_repeats_where_summaries_began_and_records_its_own_step_whole()
 def test_a_recording_that_only_takes_long_is_not_summarized_before_step_1000() -> None:
     _, recording = record(FIT, budget=wire.DetailBudget(seconds=1e-9))
     assert not recording.summarized
+
+
+@pytest.mark.parametrize(
+    ("budget", "step", "reason"),
+    [(EARLY, 0, "the recording has become large"), (wire.DetailBudget(seconds=1e-9), 4, "the run has taken long")],
+)
+def test_the_note_says_why_steps_are_summarized(
+    budget: wire.DetailBudget, step: int, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(detail, "MANY", 4)
+    _, recording = record(NAN, budget=budget)
+    (note,) = [each for each in find(recording, model.Program(NAN)) if each.code == "numbers-left-out"]
+    assert note.message == f"From step {step} on, most steps are summarized, because {reason}."
