@@ -137,6 +137,28 @@ def test_a_picture_opens_at_a_readable_size_and_fades_where_it_continues(look: L
     assert 0 <= root["y"] - canvas["y"] < 60, "a picture that does not fit must start at the top"
 
 
+@pytest.mark.parametrize(
+    ("width", "height", "theme"), [(1024, 768, "light"), (720, 450, "dark")]
+)  # the latter: 1440 × 900 at 200 %
+def test_axe_reports_no_violation_in_small_windows(look: Look, server: str, width: int, height: int, theme: str) -> None:
+    page = look(width, theme)
+    page.set_viewport_size({"width": width, "height": height})
+    page.goto(f"/r/{recorded(page, LAST_SECTION + 'm.backward(m.grad_fn)')['id']}")
+    expect(page.locator(".count")).to_have_text("1step, then an error")
+    texts = page.locator(".count > :visible, .key:visible, .phase").evaluate_all(
+        "all => all.map(each => each.getBoundingClientRect().toJSON())"
+    )
+    assert all(one["right"] <= other["left"] + 0.5 for one, other in itertools.pairwise(texts)), (
+        "the parts of the deck are beside each other"
+    )
+    assert not violations(page)
+    page.locator(".cm-content").focus()
+    page.keyboard.type("1")
+    expect(page.locator(".cm-editor.cm-stale")).to_be_visible()
+    assert not violations(page)
+    assert not outside(page)
+
+
 @pytest.mark.parametrize("theme", THEMES)
 def test_axe_reports_no_violation_while_two_runs_are_compared(look: Look, theme: str) -> None:
     page = look(1440, theme)

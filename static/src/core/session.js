@@ -257,6 +257,7 @@ export function session(store, api, onrun) {
           curves: null,
           step: null,
           node: again ? now.node : null,
+          parameter: again || answer.parameters.some(({ id }) => id === now.parameter) ? now.parameter : null,
           ...withoutInstant(view),
           run: answer,
         },

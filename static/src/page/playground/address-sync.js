@@ -58,8 +58,11 @@ export function addressSync(state, work, given, program) {
     }
   }
 
+  /** Return the id of the run in the address. */
+  const runAt = () => /\/r\/([^/]+)/.exec(location.pathname)?.[1];
+
   addEventListener("popstate", () => {
-    const id = /\/r\/([^/]+)/.exec(location.pathname)?.[1];
+    const id = runAt();
     const named = readNamed(location.search);
     const view = firstVisit(id ?? given.run?.id) ? read(location.search) : named;
     const shown = state.get().run;
@@ -74,6 +77,7 @@ export function addressSync(state, work, given, program) {
   state.watch([.../** @type {(keyof View)[]} */ (Object.keys(START)), "other", "playing", "busy", "wanted"], (now) => {
     const { run, edited, busy, playing, wanted } = now;
     if (!begun || !run || edited || busy || playing || wanted) return;
+    if (run.id !== (runAt() ?? given.run?.id)) return; // the address is still that of the run before, which keeps its view
     if (query() === location.search) return;
     const put = () => history.replaceState(history.state, "", location.pathname + query() + location.hash);
     const time = performance.now();
