@@ -58,7 +58,7 @@ SEED = Annotated[
 ]
 FIXED_SEED = Annotated[
     int,
-    typer.Option(help="Seed of random, numpy and torch, so that every check uses the same numbers.", min=0, max=2**63 - 1),
+    typer.Option(help="Seed of random, numpy and torch, so that every run uses the same numbers.", min=0, max=2**63 - 1),
 ]
 
 
@@ -137,7 +137,7 @@ def run(
         bool, typer.Option("--json", help="Print only the run as JSON, as GET /api/v1/runs/{id} returns it.")
     ] = False,
 ) -> None:
-    """Run a program and print its values, last pass, error and findings.
+    """Run a program; print its values, last pass, error and findings.
 
     The report has the values of the lines, the last backward pass in words, the error, and the findings with their fixes. The
     text of the program comes first, on the stream to which it was printed, and the traceback of an exception on stderr.
@@ -296,11 +296,11 @@ def check(
     sandbox: SANDBOX = False,
     seed: FIXED_SEED = 0,
 ) -> None:
-    """Run a program, check its gradients by finite differences, and report its mistakes.
+    """Check gradients by finite differences, and report mistakes.
 
-    The first pass over each graph is checked, leaf by leaf, in float64. This finds, for example, a custom autograd.Function
-    whose backward() is not the derivative of its forward(). Under autocast, the recorded gradient has only the precision of
-    bfloat16 or float16, so its formula is also checked in float64.
+    The program runs once, and the first pass over each graph is checked, leaf by leaf, in float64. This finds, for example, a
+    custom autograd.Function whose backward() is not the derivative of its forward(). Under autocast, the recorded gradient has
+    only the precision of bfloat16 or float16, so its formula is also checked in float64.
 
     \b
     Verdicts:
@@ -381,10 +381,10 @@ def diff(
     sandbox: SANDBOX = False,
     seed: FIXED_SEED = 0,
 ) -> None:
-    """Run two programs and print the first step and node whose numbers differ.
+    """Find the first step and node where two programs differ.
 
-    A step is compared in the order in which it computes: values, gradients, then parameters after the update. The programs
-    start from the same random state, and what they print is not shown.
+    Both programs run, from the same random state, and the difference is printed. The text that they print is not shown. A step
+    is compared in the order in which it computes: values, gradients, then parameters after the update.
 
     \b
     Exit status:
@@ -429,9 +429,10 @@ def why(
     sandbox: SANDBOX = False,
     seed: FIXED_SEED = 0,
 ) -> None:
-    """Run a program and explain why a number is what it is: the terms that it is made of, the largest first.
+    """Run a program, and explain why a number is what it is.
 
-    Each term has the name by which it is explained further. What the program prints is not shown.
+    The explanation lists the terms that the number is made of, the largest first. Each term has the name by which it is
+    explained further. The text that the program prints is not shown.
 
     \b
     Exit status:

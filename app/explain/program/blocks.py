@@ -39,5 +39,5 @@ def calls_in(statements: Sequence[ast.stmt]) -> set[str]:
 
 
 def order(statements: Sequence[ast.stmt], name: str) -> int | None:
-    """Return the index of the first statement that calls a function or method of this name, ``None`` without one."""
+    """Return the index of the first statement that calls a function or method of this name, or ``None``."""
     return next((index for index, statement in enumerate(statements) if name in calls_in([statement])), None)

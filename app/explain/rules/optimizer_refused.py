@@ -63,7 +63,7 @@ _WHY: Final = "An optimizer takes an iterable of tensors, such as `model.paramet
 
 
 def explain(failure: Failure) -> model.Finding | None:
-    """Return the finding; ``None`` for an object that is not iterable if the line does not make an optimizer."""
+    """Return the finding, or ``None`` if an object is not iterable and the line makes no optimizer."""
     message = failure.exception.message
     if message.startswith("optimizer got an empty"):
         return _empty(failure)

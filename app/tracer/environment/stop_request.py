@@ -13,7 +13,7 @@ from ... import wire
 
 @contextmanager
 def answer_stop_requests(report: Callable[[], None]) -> Iterator[None]:
-    """Call ``report`` at :data:`~tapedeck.wire.STOP_SIGNAL`.
+    """Call ``report`` when :data:`~tapedeck.wire.STOP_SIGNAL` arrives.
 
     Python handles the signal between two instructions of the main thread. A program that stays in one call of C code is killed
     without a report. Does nothing in another thread, where Python cannot handle signals.

@@ -22,7 +22,7 @@ from . import reference
 EVENTS: Final[dict[str, Any]] = {
     "response_class": Response,
     "responses": {200: {"description": "Events `position` and `end`.", "content": {"text/event-stream": {}}}}
-    | reference.problems(404, 429),
+    | reference.problems(404, 422, 429),
 }
 
 router = APIRouter(prefix=f"{API}", tags=["classrooms"])

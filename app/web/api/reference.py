@@ -160,7 +160,7 @@ POST_RUN: Final[dict[str, Any]] = {
         200: {"description": "The run has ended and was not stored (`store` was false).", "content": _RUN},
         201: {
             "description": "The run has ended. Its `status` shows whether the program failed. The first response "
-            "to a caller contains `owner_key`: send it as a bearer token to be recognised as the owner. With "
+            "to a caller contains `owner_key`: send it as a bearer token to be recognized as the owner. With "
             "`Accept: image/svg+xml` or `text/plain` the response is the last step's picture.",
             "content": _RUN,
             "headers": _CREATED_HEADERS,

@@ -36,7 +36,7 @@ router = APIRouter(prefix=f"{API}/runs/{{id}}", tags=["recording"])
 def _file(media_type: str, kind: str, description: str, *more: int) -> dict[str, Any]:
     content = {media_type.partition(";")[0]: {"schema": {"type": kind}}}
     found = {200: {"description": description, "content": content}}
-    return {"response_class": Response, "responses": found | reference.problems(304, 404, *more)}
+    return {"response_class": Response, "responses": found | reference.problems(304, 404, 422, *more)}
 
 
 @router.get("/program.py", **_file(PYTHON, "string", "The program."))

@@ -53,6 +53,18 @@ def test_every_route_is_described(description: dict[str, Any]) -> None:
     }  # fmt: skip
 
 
+def test_every_error_is_described_as_a_problem(description: dict[str, Any]) -> None:
+    answers = [
+        (path, status, answer)
+        for path, operations in description["paths"].items()
+        if path.startswith("/api/")
+        for operation in operations.values()
+        for status, answer in operation["responses"].items()
+        if status >= "400"
+    ]
+    assert not [(path, status) for path, status, answer in answers if "application/problem+json" not in answer["content"]]
+
+
 @pytest.fixture
 def description(tmp_path: Path) -> dict[str, Any]:
     app = create_app(Settings(data=str(tmp_path)), executor=FakeExecutor(), finder=InlineFinder())
