@@ -74,6 +74,17 @@ def test_the_leaves_of_a_module_keep_their_names_when_its_name_is_reassigned(cha
     assert {(leaf.name, leaf.line) for leaf in leaves} == {("net.0.bias", 4), ("net.0.weight", 4)}
 
 
+def test_two_modules_of_a_function_that_had_one_name_in_turn_have_two_names() -> None:
+    program = (
+        "import torch\ndef build():\n    layer = torch.nn.Linear(2, 2)\n    first = layer\n    layer = torch.nn.Linear(2, 1)\n"
+        "    return lambda x: layer(first(x))\nbuild()(torch.ones(1, 2)).sum().backward()\n"
+    )
+    leaves = [node for node in record(program)[1].numbers(0).graph.nodes if node.kind == "leaf"]
+    assert {(leaf.name, leaf.line) for leaf in leaves} == {
+        ("first.bias", 3), ("first.weight", 3), ("layer.bias", 5), ("layer.weight", 5),
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("module", ["LazyLinear(4)", "LazyConv1d(4, 2)", "LazyBatchNorm1d()"])
 def test_a_lazy_parameter_has_no_value_until_its_module_has_seen_an_input(module: str) -> None:
     program = (

@@ -43,6 +43,8 @@ class Names:
         self._made: dict[int, tuple[WeakTensor, LineContext]] = {}
         self._of_modules: dict[int, _Binding] = {}
         """The parameters and buffers of modules that were bound to a name, each with its path and line at that time."""
+        self._modules: dict[str, WeakTensor] = {}
+        """The module that each name was last bound to."""
         self._sweep_at = _SWEEP
 
     def bind(self, name: str, value: Tensor, line: int, *, transient: bool = False) -> None:
@@ -61,6 +63,7 @@ class Names:
     def bind_module(self, name: str, module: torch.nn.Module, line: int) -> None:
         """Record that an assignment bound a name to a module. Its parts keep their paths while no variable leads to them."""
         self._lines[name] = line
+        self._move_on(name, module)
         for path, part in parts(name, module):
             if isinstance(part, Tensor):
                 entry = self._of_modules.get(id(part))
@@ -68,6 +71,19 @@ class Names:
                     self._of_modules[id(part)] = _Binding(weak(part), path, line)
         if len(self._of_modules) > self._sweep_at:
             self._sweep()
+
+    def _move_on(self, name: str, module: torch.nn.Module) -> None:
+        """Name the module that ``name`` was bound to by another of its names, because ``name`` is about to be reassigned."""
+        reference = self._modules.get(name)
+        before = reference.get() if reference is not None else None
+        self._modules[name] = weak(module)
+        if before is None or before is module:
+            return
+        other = next((each for each, bound in self._modules.items() if bound.get() is before), None)
+        for path, part in parts(other, before) if other is not None else ():
+            entry = self._of_modules.get(id(part))
+            if entry is not None and entry.tensor.get() is part and entry.name.startswith(f"{name}."):
+                self._of_modules[id(part)] = replace(entry, name=path)
 
     def made(self, leaf: Tensor, here: LineContext) -> None:
         """Record the line that made a leaf, which may never get a name."""
