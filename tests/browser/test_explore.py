@@ -71,6 +71,11 @@ for k in range(300):
     y = y * 1.01
 y.sum().backward()
 """
+ROOTS = """import torch
+a = torch.ones(3, requires_grad=True)
+roots = [(a * n).sin().sum() for n in range(45)]
+torch.autograd.backward(roots)
+"""
 NAN = """import torch
 x = torch.zeros(3, requires_grad=True)
 y = x
@@ -83,7 +88,7 @@ for k in range(400):
 @pytest.fixture(scope="module")
 def runs(server: str) -> dict[str, str]:
     """Return the paths of the pages of recorded runs, each made once."""
-    programs = {"transformer": TRANSFORMER, "recurrent": RECURRENT, "nan": NAN, "two": TWO_GRAPHS}
+    programs = {"transformer": TRANSFORMER, "recurrent": RECURRENT, "nan": NAN, "two": TWO_GRAPHS, "roots": ROOTS}
     return {name: post(server, program) for name, program in programs.items()}
 
 
@@ -201,17 +206,34 @@ def test_axe_reports_no_violation_while_searching(visit: Visit, theme: str) -> N
     assert not outside(page)
 
 
-def test_the_first_nan_is_found(visit: Visit) -> None:
-    page = visit("nan")
-    field = page.get_by_role("combobox", name="Search the graph")
-    field.fill("nan")
-    expect(page.locator(".hit-count")).to_contain_text("hits")
-    page.keyboard.press("Enter")
+def first_nan(page: Page) -> str:
+    """Wait until the inspector shows the first operation that receives NaN, and return its node."""
     expect(page.locator("#canvas .box.selected")).to_be_visible()
+    expect(page.locator("#inspected")).to_contain_text("4th of")  # after sum, mul and sqrt, which makes the NaN
     expect(page.locator("#inspected")).to_contain_text("Gradient sent on")
     expect(page.locator("#inspected .bad, #inspected :text('nan')").first).to_be_visible()
-    first = page.locator("#canvas .box.selected").get_attribute("data-node")
+    return page.locator("#canvas .box.selected").get_attribute("data-node") or ""
+
+
+def test_the_first_nan_is_found_by_keyboard(visit: Visit) -> None:
+    page = visit("nan")
+    page.locator("#canvas [tabindex='0']").first.focus()
+    page.keyboard.press("/")
+    page.keyboard.type("nan")
+    expect(page.locator(".hit-count")).to_contain_text("hits")
+    page.keyboard.press("Enter")
+    first_nan(page)
+
+
+def test_the_first_nan_is_found_by_pointer(visit: Visit) -> None:
+    page = visit("nan")
+    field = page.get_by_role("combobox", name="Search the graph")
+    field.click()
+    field.fill("nan")
+    expect(page.locator(".hit-count")).to_contain_text("hits")
     hits = page.locator(".hits").get_by_role("option")
+    hits.first.click()
+    first = first_nan(page)
     for index in (1, 0):
         field.click()
         hits.nth(index).click()
@@ -386,6 +408,22 @@ def test_the_overview_moves_the_map(visit: Visit) -> None:
     assert before
     assert after
     assert after["y"] < before["y"]
+
+
+@pytest.mark.parametrize(
+    ("name", "query", "layout"), [("transformer", "", "rows"), ("transformer", "?layout=graph", "graph"), ("roots", "", "rows")]
+)
+def test_a_map_on_a_phone_is_drawn_as_rows_that_need_no_panning_sideways(
+    visit: Visit, name: str, query: str, layout: str
+) -> None:
+    page = visit(name, query, width=390)
+    expect(page.locator(f"#canvas svg.map[data-layout={layout}]")).to_be_visible()
+    expect(page.locator("#canvas svg.map")).to_have_count(1)
+    page.locator("#canvas").scroll_into_view_if_needed()
+    if layout == "rows":
+        boxes = [box.bounding_box() for box in page.locator("#canvas .box").all()]
+        assert boxes
+        assert all(box and box["x"] >= 0 and box["x"] + box["width"] <= 390 for box in boxes)
 
 
 def test_fingers_pan_and_zoom_the_map_on_a_phone(page: Page, visit: Visit) -> None:

@@ -10,6 +10,8 @@ import { form } from "./scene.js";
 
 const DRAWN = 150; // nodes of a graph above which the server draws a map, as in `app/drawing/plan.py`
 
+const NARROW = 760; // width of the screen up to which a map is drawn as rows, in pixels: rows need no panning sideways
+
 /** @typedef {{direction: Direction, view: string | null, viewOf: string | null, layout: Layout | null}} Look */
 
 /**
@@ -29,6 +31,9 @@ export function pictures(api, once) {
   const given = new Map();
   const figures = mapFigures(api, once);
 
+  /** Return the layout of the maps of a graph; null if the server chooses it. @param {string} own @param {Layout | null} asked */
+  const layoutFor = (own, asked) => asked ?? layouts.get(own) ?? (innerWidth <= NARROW ? "rows" : null);
+
   /**
    * Return whether a picture is a map, the address of its view, its layout, and its key in the cache. Also return the names of
    * its structure and of the form of its pass, which other passes may share.
@@ -45,7 +50,7 @@ export function pictures(api, once) {
     const view = large || viewOf === null || viewOf === graph ? chosen : null;
     const map = view !== null || large || first.has(own);
     const address = map ? (view ?? first.get(own) ?? null) : null;
-    const layout = map ? (asked ?? layouts.get(own) ?? null) : null;
+    const layout = map ? layoutFor(own, asked) : null;
     const known = address !== null && layout !== null;
     // a map has the same boxes in all passes; their numbers are fetched separately
     const shared = known ? "map" : pass ? ((map ? null : form(pass)) ?? `pass ${pass.index}`) : "no pass";
@@ -59,10 +64,10 @@ export function pictures(api, once) {
     const before = keysOf(run, graph, pass, look);
     if (before.address === null && shown !== null) first.set(`${run.id} ${graph}`, shown);
     const laid = layoutOf(svg);
-    if (before.layout === null && laid) layouts.set(`${run.id} ${graph}`, laid);
+    if (laid && layoutFor(`${run.id} ${graph}`, look.layout) === null) layouts.set(`${run.id} ${graph}`, laid);
     // an address that the server has corrected is still the address of this picture
     const { key, ...names } = before.known ? before : keysOf(run, graph, pass, look);
-    if (key !== before.key) void once(key, () => Promise.resolve(svg));
+    if (key !== before.key && !unfit(laid, names.layout)) void once(key, () => Promise.resolve(svg));
     if (!owners.has(key)) owners.set(key, pass?.index);
     return { svg, structure: names.structure, form: names.form, map: shown !== null, view: shown, layout: laid, figures: null };
   }
@@ -85,6 +90,8 @@ export function pictures(api, once) {
       const { key, address, layout } = keysOf(run, graph, pass, look);
       const svg = await once(key, () => api.picture(picture(run.id, what, "svg", direction, "inline", address, layout)));
       const drawn = made(run, graph, pass, look, svg);
+      // only the picture says that a small graph with many edges is a map
+      if (layout === null && unfit(drawn.layout, keysOf(run, graph, pass, look).layout)) return this.get(run, graph, pass, look, shown);
       if (!drawn.map || shown === null || shows(drawn, shown)) {
         const own = keysOf(run, graph, pass, look).key;
         if (!drawn.map || !pass || drawn.view === null) return drawn;
@@ -103,8 +110,9 @@ export function pictures(api, once) {
       void once(keys.key, () => Promise.resolve(opened));
       return made(run, graph, pass, further, opened);
     },
-    /** Keep the picture that the server wrote into the page. @param {Run} run @param {string} graph @param {Pass | null} pass @param {Look} look @param {string} svg */
+    /** Keep the picture that the server wrote into the page. Return null if this screen needs another layout. @param {Run} run @param {string} graph @param {Pass | null} pass @param {Look} look @param {string} svg */
     keep(run, graph, pass, look, svg) {
+      if (unfit(layoutOf(svg), layoutFor(`${run.id} ${graph}`, look.layout))) return null;
       void once(keysOf(run, graph, pass, look).key, () => Promise.resolve(svg));
       return made(run, graph, pass, look, svg);
     },
@@ -120,6 +128,9 @@ function viewOf(svg) {
   if (address === undefined) return null;
   return new DOMParser().parseFromString(address, "text/html").documentElement.textContent ?? "";
 }
+
+/** Return whether a map is laid out in another way than it should be. @param {Layout | null} laid @param {Layout | null} wanted */
+const unfit = (laid, wanted) => laid !== null && wanted !== null && laid !== wanted;
 
 /** Return how a map is laid out; null if the picture is no map. @param {string} svg @returns {Layout | null} */
 function layoutOf(svg) {

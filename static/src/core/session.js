@@ -391,7 +391,8 @@ export function session(store, api, onrun) {
       void inspect();
       void curve();
       const { picture } = store.get();
-      if (addressed !== null && picture?.map && !shows(picture, addressed)) sought = addressed;
+      const laidOutAgain = svg !== null && graph !== null && picture === null;
+      if (addressed !== null && (laidOutAgain || (picture?.map && !shows(picture, addressed)))) sought = addressed;
       if (part || sought) void load();
       if (step) tape.stay(step.index);
     },

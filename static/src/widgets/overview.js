@@ -6,7 +6,7 @@ import { fill, h, s, widget } from "../leaves/dom.js";
 
 const WIDE = 132; // largest width, in pixels
 const HIGH = 176; // largest height
-const NARROW = 0.65; // its size on a phone, as a share of the usual size
+const NARROW = 0.4; // its size on a phone, as a share of the usual size
 const PAN = 40; // pixels of the picture by which an arrow key moves the view
 
 /** Return the position of a group in its parent. @param {SVGGElement | null} group */
