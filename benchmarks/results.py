@@ -313,6 +313,11 @@ rounds, on one thread, unconfined. Tools that draw were not asked to draw.
 runs the same program and draws it with torchviz, unconfined and without recording. Wall time.
 
 {engine_table if drawn else "Left out of this run."}
+
+## Large graphs
+
+[How time and memory grow with the number of nodes](GROWTH.md), written by `python benchmarks/growth.py`.
+`python benchmarks/large_graphs.py` checks the bounds.
 """
 
 
