@@ -270,6 +270,16 @@ class _Rows:
         around = self._modules.modules[module.parent].path + "." if module.parent >= 0 else ""
         return module.path.removeprefix(around)
 
+    def _full_name(self, module: Module) -> str:
+        """Return the name of a module; of a module that is only numbered, with the name of the module around it.
+
+        ``blocks.7`` is the name of the module ``7`` in ``model.blocks``.
+        """
+        name = self._name(module)
+        if not name.isdecimal() or module.parent < 0:
+            return name
+        return f"{self._name(self._modules.modules[module.parent])}.{name}"
+
     # ------------------------------------------------------------------ the trend
 
     def _sequence(self, kept: Sequence[int]) -> list[int]:
@@ -292,7 +302,7 @@ class _Rows:
         if len(known) < LEAST_MODULES:
             return None
         norms = np.array([gradients[index] for index in known], np.float64)
-        names = [self._name(self._modules.modules[index]) for index in known]
+        names = [self._full_name(self._modules.modules[index]) for index in known]
         unit = "block" if known[0] in around else "layer"
         return trend(names, norms, unit, [row_of[index] for index in known if index in row_of])
 

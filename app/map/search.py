@@ -12,7 +12,7 @@ from .. import model
 from ..errors import InvalidInput
 from ..recording import Recording
 from ..recording.tensors import json_number
-from .chosen_pass import chosen_pass
+from .chosen_pass import chosen_pass, passes_over
 from .columns import Bools, Longs, StructureColumns
 from .pass_states import PassStates, pass_states
 from .query import Compared, LineNumber, Marked, Term, Text, needs_pass, read_query
@@ -36,7 +36,13 @@ def search(
     event = recording.log.graph(graph)
     passed = chosen_pass(recording, graph, pass_index, step)
     if passed is None and needs_pass(terms):
-        raise InvalidInput("The query has a condition on gradients: add `pass=0` or `step=0` to the address.", where="q")
+        reached = next(passes_over(recording, graph, 0), None)
+        remedy = (
+            f"add `pass={reached.index}` or `step={reached.step}` to the address."
+            if reached is not None
+            else "no backward pass reached this graph. Search for names, operations or lines instead."
+        )
+        raise InvalidInput(f"The query has a condition on gradients: {remedy}", where="q")
     known = known_graph(recording.log, event)
     states = None if passed is None else pass_states(known.tree.graph, passed)
     matcher = _Matcher(known.tree.graph, known.texts, recording.program, states)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from .conftest import THEMES
+from .conftest import THEMES, Problems
 from .programs import post
 from .test_layout import outside, violations
 
@@ -70,6 +70,10 @@ y = w
 for k in range(300):
     y = y * 1.01
 y.sum().backward()
+z = w
+for k in range(200):
+    z = z.sin()
+z
 """
 ROOTS = """import torch
 a = torch.ones(3, requires_grad=True)
@@ -282,6 +286,15 @@ def test_a_view_of_a_large_graph_does_not_make_a_map_of_a_small_one(visit: Visit
     page.locator("#chosen").select_option(index=0)
     expect(page.locator("#canvas .node.root")).to_be_visible()
     expect(page.locator("#canvas svg.map")).to_have_count(0)
+
+
+def test_a_graph_that_no_pass_reached_has_no_box_that_runs_and_refuses_conditions(visit: Visit, problems: Problems) -> None:
+    problems.expect("422.*/search")
+    page = visit("two", "?graph=g2")
+    expect(page.locator("#canvas .box")).not_to_have_count(0)
+    expect(page.locator("#canvas .box.now")).to_have_count(0)
+    page.get_by_role("combobox", name="Search the graph").fill("grad > 1")
+    expect(page.locator(".hits")).to_contain_text("no backward pass reached this graph")
 
 
 @pytest.mark.parametrize(("motion", "animated"), [("no-preference", True), ("reduce", False)])

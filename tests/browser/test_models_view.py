@@ -45,6 +45,22 @@ for step in range(3):
 """
 
 
+SEQUENTIAL = """import torch
+from torch import nn
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.Sequential(*[nn.Sequential(nn.Linear(4, 4), nn.Tanh()) for _ in range(6)])
+        self.head = nn.Linear(4, 1)
+    def forward(self, x):
+        return self.head(self.blocks(x))
+
+model = Model()
+model(torch.ones(2, 4)).sum().backward()
+"""
+
+
 @pytest.fixture(scope="module")
 def path(server: str) -> str:
     return post(server, VANISHING)
@@ -111,6 +127,15 @@ def test_the_deck_plays_the_rows(visit: Visit) -> None:
     expect(row.locator("td.grad").first).to_be_hidden()
     page.locator(".phase.update").click()
     expect(row.locator("td.ratio")).to_have_text(re.compile(r"\d"))
+
+
+def test_the_blocks_that_the_headline_is_about_are_shown_at_first(look: Look, server: str) -> None:
+    page = look(1440, "light")
+    page.goto(post(server, SEQUENTIAL) + "?show=models")
+    expect(page.locator("[data-path$='blocks.5']")).to_be_visible()
+    expect(page.locator("[data-path$='blocks.0']")).to_be_visible()
+    expect(page.locator(".trend")).to_contain_text("From blocks.5 to blocks.0")
+    expect(page.locator("th.plot")).to_contain_text("Relative to blocks.5")
 
 
 def test_rows_open_by_keyboard_and_lead_to_the_graph(visit: Visit) -> None:

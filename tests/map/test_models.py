@@ -133,7 +133,7 @@ def test_the_trend_is_fitted_to_what_torch_computes(scale: float, expected: str,
     assert (trend.band, trend.unit) == (expected, "block")
     shown = 1 / trend.factor if trend.factor < 1 else trend.factor
     assert trend.headline == f"{sign or trend.headline[0]} {shown:.3g} per block"
-    assert trend.sentence.startswith(f"{expected.capitalize()}. From 11 to 0, the gradient")
+    assert trend.sentence.startswith(f"{expected.capitalize()}. From model.11 to model.0, the gradient")
 
 
 def test_rows_far_below_the_reference_vanish() -> None:

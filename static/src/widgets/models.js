@@ -254,7 +254,7 @@ export function models({ onmodule, onparameter, onopen, width }) {
       shown = given;
       open ??= outermost(given);
       const base = given.reference === null ? null : given.rows[given.reference];
-      put(reference, base ? `Relative to ${base.name}` : "Relative");
+      put(reference, base ? `Relative to ${fullName(given, base)}` : "Relative");
       put(headline, given.trend?.headline ?? "");
       put(sentence, given.trend ? given.trend.sentence.replace(/e([-+])0?(\d)/g, (_, sign, digit) => `e${sign === "-" ? format.MINUS : ""}${digit}`) : "No part of the model is repeated, so there is no trend.");
       note.textContent = [
@@ -276,8 +276,8 @@ export function models({ onmodule, onparameter, onopen, width }) {
   });
 }
 
-/** Return the modules that are open at first: those around all others. @param {ModelRows} given */
-function outermost({ rows }) {
+/** Return the modules that are open at first: those around all others, and those around the reference. @param {ModelRows} given */
+function outermost({ rows, reference }) {
   const children = rows.map((_, i) => rows.filter(({ parent }) => parent === i).length);
   const open = new Set(/** @type {string[]} */ ([]));
   for (const [i, { path, parent }] of rows.entries()) {
@@ -285,7 +285,14 @@ function outermost({ rows }) {
     const only = outer === null || (outer && open.has(outer.path) && rows.filter((each) => each.parent === parent).length === 1);
     if (only && (children[i] ?? 0) > 0) open.add(path);
   }
+  for (let around = rows[reference ?? -1]?.parent ?? null; around !== null; around = rows[around]?.parent ?? null) open.add(rows[around]?.path ?? "");
   return open;
+}
+
+/** Return the name of a module; of a module that is only numbered, with the name of the module around it. @param {ModelRows} given @param {ModuleRow} row */
+function fullName({ rows }, { name, parent }) {
+  const around = parent === null ? undefined : rows[parent];
+  return around && /^\d+$/.test(name) ? `${around.name}.${name}` : name;
 }
 
 /** Put text into an element if it differs. @param {Element} element @param {string} text */

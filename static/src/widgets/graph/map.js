@@ -64,7 +64,7 @@ export function progress(svg) {
       svg.classList.toggle("passing", Number.isFinite(ran)); // gradients of leaves are complete when the pass is over
       for (const each of boxes) {
         const waiting = Number.isFinite(ran) && each.first >= ran;
-        const running = ran > 0 && ran === each.last + 1;
+        const running = ran > 0 && Number.isFinite(ran) && ran === each.last + 1;
         const state = waiting ? "waiting" : running ? "now" : "";
         if (running) now = each.box;
         if (state === each.state) continue;
