@@ -82,37 +82,31 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             named = graph.nodes[changed].name
             tensor = f"`{named}`" if named else "a tensor"
             target = next((each for each in writes if syntax.text(each.target) == named), writes[0])
-            yield model.Finding(
-                code=CODE,
-                severity="warning",
-                file=None,
-                line=target.statement.lineno,
-                step=graph.step,
-                node=node.id,
-                message=f"`{first_line(syntax.text(target.statement))}` changes {tensor} after line {node.line} has saved it, "
-                "so the gradients are wrong.",
-                why="The derivative is computed from the saved numbers, which are no longer those of the forward pass. "
-                "Autograd does not detect a write through `.data`. Change a copy, or write before the tensor is used.",
-                pass_=graph.pass_,
-            )
+            when = f"{tensor} after line {node.line} has saved it"
+            yield _finding(graph, syntax, target, node, when, "Change a copy, or write before the tensor is used.")
             return
         if (written := _before_pass(graph, syntax, writes)) is not None:
             target, node = written
             name = syntax.text(target.target)
-            yield model.Finding(
-                code=CODE,
-                severity="warning",
-                file=None,
-                line=target.statement.lineno,
-                step=graph.step,
-                node=node.id,
-                message=f"`{first_line(syntax.text(target.statement))}` changes `{name}` between line {node.line}, which has "
-                "saved it, and the pass, so the gradients are wrong.",
-                why="The derivative is computed from the saved numbers, which are no longer those of the forward pass. "
-                f"Autograd does not detect a write through `.data`. Change `{name}` after `backward()`.",
-                pass_=graph.pass_,
-            )
+            when = f"`{name}` between line {node.line}, which has saved it, and the pass"
+            yield _finding(graph, syntax, target, node, when, f"Change `{name}` after `backward()`.")
             return
+
+
+def _finding(graph: GraphOfPass, syntax: Syntax, write: Update, node: model.Node, when: str, remedy: str) -> model.Finding:
+    """Return the finding for a write to a tensor that ``node`` saved. ``when`` names the tensor and the moment."""
+    return model.Finding(
+        code=CODE,
+        severity="warning",
+        file=None,
+        line=write.statement.lineno,
+        step=graph.step,
+        node=node.id,
+        message=f"`{first_line(syntax.text(write.statement))}` changes {when}, so the gradients are wrong.",
+        why="The derivative is computed from the saved numbers, which are no longer those of the forward pass. "
+        f"Autograd does not detect a write through `.data`. {remedy}",
+        pass_=graph.pass_,
+    )
 
 
 def _before_pass(graph: GraphOfPass, syntax: Syntax, writes: list[Update]) -> tuple[Update, model.Node] | None:
@@ -149,7 +143,7 @@ def _rebound(syntax: Syntax, name: str, after: ast.stmt, before: ast.stmt) -> bo
 
 
 def _changed(graph: GraphOfPass, index: int) -> int | None:
-    """Return the node whose value differs from the tensor that node ``index`` saved of it; ``None`` without such a node."""
+    """Return the node whose value in the forward pass differs from the tensor that node ``index`` saved, or ``None``."""
     node = graph.nodes[index]
     for name in node.saved:
         position = _OPERANDS.get(node.op, {}).get(name)

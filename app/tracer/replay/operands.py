@@ -104,26 +104,24 @@ class TapeEntry:
 
 def flat(value: Any) -> Iterator[Tensor]:
     """Yield the tensors in a call's arguments or result, at any depth of lists, tuples and dicts."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from flat(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from flat(item)
+    return _items(value, Tensor)
 
 
 def operands(value: Any) -> Iterator[Operand]:
     """Yield the operands in recorded arguments."""
-    if isinstance(value, ResultOperand | LeafOperand | ConstantOperand | UnknownOperand):
+    return _items(value, (ResultOperand, LeafOperand, ConstantOperand, UnknownOperand))
+
+
+def _items(value: Any, kinds: Any) -> Iterator[Any]:
+    """Yield the items of these classes, at any depth of lists, tuples and dicts."""
+    if isinstance(value, kinds):
         yield value
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from operands(item)
+            yield from _items(item, kinds)
     elif isinstance(value, dict):
         for item in value.values():
-            yield from operands(item)
+            yield from _items(item, kinds)
 
 
 def rebuilt(value: Any, replace: Callable[[Tensor], Any]) -> Any:
