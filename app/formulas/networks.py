@@ -6,7 +6,7 @@ from typing import Final
 
 from .rule import LocalRule
 
-_SLIDING: Final = {"stride": (1, 2, 3, 4), "padding": (0, 1, 2, 3), "dilation": (1, 2)}
+_SLIDING: Final = {"stride": (1, 2, 3, 4), "padding": (0, 1, 2, 3), "dilation": (1, 2), "transposed": (False, True)}
 _OPTIONS: Final = "stride, padding, dilation"
 _CENTRED: Final = "(input - by_channel(result1, input)) * by_channel(result2, input)"
 """What a batch normalization multiplies by its weight. `result1` and `result2` are the mean and the inverse of the standard
@@ -16,8 +16,8 @@ RULES: Final = (
     LocalRule(
         "ConvolutionBackward0", f"conv2d(input, weight, bias, {_OPTIONS})",
         {
-            "input": f"input_gradient(grad, input, weight, {_OPTIONS})",
-            "weight": f"kernel_gradient(grad, input, weight, {_OPTIONS})",
+            "input": f"input_gradient(grad, input, weight, {_OPTIONS}, transposed)",
+            "weight": f"kernel_gradient(grad, input, weight, {_OPTIONS}, transposed)",
             "bias": "summed_over_all_but_channels(grad, input)",
         },
         _SLIDING,

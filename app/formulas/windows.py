@@ -16,13 +16,18 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Sizes = int | tuple[int, ...]
 
 
-def kernel_gradient(grad: Array, x: Array, weight: Array, stride: Sizes, padding: Sizes, dilation: Sizes) -> Array:
+def kernel_gradient(
+    grad: Array, x: Array, weight: Array, stride: Sizes, padding: Sizes, dilation: Sizes, transposed: bool = False
+) -> Array:
     """Return the gradient of a convolution with respect to its kernel: the products of ``grad`` with the windows of the input.
 
-    Raises :class:`ValueError` for options with which the result does not have the shape of ``grad``.
+    In a ``transposed`` convolution, the windows are those of ``grad``, one for each element of the input. Raises
+    :class:`ValueError` for options with which the result does not have the shape of ``grad``.
     """
-    groups = x.shape[1] // weight.shape[1]
     lead = grad.ndim - x.ndim
+    if transposed:
+        return _transposed_kernel_gradient(grad, x, weight, stride, padding, dilation)
+    groups = x.shape[1] // weight.shape[1]
     found = np.zeros((*grad.shape[:lead], *weight.shape))
     padded = _padded(x, padding)
     axes = (0, *range(2, x.ndim))
@@ -33,13 +38,30 @@ def kernel_gradient(grad: Array, x: Array, weight: Array, stride: Sizes, padding
     return found
 
 
-def input_gradient(grad: Array, x: Array, weight: Array, stride: Sizes, padding: Sizes, dilation: Sizes) -> Array:
+def _transposed_kernel_gradient(grad: Array, x: Array, weight: Array, stride: Sizes, padding: Sizes, dilation: Sizes) -> Array:
+    lead, groups = grad.ndim - x.ndim, _groups_of_transposed(grad, x, weight)
+    found = np.zeros((*grad.shape[:lead], *weight.shape))
+    axes = (0, *range(2, x.ndim))
+    for at, window in _windows(_padded(grad, padding, lead), weight.shape[2:], x.shape[2:], stride, dilation):
+        for group, (sent, seen) in enumerate(zip(np.split(window, groups, lead + 1), np.split(x, groups, 1), strict=True)):
+            rows = slice(group * seen.shape[1], (group + 1) * seen.shape[1])
+            products = np.tensordot(sent, seen, ([lead + each for each in axes], axes))
+            found[_last(rows, slice(None), *at)] = np.moveaxis(products, -1, lead)
+    return found
+
+
+def input_gradient(
+    grad: Array, x: Array, weight: Array, stride: Sizes, padding: Sizes, dilation: Sizes, transposed: bool = False
+) -> Array:
     """Return the gradient of a convolution with respect to its input: in each window, its element of ``grad`` times the kernel.
 
-    Raises :class:`ValueError` for options with which the result does not have the shape of ``grad``.
+    For a ``transposed`` convolution, this is the convolution of ``grad`` with the kernel. Raises :class:`ValueError` for
+    options with which the result does not have the shape of ``grad``.
     """
-    groups = x.shape[1] // weight.shape[1]
     lead = grad.ndim - x.ndim
+    if transposed:
+        return _convolved(grad, x, weight, stride, padding, dilation)
+    groups = x.shape[1] // weight.shape[1]
     whole = _zeros(grad, x, padding)
     for at, window in _windows(whole, weight.shape[2:], grad.shape[lead + 2 :], stride, dilation):
         for sent, kernel, part in zip(
@@ -47,6 +69,26 @@ def input_gradient(grad: Array, x: Array, weight: Array, stride: Sizes, padding:
         ):
             part += np.moveaxis(np.tensordot(sent, kernel[_last(*at)], ((lead + 1,), (0,))), -1, lead + 1)
     return _inner(whole, x, padding)
+
+
+def _convolved(grad: Array, x: Array, weight: Array, stride: Sizes, padding: Sizes, dilation: Sizes) -> Array:
+    lead, groups = grad.ndim - x.ndim, _groups_of_transposed(grad, x, weight)
+    found = np.zeros((*grad.shape[:lead], *x.shape))
+    for at, window in _windows(_padded(grad, padding, lead), weight.shape[2:], x.shape[2:], stride, dilation):
+        for seen, kernel, part in zip(
+            np.split(window, groups, lead + 1), np.split(weight, groups, 0), np.split(found, groups, lead + 1), strict=True
+        ):
+            part += np.moveaxis(np.tensordot(seen, kernel[_last(*at)], ((lead + 1,), (1,))), -1, lead + 1)
+    return found
+
+
+def _groups_of_transposed(grad: Array, x: Array, weight: Array) -> int:
+    """Return the number of groups of a transposed convolution, whose kernel has the channels of the input first."""
+    channels: int = grad.shape[grad.ndim - x.ndim + 1]
+    groups, rest = divmod(channels, weight.shape[1])
+    if rest or not groups or weight.shape[0] != x.shape[1] or x.shape[1] % groups:
+        raise ValueError(f"A kernel of shape {weight.shape} does not transpose {x.shape[1]} channels to {channels}.")
+    return int(groups)
 
 
 def summed_over_all_but_channels(grad: Array, like: Array) -> Array:
@@ -112,8 +154,9 @@ def _last(*places: int | slice) -> Any:
     return (..., *places)
 
 
-def _padded(x: Array, padding: Sizes) -> Array:
-    return np.pad(x, [(0, 0), (0, 0), *((each, each) for each in _each(padding, x.ndim - 2))])
+def _padded(x: Array, padding: Sizes, lead: int = 0) -> Array:
+    sizes = _each(padding, x.ndim - lead - 2)
+    return np.pad(x, [*((0, 0),) * (lead + 2), *((each, each) for each in sizes)])
 
 
 def _zeros(grad: Array, x: Array, padding: Sizes) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from tapedeck.formulas import RULES
-from tapedeck.formulas.evaluate import derivatives, gradient
+from tapedeck.formulas.evaluate import derivatives, evaluate, gradient
 from tapedeck.formulas.latex import latex
 from tapedeck.formulas.rule import LocalRule
 
@@ -152,6 +152,7 @@ def test_a_convolution_has_its_gradients_in_every_number_of_dimensions(
         "stride": 1,
         "padding": 0,
         "dilation": 1,
+        "transposed": False,
         **options,
         "input": x.detach().numpy(),
         "weight": kernel.detach().numpy(),
@@ -160,6 +161,36 @@ def test_a_convolution_has_its_gradients_in_every_number_of_dimensions(
         (theirs,) = torch.autograd.grad(result, operand, grad, retain_graph=True)
         ours = gradient(RULES["ConvolutionBackward0"], name, grad.numpy(), known, tuple(operand.shape))
         np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "channels", "options"),
+    [
+        ((7,), (4, 6), {"stride": 2, "padding": 1, "groups": 2}),
+        ((4, 5), (2, 3), {"stride": 2, "output_padding": 1}),
+        ((4, 5), (2, 3), {"padding": 1, "dilation": 2}),
+        ((3, 3, 3), (2, 2), {"padding": 1}),
+    ],
+    ids=["of a line, in groups", "of a plane, longer", "of a plane, dilated", "of a space"],
+)
+def test_a_transposed_convolution_has_its_gradients_for_several_gradients_at_once(
+    sizes: tuple[int, ...], channels: tuple[int, int], options: dict[str, int]
+) -> None:
+    call = (torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d)[len(sizes) - 1]
+    groups = options.get("groups", 1)
+    x = torch.rand(2, channels[0], *sizes, dtype=torch.float64, requires_grad=True)
+    kernel = torch.rand(channels[0], channels[1] // groups, *(2 for _ in sizes), dtype=torch.float64, requires_grad=True)
+    result = call(x, kernel, **options)
+    grads = torch.rand(3, *result.shape, dtype=torch.float64)
+    known = {"stride": 1, "padding": 0, "dilation": 1, **options, "transposed": True}
+    known |= {"input": x.detach().numpy(), "weight": kernel.detach().numpy()}
+    for name, operand in (("input", x), ("weight", kernel)):
+        (theirs,) = torch.autograd.grad(result, operand, grads, retain_graph=True, is_grads_batched=True)
+        expression = RULES["ConvolutionBackward0"].gradients[name]
+        ours = evaluate(expression, {**known, "grad": grads.numpy()})
+        np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-9)
+        with pytest.raises(ValueError, match="not"):
+            evaluate(expression, {**known, "grad": grads.numpy()[..., :-2]})
 
 
 @pytest.mark.parametrize("op", [op for op in RULES if op not in NOT_MADE])

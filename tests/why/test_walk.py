@@ -40,6 +40,21 @@ def test_the_walk_from_a_leaf_reaches_the_inputs(path: Path) -> None:
     assert check(path)
 
 
+def test_the_walk_through_a_transposed_convolution_reaches_the_inputs() -> None:
+    program = """\
+import torch
+x = torch.rand(1, 2, 3, 3)
+layer = torch.nn.ConvTranspose2d(2, 2, 2, stride=2)
+layer(x).sum().backward()
+"""
+    _, recording = record(program, values=4096)
+    for parameter in recording.parameters():
+        answers = list(walk(recording, f"why?of={parameter.id}.grad&step=0"))
+        assert all(map(sums_exactly, answers))
+        assert len(answers[0].terms) == {"weight": 9, "bias": 36}[str(parameter.names[0]).split(".")[-1]]
+    assert any(answer.kind == "input" and answer.of.startswith("n") for answer in walk(recording, "why?of=p0.grad&step=0"))
+
+
 @pytest.mark.ops
 @pytest.mark.parametrize("path", [*GALLERY, *PROGRAMS], ids=lambda path: path.stem)
 def test_the_walks_of_every_program_add_up(path: Path) -> None:
