@@ -24,9 +24,9 @@ _TRANSPOSE: Final = re.compile(r"(T|NumpyT|Transpose|Permute)Backward[0-9]+")
 class StructureColumns:
     """The structure of a graph by columns: one entry for each node, edge or frame, as in :class:`wire.GraphEvent`.
 
-    A map does not show an operation that only transposes a parameter, as ``nn.Linear`` does with its weight. Such
-    :attr:`transposes` belong to the edges between the operations that use them and the parameter: ``target`` and ``input`` of
-    these edges are those of the parameter, and ``recorded_target`` is the target in the recording.
+    A map does not show an operation that only transposes a leaf, as ``nn.Linear`` does with its weight. Such
+    :attr:`transposes` belong to the edges between the operations that use them and the leaf: ``target`` and ``input`` of these
+    edges are those of the leaf, and ``recorded_target`` is the target in the recording.
     """
 
     def __init__(self, event: wire.GraphEvent) -> None:
@@ -54,14 +54,14 @@ class StructureColumns:
         self.target, self.input = self._through_transposes(wire.int32(event.input, "input"))
 
     def _transposes(self) -> Bools:
-        """Return for each node whether it only transposes a parameter, and the program does not name the result."""
+        """Return for each node whether it only transposes a leaf, and the program does not name the result."""
         named = [index for index, text in enumerate(self.strings) if _TRANSPOSE.fullmatch(text)]
         found: Bools = np.isin(self.texts("op"), named) & (self.kind == wire.OP) & (self.outputs == 1)
         found &= self.texts("name") < 0
         found &= np.bincount(self.source, minlength=self.count) == 1
         found &= np.bincount(self.recorded_target, minlength=self.count) > 0
         found[self.roots] = False
-        leads = (self.kind == wire.LEAF) & (self.parameter >= 0)
+        leads = self.kind == wire.LEAF  # without a parameter if no pass reached the graph
         for _ in range(TRANSPOSED_TWICE):
             leads[self.source] |= leads[self.recorded_target] & found[self.source]
         found &= leads

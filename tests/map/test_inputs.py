@@ -67,3 +67,10 @@ def test_an_operation_that_only_transposes_a_parameter_belongs_to_the_edge() -> 
     for node in hidden:
         (user,) = graph.source[graph.recorded_target == node].tolist()
         assert f"n{user}" in [box.id for box in reveal(tree, read_view(tree, ""), node).boxes]
+
+
+def test_a_graph_that_no_pass_reached_hides_the_same_transposes() -> None:
+    program = "m = nn.Linear(3, 2)\n(x * 2).sum().backward()\ny = m(x)\ny\n"
+    graph = StructureColumns(record(START + program)[1].log.graph(1))
+    assert (graph.parameter < 0).any()
+    assert [graph.text("op", node) for node in np.flatnonzero(graph.transposes)] == ["TBackward0"]
