@@ -14,7 +14,7 @@ from msgspec import structs
 
 from .. import model
 from ..recording import WholeStepCache, WholeSteps, usual_keys
-from ..store import MANY_STEPS, RunRow, Store
+from ..store import MANY_STEPS, RunRow, Store, Written
 from .clock import ExpiryClock
 from .run import OURS, LiveRun, RecordedRun, StoredRun
 
@@ -110,6 +110,14 @@ class Archive:
         found: Sequence[RunRow] = await self.beside(self._store.of_owner, owner, count, before)
         return [StoredRun(run, self._store.log(run), self._limits) for run in found if not self._expired(run.expires)]
 
+    def pack(self, recorded: LiveRun) -> None:
+        """Begin to pack the events of a run that gets no further ones. :meth:`save` uses the result."""
+        if recorded.kept:
+            first = recorded.sealed
+            run = recorded.new if recorded.number is None else recorded.number
+            batch = recorded.events[first - recorded.forgotten :]
+            recorded.packing = self._writer.submit(self._store.pack, run, batch, first)
+
     async def save(self, recorded: LiveRun, status: model.Status) -> None:
         """Write the status of a run, and its events, except those that the store already has in full blocks.
 
@@ -119,7 +127,14 @@ class Archive:
         batch = recorded.events[first - recorded.forgotten :]
         run = recorded.new if recorded.number is None else recorded.number
         overview = recorded.overview if status in model.FINAL else None
-        writing = asyncio.ensure_future(self._write(self._store.write, run, batch, first, recorded.outcome(status), overview))
+        packing, recorded.packing = recorded.packing, None
+
+        def write() -> Written:  # in the thread that has packed the events before
+            packed = None if packing is None else packing.result()
+            return self._store.write(run, batch, first, outcome, overview, packed)
+
+        outcome = recorded.outcome(status)
+        writing = asyncio.ensure_future(self._write(write))
         try:
             await asyncio.shield(writing)
         finally:  # a thread cannot be cancelled: wait for its result even if this task is cancelled

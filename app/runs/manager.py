@@ -224,6 +224,7 @@ class Runs:
                     recorded.append(_displaced(batch) if recorded.displaced else batch)
                     await self._make_room(recorded)  # during this time, nobody reads the pipe, so the program waits
             if recorded.end is not None:  # the run still has its slot, so that clients share this time too
+                self._archive.pack(recorded)
                 found = await self._finder.find(recorded)
                 recorded.findings, recorded.findings_omitted = found.findings, found.omitted
         finally:

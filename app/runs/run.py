@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import Final
 
@@ -24,7 +25,7 @@ from ..recording import (
     size,
     unfinished_step,
 )
-from ..store import NewRun, Outcome, RunRow, StoredLog
+from ..store import NewRun, Outcome, PackedEvents, RunRow, StoredLog
 from .footprint import Footprint
 from .opening import opening
 from .outcome import headline
@@ -229,6 +230,8 @@ class LiveRun(RecordedRun):
         """Number of stored events that the store will not rewrite."""
         self.number: int | None = None
         """Number of the run in the store, once it is stored."""
+        self.packing: Future[PackedEvents] | None = None
+        """The events that the store does not have, once a thread has packed them."""
         self.cancelled = asyncio.Event()
         self.writing = asyncio.Lock()
         self.failure: Exception | None = None

@@ -6,7 +6,7 @@ its last line values, and the sizes of its graphs; it is read as a whole, withou
 
 from .backup import back_up, restore
 from .folder import locked
-from .log import StoredLog
+from .log import PackedEvents, StoredLog
 from .overviews import pack_overview, unpack_overview
 from .series import MANY_STEPS
 from .sharing import BlocksInStore, blocks_of, reading
@@ -17,6 +17,7 @@ __all__ = [
     "BlocksInStore",
     "NewRun",
     "Outcome",
+    "PackedEvents",
     "RunRow",
     "Store",
     "StoredLog",

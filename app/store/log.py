@@ -38,12 +38,23 @@ BlockRow = dict[str, Any]
 """A row of the table ``blocks``."""
 
 
-def block_rows(events: Sequence[wire.AnyEvent], first: int, counts: tuple[int, int, int]) -> tuple[list[BlockRow], int]:
+class PackedEvents(Struct, frozen=True):
+    """The events of a run from the position ``first`` on, packed."""
+
+    first: int
+    count: int
+    """Number of events."""
+    rows: list[BlockRow]
+    sealed: int
+    """Position up to which all blocks are full."""
+
+
+def packed_events(events: Sequence[wire.AnyEvent], first: int, counts: tuple[int, int, int]) -> PackedEvents:
     """Pack events into rows of the table ``blocks``.
 
     ``first`` is the position of the first event in its run, and ``counts`` the number of graphs, passes and steps before it.
-    Return the rows, and the position up to which all blocks are full.
     """
+    start = first
     packed: list[BlockRow] = []
     next_index = dict(zip(KINDS, counts, strict=True))
     sealed = first
@@ -57,7 +68,7 @@ def block_rows(events: Sequence[wire.AnyEvent], first: int, counts: tuple[int, i
         first += len(block)
         if is_full(block):
             sealed = first
-    return packed, sealed
+    return PackedEvents(start, len(events), packed, sealed)
 
 
 def has_overview(size: int) -> bool:

@@ -22,7 +22,7 @@ from ..errors import RecordingDamaged, StoreFull
 from ..recording import Overview
 from .database import is_full, open_database
 from .derived import OVERVIEW, DerivedParts, insert_parts
-from .log import BlockCache, StoredLog, block_rows, has_overview
+from .log import BlockCache, PackedEvents, StoredLog, has_overview, packed_events
 from .overviews import Overviews, pack_overview
 from .probe import probe
 from .reserve import RESERVE_BYTES, DiskReserve
@@ -152,6 +152,10 @@ class Store:
         self._blocks.prepare()
         self._parts.read(0, [OVERVIEW])
 
+    def pack(self, run: NewRun | int, events: Sequence[wire.AnyEvent], first: int) -> PackedEvents:
+        """Pack the events of a run from the position ``first`` on, for :meth:`write`."""
+        return packed_events(events, first, self._counted(run, first) if isinstance(run, int) else (0, 0, 0))
+
     def write(
         self,
         run: NewRun | int,
@@ -159,15 +163,17 @@ class Store:
         first: int,
         outcome: Outcome,
         overview: Overview | None = None,
+        packed: PackedEvents | None = None,
     ) -> Written:
         """Write the events of a run from the position ``first`` on, replace stored events there, and update the outcome.
 
         ``run`` is a new run or the number of a stored one. ``overview`` is given with the last events. Everything is written in
-        one transaction. Events of a run that was deleted in the meantime are dropped. Raises :class:`StoreFull` if the disk is
-        full.
+        one transaction. Events of a run that was deleted in the meantime are dropped. ``packed`` is used if it has just these
+        events. Raises :class:`StoreFull` if the disk is full.
         """
-        packed, sealed = block_rows(events, first, self._counted(run, first) if isinstance(run, int) else (0, 0, 0))
-        size = sum(len(row["payload"]) for row in packed)
+        if packed is None or (packed.first, packed.count) != (first, len(events)):
+            packed = self.pack(run, events, first)
+        size = sum(len(row["payload"]) for row in packed.rows)
         end = first + len(events)
         columns = _columns(outcome) | {"events": end}
         large = first > 0 or has_overview(size)
@@ -188,8 +194,8 @@ class Store:
                     exists = 1
                     size += len(run.program.text)
                     number = _insert(connection, _new(run) | columns | {"recording_bytes": size})
-                if packed and exists:
-                    connection.execute(insert(blocks), [row | {"run": number} for row in packed])
+                if packed.rows and exists:
+                    connection.execute(insert(blocks), [row | {"run": number} for row in packed.rows])
                 if exists:
                     insert_parts(connection, number, parts)
                 self.bytes += size * exists
@@ -197,7 +203,7 @@ class Store:
             if is_full(error):
                 raise StoreFull(DISK_FULL) from error
             raise
-        return Written(number, sealed)
+        return Written(number, packed.sealed)
 
     def get(self, id: str) -> RunRow | None:
         """Return the run with an id, or ``None``."""

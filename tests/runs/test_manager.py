@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from tapedeck.runs.archive import Archive
 from tapedeck.runs.manager import Runs
 from tapedeck.runs.run import LiveRun, RecordedRun
 from tapedeck.settings import Settings
-from tapedeck.store import Store
+from tapedeck.store import Store, log
 
 from ..fake_executor import FakeExecutor, InlineFinder, forever, gate
 from ..handmade_events import FIT, fit, pass_, step
@@ -53,6 +54,34 @@ async def ended(recorded: RecordedRun) -> LiveRun:
     async with asyncio.timeout(5):
         await recorded.until_ended()
     return recorded
+
+
+async def test_events_are_packed_once_while_the_findings_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed: list[int] = []
+    done = threading.Event()
+    pack_block = log.pack_block
+
+    def counted(events: Any) -> bytes:
+        packed.append(len(events))
+        done.set()
+        return pack_block(events)
+
+    class WaitingFinder(InlineFinder):
+        async def find(self, recorded: LiveRun) -> Findings:
+            assert await asyncio.to_thread(done.wait, 30)
+            return await super().find(recorded)
+
+    monkeypatch.setattr(log, "pack_block", counted)
+    async with running(tmp_path) as (runs, _):
+        runs._finder = WaitingFinder([FINDING])  # type: ignore[assignment]
+        recorded = await ended(await runs.submit(request(), "anna"))
+        assert recorded.status == "done"
+        runs._archive.forget(recorded.id)
+        stored = await runs.find(recorded.id)
+        assert [finding.code for finding in stored.findings] == ["loss-falls"]
+        assert stored.counts == recorded.counts
+        assert stored.recording.step(0) == recorded.recording.step(0)
+    assert packed == [len(fit())]
 
 
 async def test_a_run_is_executed_recorded_and_stored(tmp_path: Path) -> None:
