@@ -92,6 +92,22 @@ def test_a_training_is_seen_whole_on_a_low_screen(page: Page, server: str) -> No
     assert len(labels) == page.locator(".legend .scale path").count()
 
 
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (1024, 900), (1024, 768)])
+def test_nothing_moves_when_the_deck_appears(page: Page, server: str, problems: Problems, width: int, height: int) -> None:
+    problems.expect("ERR_FAILED")  # the blocked script
+    page.set_viewport_size({"width": width, "height": height})
+    script = re.compile(r"/static/playground-\w+\.js")
+    for program in (FIT, LAST_SECTION):
+        address = post(server, program)
+        page.route(script, lambda route: route.abort())
+        page.goto(address)
+        before = page.locator("#graph").bounding_box()
+        page.unroute(script)
+        page.goto(address)
+        expect(page.locator(".deck")).to_be_visible()
+        assert page.locator("#graph").bounding_box() == before
+
+
 def test_the_selected_node_is_in_view_together_with_the_root(look: Look) -> None:
     page = look(1440, "light")
     program = (
