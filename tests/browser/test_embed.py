@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -182,3 +183,38 @@ def test_the_address_of_a_run_is_imported(page: Page) -> None:
     page.goto("/?example=fit-by-hand")
     page.locator(".cm-content").evaluate(PASTE, f"https://elsewhere.example/r/{run}")  # is a text like any other
     expect(page.locator(".cm-content")).to_contain_text("elsewhere.example")
+
+
+DROP = """address => {
+    const data = new DataTransfer();
+    data.setData("text/uri-list", `# a comment\\r\\n${address}`);
+    document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+}"""
+
+
+def test_a_link_is_opened_by_a_drop_and_by_the_dialog(page: Page) -> None:
+    mark = "0.0321 * m.grad"
+    run = page.request.post("/api/v1/runs", data={"program": FIT.replace("0.05 * m.grad", mark)}).json()["id"]
+    page.goto("/?example=fit-by-hand")
+    server = page.url.split("/?")[0]
+    code, trouble = page.locator(".cm-content"), page.locator("#trouble")
+    page.evaluate(DROP, f"{server}/r/{run}?step=1")
+    expect(code).to_contain_text(mark)
+    expect(page).to_have_url(re.compile(f"/r/{run}.*step=1"))
+    page.evaluate(DROP, "https://elsewhere.example/r/1")
+    expect(trouble).to_contain_text("not the address of a run")
+
+    def enter(text: str) -> None:
+        page.get_by_role("button", name="Open…").click()
+        dialog = page.get_by_role("dialog", name="Open")
+        dialog.get_by_role("textbox").fill(text)
+        dialog.get_by_role("button", name="Open", exact=True).click()
+        expect(dialog).to_be_hidden()
+
+    enter(f"{server}/#code={quote('import torch  # linked')}")
+    expect(code).to_contain_text("# linked")
+    enter("import torch  # typed")
+    expect(code).to_contain_text("# typed")
+    enter(f"{server}/?example=fit-by-hand")
+    expect(page).to_have_url(re.compile("example=fit-by-hand"))
+    expect(code).to_contain_text("lr = 0.05")

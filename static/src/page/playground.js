@@ -32,7 +32,7 @@ import { lazyExplore } from "./playground/lazy-explore.js";
 import { lazyRuns } from "./playground/lazy-runs.js";
 import { lazyShare } from "./playground/lazy-share.js";
 import { lazyWhy } from "./playground/lazy-why.js";
-import { exampleTitle, linked, runIn } from "./playground/linked.js";
+import { exampleTitle, fragmentIn, linked, runIn } from "./playground/linked.js";
 import { picked } from "./playground/picking.js";
 import { addressSync } from "./playground/address-sync.js";
 import { presenter } from "./playground/presenter.js";
@@ -170,6 +170,13 @@ files({
   limit: given.limits.body_bytes,
   onnotebook: openNotebook,
   onprogram: start,
+  onlink(text) {
+    const named = runIn(text, given.root);
+    const fragment = fragmentIn(text, given.root);
+    if (named) openRun(named);
+    else if (fragment) location.hash = fragment;
+    return named !== null || fragment !== null;
+  },
   ontrouble: (trouble) => state.set({ trouble }),
 });
 const play = () => (state.get().playing ? playing.pause() : playing.play());

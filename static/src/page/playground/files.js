@@ -1,4 +1,4 @@
-// Accept programs and notebooks from files: opened, or dropped on the page.
+// Accept programs, notebooks and links to runs: from a dialog, from files, or dropped on the page.
 
 import { find, h } from "../../leaves/dom.js";
 import { thousands } from "../../leaves/format.js";
@@ -6,16 +6,20 @@ import { thousands } from "../../leaves/format.js";
 /** Return whether a text is a Jupyter notebook. @param {string} text */
 export const isNotebook = (text) => /^\s*\{/.test(text) && /"nbformat"\s*:/.test(text) && /"cells"\s*:/.test(text);
 
+/** Return the first address of a dropped list of links; an empty text if there is none. @param {string} list */
+const firstOf = (list) => list.split(/\r?\n/).find((line) => line && !line.startsWith("#")) ?? "";
+
 /**
- * Accept files from the file dialog and from drops on the page.
+ * Accept texts and files from the dialog, and drops on the page.
  *
  * @param {object} options
  * @param {number} options.limit  maximum bytes of a file
- * @param {(content: string, name: string) => void} options.onnotebook
- * @param {(content: string, name: string) => void} options.onprogram
+ * @param {(content: string, name: string | null) => void} options.onnotebook
+ * @param {(content: string, name: string | null) => void} options.onprogram
+ * @param {(text: string) => boolean} options.onlink  open an address of this server; false for any other text
  * @param {(trouble: {title: string, detail: string}) => void} options.ontrouble
  */
-export function files({ limit, onnotebook, onprogram, ontrouble }) {
+export function files({ limit, onnotebook, onprogram, onlink, ontrouble }) {
   /** @param {File | undefined} file */
   async function take(file) {
     if (!file) return;
@@ -28,17 +32,53 @@ export function files({ limit, onnotebook, onprogram, ontrouble }) {
     else onprogram(content, file.name);
   }
 
+  /** Open a link, a notebook or a program. @param {string} text */
+  function read(text) {
+    if (onlink(text)) return;
+    if (/^\s*https?:\/\/\S+\s*$/.test(text)) {
+      const detail = `It is not the address of a run, an example or a program on this server, ${location.origin}.`;
+      ontrouble({ title: "The link cannot be opened", detail });
+    } else if (isNotebook(text)) onnotebook(text, null);
+    else onprogram(text, null);
+  }
+
   const input = /** @type {HTMLInputElement} */ (find("#file"));
-  find("#open").addEventListener("click", () => input.click());
+  const area = h("textarea", { rows: "5", spellcheck: "false", autocapitalize: "off", autocomplete: "off", "aria-label": "Link, program or notebook", required: true });
+  const dialog = h(
+    "dialog",
+    { id: "import", "aria-labelledby": "import-title" },
+    h("h2", { id: "import-title" }, "Open"),
+    h("p", null, "Paste the link of a run, a program, or the text of a notebook. A link or a file can also be dropped on the page."),
+    h(
+      "form",
+      { method: "dialog", onsubmit: () => read(area.value) },
+      area,
+      h(
+        "div",
+        { class: "row" },
+        h("button", { type: "button", class: "btn", onclick: () => input.click() }, "Choose a file…"),
+        h("span", { class: "space" }),
+        h("button", { type: "button", class: "btn ghost", onclick: () => dialog.close() }, "Cancel"),
+        h("button", { class: "btn primary" }, "Open"),
+      ),
+    ),
+  );
+  document.body.append(dialog);
+  find("#open").addEventListener("click", () => {
+    area.value = "";
+    dialog.showModal();
+    area.focus();
+  });
   input.addEventListener("change", () => {
+    dialog.close();
     void take(input.files?.[0]);
     input.value = "";
   });
 
-  const veil = h("div", { class: "drop", hidden: true }, "Drop a notebook or a Python file here to run it");
+  const veil = h("div", { class: "drop", hidden: true }, "Drop a notebook, a Python file or a link to a run here to open it");
   document.body.append(veil);
   /** @param {DragEvent} event */
-  const carries = (event) => event.dataTransfer?.types.includes("Files") ?? false;
+  const carries = (event) => event.dataTransfer?.types.some((type) => type === "Files" || type === "text/uri-list") ?? false;
   addEventListener("dragover", (event) => {
     if (!carries(event)) return;
     event.preventDefault();
@@ -51,6 +91,9 @@ export function files({ limit, onnotebook, onprogram, ontrouble }) {
     veil.hidden = true;
     if (!carries(event)) return;
     event.preventDefault();
-    void take(event.dataTransfer?.files[0]);
+    dialog.close();
+    const [file] = event.dataTransfer?.files ?? [];
+    if (file) void take(file);
+    else read(firstOf(event.dataTransfer?.getData("text/uri-list") ?? ""));
   });
 }

@@ -32,6 +32,21 @@ export function runIn(text, root) {
 }
 
 /**
+ * Return the fragment of an address of this server's playground that names an example or carries a program; null for any other text.
+ *
+ * @param {string} text
+ * @param {string} root  root path of the server
+ */
+export function fragmentIn(text, root) {
+  const address = text.trim();
+  if (/\s/.test(address) || !URL.canParse(address)) return null;
+  const { origin, pathname, searchParams, hash } = new URL(address);
+  if (origin !== location.origin || pathname !== `${root}/`) return null;
+  const example = searchParams.get("example");
+  return hash.startsWith("#code=") ? hash : example && `#example=${example}`;
+}
+
+/**
  * Start to follow links with a program.
  *
  * @param {Given} given
