@@ -64,7 +64,7 @@ const ofRuns = [
   ...readdirSync(join(sources, "leaves")).filter((name) => name.endsWith(".js")).map((name) => `leaves/${name}`),
   ...["core/graph-queries.js", "core/runner.js", "widgets/charts.js"],
 ].filter((name) => !ofPages.includes(name));
-const WITHOUT_RUN = ["lessons.js", "pages.js"];
+const WITHOUT_RUN = ["lesson.js", "lessons.js", "pages.js"];
 const late = readdirSync(sources, { recursive: true, encoding: "utf8" })
   .filter((name) => name.endsWith(".js"))
   .flatMap((name) => {

@@ -76,7 +76,7 @@ WEB_MAY_IMPORT: dict[str, set[str]] = {
         "columns", "links", "pictures", "protection", "readiness", "request_parts", "responses", "service", "streams",
     },
     "pages": {"api", "links", "pictures", "protection", "request_parts", "responses", "service"},
-    "lessons": {"api", "example_runs", "links", "pages", "protection", "request_parts", "responses", "service"},
+    "lessons": {"api", "example_runs", "links", "pages", "pictures", "protection", "request_parts", "responses", "service"},
     "sharing": {"api", "columns", "links", "pages", "pictures", "protection", "responses", "service"},
 }  # fmt: skip
 """The packages and modules of ``web`` that each package or module of ``web`` imports, from the bottom up."""

@@ -30,6 +30,8 @@ def loaded(page: Page) -> int:
 
 def open_lesson(page: Page) -> None:
     open_recorded(page, LESSON)
+    page.mouse.move(4, 4)  # the stage is loaded when the reader does something
+    expect(page.locator("#canvas .first")).to_have_count(0)
     expect(page.locator("#canvas svg.graph")).to_be_visible()
 
 

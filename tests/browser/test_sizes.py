@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from .conftest import open_recorded
 from .programs import FIT, post
-from .test_lessons import loaded
+from .test_lessons import LESSON, loaded
 
 MOST_OF_PLAYGROUND, MOST_OF_RUN, MOST_OF_PAGE = 230_000, 300_000, 60_000
 """Bytes compressed with gzip. Brotli, which browsers accept on HTTPS, saves another tenth."""
@@ -44,3 +45,17 @@ def test_other_pages_are_small(browser: Browser, server: str, path: str) -> None
     page, size = visited(browser, server + path)
     assert size <= MOST_OF_PAGE
     page.context.close()
+
+
+def test_a_lesson_is_small_until_the_reader_does_something(browser: Browser, server: str, page: Page) -> None:
+    open_recorded(page, LESSON)
+    other, size = visited(browser, server + LESSON)
+    assert size <= MOST_OF_PAGE
+    picture = other.locator("#canvas .first svg.graph")
+    expect(picture).to_be_visible()
+    expect(picture.locator("[data-field=grad]").first).to_be_hidden()  # a question asks for it
+    other.mouse.wheel(0, 100)
+    expect(picture).to_have_count(0)
+    expect(other.locator("#canvas .node.root")).to_be_visible()
+    expect(other.locator("#deck .play")).to_be_visible()
+    other.context.close()

@@ -42,6 +42,15 @@ class Still(Struct, frozen=True):
     words: str
 
 
+class Pictured(Struct, frozen=True):
+    """The picture that shows a view: of a ``pass`` or a ``graph`` of a run, by its index. ``words`` describe it."""
+
+    recorded: RecordedRun
+    what: str
+    index: int
+    words: str
+
+
 class ArticlePart(Struct, frozen=True):
     """A block of the article. ``view`` is the view that the stage shows beside it, as JSON; ``anchor`` its ``id`` in HTML."""
 
@@ -82,6 +91,9 @@ class LessonArticle:
             name for run in runs.values() if run is not None for each in run.recording.parameters() for name in each.names
         }
         self.parts = list(self._parts())
+        views = (_view_of(block, {}) for block in lesson.blocks)
+        self.first = next((self._pictured(view) for view in views if view is not None), None)
+        """The picture of the first view; ``None`` if its program has no graph, or is not recorded yet."""
 
     @property
     def entries(self) -> list[Entry]:
@@ -185,6 +197,13 @@ class LessonArticle:
         return found
 
     def _still(self, view: StageView) -> Still | None:
+        found = self._pictured(view)
+        if found is None:
+            return None
+        url = picture_url(self._root, found.recorded.id, found.what, found.index, "svg", {"theme": "auto"})
+        return Still(url, found.words)
+
+    def _pictured(self, view: StageView) -> Pictured | None:
         recorded = self._runs.get(view.recording)
         if recorded is None:
             return None
@@ -195,16 +214,13 @@ class LessonArticle:
             shown = next((each for each in step.passes if each.index == step.main), None)
             if shown is None or not shown.graph:
                 return None
-            what, index, graph = "pass", shown.index, shown.graph
             when = f", step {step.index}" if steps > 1 else ""
-        else:
-            last = default_graph(recorded.recording)
-            if last is None:
-                return None
-            what, index, when = last.kind, last.index, ""
-            graph = f"g{index}" if what == "graph" else recorded.recording.pass_(index, numbers=False).graph
-        url = picture_url(self._root, recorded.id, what, index, "svg", {"theme": "auto"})
-        return Still(url, _words(recorded, graph) + when)
+            return Pictured(recorded, "pass", shown.index, _words(recorded, shown.graph) + when)
+        last = default_graph(recorded.recording)
+        if last is None:
+            return None
+        graph = f"g{last.index}" if last.kind == "graph" else recorded.recording.pass_(last.index, numbers=False).graph
+        return Pictured(recorded, last.kind, last.index, _words(recorded, graph))
 
     def nodes(self, binding: str) -> str:
         """Return the names of the nodes that a binding reads, as JSON."""

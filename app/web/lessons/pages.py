@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping
 
 from fastapi import APIRouter, Request
+from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
@@ -18,8 +19,9 @@ from ...runs.run import RecordedRun
 from ..example_runs import VISIT_SECONDS, SharedProgram
 from ..links import API, run_links
 from ..pages.templates import page, script_json
+from ..pictures import Look, RunReader, draw
 from ..responses import run_of
-from ..service import Service, root_of, service_of
+from ..service import Service, reader_of, root_of, service_of
 from .article import LessonArticle, task_kind
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,7 @@ async def lesson(request: Request, id: str) -> Response:
     chosen = lessons[at]
     runs, values = await asyncio.gather(recordings(service, chosen), stated(service, chosen))
     article = await service.archive.beside(lambda: LessonArticle(chosen, runs, values, root))
+    svg = await first_picture(reader_of(request), article)
     ready = {name: None if run is None else run_of(run, root, run_links(root, run.id)) for name, run in runs.items()}
     state = {
         "root": root,
@@ -69,8 +72,24 @@ async def lesson(request: Request, id: str) -> Response:
         titles={each.id: each.title for each in lessons},
         runs=ready,
         legend=legend(),
+        svg=svg,
         state=script_json(state),
     )
+
+
+async def first_picture(reader: RunReader, article: LessonArticle) -> Markup | None:
+    """Return the inline picture of a lesson's first view, which the page shows until its script has loaded the stage.
+
+    Return ``None`` if there is none, or it cannot be drawn now.
+    """
+    if (first := article.first) is None:
+        return None
+    try:
+        drawn = await draw(reader, first.recorded, first.what, first.index, "svg", Look("inline"))
+    except TapedeckError as error:
+        log.info("The first picture of the lesson %s could not be drawn: %s", article.lesson.id, error)
+        return None
+    return Markup(drawn.body.decode())
 
 
 async def _lessons(request: Request) -> list[Lesson]:

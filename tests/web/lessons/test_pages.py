@@ -56,6 +56,13 @@ def article_of(page: str) -> str:
     return found[0]
 
 
+async def test_the_page_has_the_picture_of_the_first_view_before_its_script_loads_the_stage(reader: httpx.AsyncClient) -> None:
+    page = await recorded_page(reader)
+    picture = re.search(r'<div class="first" aria-hidden="true">\s*(<svg .*?</svg>)\s*</div>', page, re.DOTALL)
+    assert picture
+    assert "Backward graph of loss" in picture[1]
+
+
 async def test_a_lesson_is_an_article_with_answers_solutions_and_pictures(reader: httpx.AsyncClient) -> None:
     page = await recorded_page(reader)
     article = article_of(page)

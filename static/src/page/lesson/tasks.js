@@ -1,13 +1,10 @@
-// Connect the tasks of a lesson to the stage and to the server.
+// Connect the tasks of a lesson to the stage and to the server. Their forms are set up before, by `questions.js` and `attempts.js`.
 
 import { productsOf } from "../../core/products.js";
 import { fill, find } from "../../leaves/dom.js";
 import * as format from "../../leaves/format.js";
 import { laterStyle } from "../../leaves/later-style.js";
 import { product, row, table } from "../../widgets/inspector/tables.js";
-import { attempt } from "../../widgets/lesson/attempt.js";
-import { predict } from "../../widgets/lesson/predict.js";
-import { blank } from "./blanks.js";
 import { pulls } from "./pulls.js";
 import { numbersOf, veil } from "./veil.js";
 import { verdict } from "./verdicts.js";
@@ -17,11 +14,12 @@ import { verdict } from "./verdicts.js";
 /** @import {Run} from "../../leaves/types.js" */
 /** @import {State} from "../../core/state.js" */
 /** @import {Store} from "../../core/store.js" */
+/** @import {Questions} from "./questions.js" */
 /** @import {Given} from "./types.js" */
 /** @typedef {ReturnType<typeof import("./views.js").views>} Views */
 
 /**
- * Set up the tasks.
+ * Set up the numbers that can be dragged, and return what the forms of the other tasks need.
  *
  * @param {object} options
  * @param {Given} options.given
@@ -31,58 +29,19 @@ import { verdict } from "./verdicts.js";
  * @param {Views} options.shown
  * @param {(section: HTMLElement) => void} options.show      show the view of a task
  * @param {Map<string, Run>} options.dragged                 the runs that are shown instead of those of the lesson
+ * @param {Questions} options.questions
  */
-export function tasks({ given, api, state, kept, shown, show, dragged }) {
+export function tasks({ given, api, state, kept, shown, show, dragged, questions }) {
   const nonce = document.querySelector('meta[name="csp-nonce"]')?.getAttribute("content") ?? "";
-  const keys = /Mac|iP/.test(navigator.platform) ? "⌘ ↵" : "Ctrl ↵";
   /** @param {string} kind */
   const sections = (kind) => /** @type {HTMLElement[]} */ ([...document.querySelectorAll(`[data-task=${kind}]`)]);
 
-  /** @type {Map<HTMLElement, ReturnType<typeof predict>>} */
-  const questions = new Map();
-  /** @type {Set<HTMLElement>} */
-  const unanswered = new Set();
   /** @param {DOMStringMap} question  whose nodes show the answer: a gradient, because the reader knows the values of the program */
   const nodesOf = ({ binding = "", nodes = "[]" }) => new Set(/\.grad|^edge/.test(binding) ? shown.nodes(JSON.parse(nodes)) : []);
-  const asked = () => [...unanswered].map(({ dataset }) => ({ nodes: nodesOf(dataset), answer: numbersOf(dataset["answer"] ?? "") }));
-  for (const section of sections("predict")) {
-    if (!section.dataset["answer"]) continue; // the answer comes from a recording that is not made yet
-    const before = kept.of(section.id);
-    if (!before?.done) unanswered.add(section);
-    const unblank = before?.done ? () => {} : blank(section, () => section.scrollIntoView({ block: "center" }));
-    const question = predict(section, {
-      kept: before?.done ? before.answer : null,
-      onguess: (answer, done) => kept.keep(section.id, { done, answer }),
-      onopen: () => (unanswered.delete(section), hide(), unblank(), void open(section)),
-    });
-    questions.set(section, question);
-  }
+  const asked = () => [...questions.unanswered].map(({ dataset }) => ({ nodes: nodesOf(dataset), answer: numbersOf(dataset["answer"] ?? "") }));
   const hide = veil(find("#stage"), asked, () => state.get().node);
 
-  for (const kind of /** @type {const} */ (["write", "break-fix"])) {
-    for (const section of sections(kind)) {
-      const mistakes = [...section.querySelectorAll("details.mistakes > div")];
-      attempt(section, {
-        keys,
-        kept: kept.of(section.id)?.answer ?? null,
-        onattempt: (answer, done) => kept.keep(section.id, { done, answer }),
-        editor: async (doc, label, onrun) => {
-          const [{ editor }] = await Promise.all([import("../../widgets/editor.js"), laterStyle()]);
-          const nothing = () => {};
-          const field = editor({ doc, label, nonce, onrun, onedit: nothing, onpull: nothing, onpick: nothing, oncopy: nothing, onpaste: () => false });
-          return { element: field, field };
-        },
-        async judge(code, signal) {
-          const judged = await api.judge(given.lesson, kind === "write" ? "write" : "fix", section.dataset["name"] ?? "", code, signal);
-          if (judged.run && !signal.aborted) await exhibit(section.dataset["name"] ?? "", judged.run);
-          shown.glance(judged.node ? [judged.node] : null);
-          return { passed: judged.passed, content: verdict(judged, mistakes) };
-        },
-      });
-    }
-  }
-
-  pulls({ given, api, state, kept, shown, show, dragged, sections: sections("drag"), questions });
+  pulls({ given, api, state, kept, shown, show, dragged, sections: sections("drag"), questions: questions.all });
 
   /** Show the run of a reader's code on the stage, instead of that of the task. @param {string} name @param {string} id */
   async function exhibit(name, id) {
@@ -124,4 +83,27 @@ export function tasks({ given, api, state, kept, shown, show, dragged }) {
       row("sent on", format.tensor(flow?.gradient ?? null), { tone: "grad", total: true }),
     ]);
   }
+
+  return {
+    /** Show what the right answer to a question unlocks. @param {HTMLElement} section */
+    opened(section) {
+      hide();
+      void open(section);
+    },
+    /** Return an editor for code. @param {string} doc @param {string} label @param {() => void} onrun */
+    async editor(doc, label, onrun) {
+      const [{ editor }] = await Promise.all([import("../../widgets/editor.js"), laterStyle()]);
+      const nothing = () => {};
+      const field = editor({ doc, label, nonce, onrun, onedit: nothing, onpull: nothing, onpick: nothing, oncopy: nothing, onpaste: () => false });
+      return { element: field, field };
+    },
+    /** Let the server run and judge the code of a task. @param {HTMLElement} section @param {string} code @param {AbortSignal} signal */
+    async judge(section, code, signal) {
+      const { name = "", task } = section.dataset;
+      const judged = await api.judge(given.lesson, task === "write" ? "write" : "fix", name, code, signal);
+      if (judged.run && !signal.aborted) await exhibit(name, judged.run);
+      shown.glance(judged.node ? [judged.node] : null);
+      return { passed: judged.passed, content: verdict(judged, [...section.querySelectorAll("details.mistakes > div")]) };
+    },
+  };
 }
