@@ -11,7 +11,7 @@ SECONDS: Final = 0.5
 """Time over which arrivals are counted."""
 RUN_SECONDS: Final = 0.04
 """Processor time of a short run and its warm child, in all processes together. A child that does not warm up saves a fifth."""
-SHARE: Final = 0.8
+SHARE: Final = 0.65
 """Fraction of the processors' time above which the demand is high."""
 
 
