@@ -398,7 +398,7 @@ class PassRecorder:
         for call in begun.walk.calls:
             if call is not None:
                 call.graph = template.index
-        table.finalize(template.rows)
+        table.finalize()
         self._steps.end_pass(begun.facts, contributions, template.lines, template.root_line)
         if not begun.facts.accumulates:
             for parameter, contribution in contributions.items():

@@ -13,7 +13,6 @@ from torch import Tensor
 from ..forward.calls import Call
 from ..source.instrument import ProgramSource
 from ..tensors.handles import data_pointer
-from ..tensors.repeated import RepeatedRows
 from ..tensors.snapshot import Snapshot
 from .graph import Walk
 from .outputs import output_counts
@@ -53,8 +52,6 @@ class Template:
         self.lines = frozenset(lines.values()) - {0}
         root = walk.calls[0]
         self.root_line = (lines.get(root.site, 0) if root is not None else 0) or -1
-        self.rows = RepeatedRows()
-        """The rows of the tables of passes."""
         self._columns: list[int] = []
         self._order: list[int] = []
         self._packed: list[bytes] = []

@@ -103,12 +103,6 @@ def _grad_fn_name(tensor: Tensor) -> str | None:
     return cached
 
 
-def has_named_type(tensor: Tensor) -> bool:
-    """Return whether the type of a tensor's ``grad_fn`` tells its name, once :func:`traits_of` has read it."""
-    node = grad_fn_of(tensor)
-    return node is None or type(node) in _grad_fn_names
-
-
 def grad_fn_of(tensor: Tensor) -> Any:
     """Return a tensor's ``grad_fn``, or ``None`` if it has none or PyTorch raises.
 

@@ -17,7 +17,6 @@ from . import statistics
 from .handles import storage_pointer
 from .kinds import PLAIN_TYPES
 from .memory import Write
-from .repeated import RepeatedRows, RowContents
 from .snapshot import MAX_CACHED_TRAITS, OTHER_DTYPE, SMALL, Snapshot, TensorTraits, traits_of
 from .summaries import summarize
 
@@ -162,37 +161,12 @@ class TableBuilder:
         for row_index in range(len(self.rows)):
             self.copy_row(row_index)
 
-    def finalize(self, repeated: RepeatedRows | None = None) -> None:
-        """Determine the traits and contents of the rows added so far, and summarize the large tensors.
-
-        ``repeated`` are the rows of tables that this table may repeat.
-        """
-        if len(self.traits) == len(self.rows):
-            return
+    def finalize(self) -> None:
+        """Determine the traits and contents of the rows added so far, and summarize the large tensors."""
         with torch._C.DisableTorchFunction():  # hide the calls from the program's modes and subclasses
-            large = self._classify() if repeated is None or self.traits else self._classify_repeated(repeated)
-            if large:
-                summarize([(self, large)])
-            if self._size > TABLE_BYTES:
-                self._shorten(TABLE_BYTES)
+            self._finalize()
 
-    def _classify_repeated(self, repeated: RepeatedRows) -> list[int]:
-        """Determine the traits and contents of all rows, and return the rows to summarize now."""
-        kept = self._contents_of
-        known = repeated.contents(self.rows, kept)
-        if known is None:
-            large = self._classify()
-            known = RowContents(
-                self.traits.copy(), self.contents.copy(), self.deferred.copy(), large, self.deferred_bytes, self._size
-            )
-            repeated.learn(self.rows, kept, known)
-            return large
-        self.traits, self.contents, self.deferred = known.traits.copy(), known.contents.copy(), known.deferred.copy()
-        self.deferred_bytes, self._size = known.deferred_bytes, known.size
-        return known.large
-
-    def _classify(self) -> list[int]:
-        """Determine the traits and contents of the rows added so far, and return the rows to summarize now."""
+    def _finalize(self) -> None:
         rows, contents, deferred, known = self.rows, self.contents, self.deferred, self._contents_of
         large: list[int] = []
         for row_index in range(len(self.traits), len(rows)):
@@ -224,7 +198,10 @@ class TableBuilder:
                     large.append(row_index)
             elif content >= VALUE:
                 self._size += traits.width + (_STATS_BYTES if content == BOTH else 0)
-        return large
+        if large:
+            summarize([(self, large)])
+        if self._size > TABLE_BYTES:
+            self._shorten(TABLE_BYTES)
 
     def _content(self, traits: TensorTraits, *, held: bool) -> int:
         """Return the content of a row. ``held`` is false for a snapshot without elements."""

@@ -9,7 +9,6 @@ from ..emitter import Emitter
 from ..source.instrument import ProgramSource
 from ..source.lines import LineValues
 from ..source.statement_count import StatementCount
-from ..tensors.repeated import RepeatedRows
 from ..tensors.snapshot import is_leaf
 from ..tensors.table import TableBuilder
 from .boundaries import StepEnd
@@ -28,7 +27,6 @@ class StepEmission:
         self._lines = lines
         self._source = source
         self._parameters = parameters
-        self._rows = RepeatedRows()
         self._count = count
 
     def emit_step(self, index: int, step: OpenStep, end: StepEnd, *, whole: bool) -> None:
@@ -53,7 +51,6 @@ class StepEmission:
         values = self._lines.end_step(index, step.table, step.update, whole=whole)
         if not whole:
             parameters = [replace(row, state={}) for row in parameters]
-        step.table.finalize(self._rows)
         self._emitter.emit_with(
             step.table,
             lambda tensors: wire.StepEvent(
