@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from .conftest import THEMES
 from .programs import FIT
@@ -119,6 +119,14 @@ def test_a_frame_without_a_graph_has_no_blank_space(page: Page, panes: str, widt
         top = deck["y"] + deck["height"]
     assert box["y"] - top <= 16
     assert 600 - box["y"] - box["height"] <= 16
+
+
+def test_a_frame_with_the_player_only_has_no_empty_box_without_scripts(browser: Browser, server: str) -> None:
+    with browser.new_context(java_script_enabled=False) as context:
+        page = context.new_page()
+        page.goto(f"{server}/embed/fit-by-hand?panes=deck,curve")
+        expect(page.locator(".remark")).to_be_visible()
+        expect(page.locator(".floor")).to_be_hidden()
 
 
 def test_the_page_for_teachers_has_the_text_that_the_dialog_writes(look: Look) -> None:
