@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from .conftest import THEMES
 from .programs import FIT
@@ -200,6 +200,15 @@ DROP = """address => {
 }"""
 
 
+def enter(page: Page, text: str) -> None:
+    """Open a text by the dialog."""
+    page.get_by_role("button", name="Open…").click()
+    dialog = page.get_by_role("dialog", name="Open")
+    dialog.get_by_role("textbox").fill(text)
+    dialog.get_by_role("button", name="Open", exact=True).click()
+    expect(dialog).to_be_hidden()
+
+
 def test_a_link_is_opened_by_a_drop_and_by_the_dialog(page: Page) -> None:
     mark = "0.0321 * m.grad"
     run = page.request.post("/api/v1/runs", data={"program": FIT.replace("0.05 * m.grad", mark)}).json()["id"]
@@ -212,17 +221,33 @@ def test_a_link_is_opened_by_a_drop_and_by_the_dialog(page: Page) -> None:
     page.evaluate(DROP, "https://elsewhere.example/r/1")
     expect(trouble).to_contain_text("not the address of a run")
 
-    def enter(text: str) -> None:
-        page.get_by_role("button", name="Open…").click()
-        dialog = page.get_by_role("dialog", name="Open")
-        dialog.get_by_role("textbox").fill(text)
-        dialog.get_by_role("button", name="Open", exact=True).click()
-        expect(dialog).to_be_hidden()
-
-    enter(f"{server}/#code={quote('import torch  # linked')}")
+    enter(page, f"{server}/#code={quote('import torch  # linked')}")
     expect(code).to_contain_text("# linked")
-    enter("import torch  # typed")
+    enter(page, "import torch  # typed")
     expect(code).to_contain_text("# typed")
-    enter(f"{server}/?example=fit-by-hand")
+    enter(page, f"{server}/?example=fit-by-hand")
     expect(page).to_have_url(re.compile("example=fit-by-hand"))
     expect(code).to_contain_text("lr = 0.05")
+
+
+def test_a_program_that_is_opened_replaces_the_one_that_runs(page: Page) -> None:
+    held: list[Route] = []
+
+    def hold_first(route: Route) -> None:
+        if route.request.method == "POST" and not held:
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.goto("/")
+    page.route("**/api/v1/runs", hold_first)
+    with page.expect_request("**/api/v1/runs"):
+        page.locator("#run").click()
+    enter(page, "import torch  # opened")
+    expect(page).to_have_url(re.compile("/r/"))
+    with page.expect_response("**/api/v1/runs"):
+        held[0].continue_()
+    page.wait_for_function(
+        "() => new Promise(done => requestAnimationFrame(() => setTimeout(done)))"
+    )  # its answer has been read
+    expect(page.locator(".cm-content")).to_have_text("import torch  # opened")

@@ -115,7 +115,7 @@ const notes = findings({
     const before = state.get().run;
     text.replace(apply(text.text(), edits));
     fixing = { code, help, program: bare(text.text()), before };
-    run();
+    send();
   },
   oncompare: (id) => state.set({ compare: id }),
   onfinding({ line, step: at, pass, node }) {
@@ -211,9 +211,13 @@ function go(instant) {
   work.go({ ...instant, apart: null, pass: instant.at === undefined || instant.at === at ? pass : null });
 }
 
-/** Run the text in the editor. A notebook is sent as cells. @param {Partial<State>} [view]  where the run opens, instead of its own place */
+/** Run the text in the editor, unless a program is running. @param {Partial<State>} [view]  where the run opens, instead of its own place */
 function run(view = {}) {
-  if (state.get().busy) return;
+  if (!state.get().busy) send(view);
+}
+
+/** Run the text in the editor instead of the program that is running. A notebook is sent as cells. @param {Partial<State>} [view] */
+function send(view = {}) {
   text.resumeFollowing();
   const [source, starts] = [text.text(), text.starts()];
   const body = starts.length > 1 ? { notebook: notebookOf(source, starts, state.get().run?.cells ?? []) } : { program: source };
@@ -236,7 +240,7 @@ function start(program, name = null) {
   fileName = name;
   text.cells([]);
   text.replace(bare(program));
-  run();
+  send();
 }
 
 /** Copy the value of a line. @param {string} literal */
