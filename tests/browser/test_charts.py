@@ -178,10 +178,10 @@ def test_back_and_forward_restore_a_comparison_and_no_run_is_compared_with_itsel
     pair = page.locator(".compare .pair")
     expect(pair).to_contain_text("0.05")
     page.go_back()
-    expect(page).to_have_url(first)
+    expect(page).to_have_url(f"{first}?node=n0")  # the node of the line in which the text was replaced
     expect(pair).to_be_hidden()
     page.go_back()
-    expect(page).to_have_url(re.compile(r"/$"))
+    expect(page).to_have_url(re.compile(r"/\?node=n0$"))
     expect(pair).to_be_hidden()
     page.go_forward()
     page.go_forward()

@@ -425,7 +425,7 @@ def test_a_link_without_a_tab_opens_the_curves(page: Page) -> None:
     page.get_by_role("button", name="log scale").click()
     expect(page).to_have_url(re.compile("tab=optimizer"))
     page.go_back()
-    expect(page).to_have_url(first)
+    expect(page).to_have_url(f"{first}?node=n0")  # the node of the line in which the text was replaced
     expect(page.get_by_role("button", name="Curves")).to_have_attribute("aria-pressed", "true")
     expect(page.get_by_role("button", name="log scale")).to_have_attribute("aria-pressed", "false")
 
