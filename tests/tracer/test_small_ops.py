@@ -17,9 +17,9 @@ START = "import torch\na, b, c = torch.ones(4), torch.ones(4), torch.ones(4)\nw 
 PASS = "(w * b).sum().backward()\n"
 LOOPS = {
     "a result": ("a = a * 0.9 + b", 135),
-    "a write": ("a += 0.1 * b", 250),
-    "two writes": ("a.mul_(0.9).add_(b)", 340),
-    "a write to out": ("torch.mul(a, b, out=c)", 220),
+    "a write": ("a += 0.1 * b", 255),
+    "two writes": ("a.mul_(0.9).add_(b)", 345),
+    "a write to out": ("torch.mul(a, b, out=c)", 225),
 }
 """Statements of a loop under ``no_grad``, and how many lines of the recorder may run for each."""
 
