@@ -89,14 +89,15 @@ def test_the_editor_finds_folds_completes_and_indents_wrapped_lines(look: Look) 
     long = f"    total = {' + '.join(['m * 1.0'] * 20)}"
     write(page, f"import torch\nimport torch.nn.functional as F\nm = torch.ones(2)\ndef f():\n{long}\n    return total\n")
     wrapped = page.locator(".cm-line", has_text="total = ")
-    rows = wrapped.evaluate("""line => {
+    found = page.wait_for_function("""() => {
+        const line = [...document.querySelectorAll(".cm-line")].find(line => line.textContent.includes("total = "));
         const range = document.createRange(), seen = new Map();
         range.selectNodeContents(line);
         for (const {left, top, width} of range.getClientRects())
             if (width) seen.set(Math.round(top), Math.min(left, seen.get(Math.round(top)) ?? 1e9));
-        return [...seen.entries()].sort(([a], [b]) => a - b).map(([, left]) => left);
-    }""")
-    assert len(rows) > 1
+        return seen.size > 1 && [...seen.entries()].sort(([a], [b]) => a - b).map(([, left]) => left);
+    }""")  # the line is made again once the grammar has loaded
+    rows = found.json_value()
     assert rows[1] > rows[0]
 
     page.keyboard.press("ControlOrMeta+End")
