@@ -44,8 +44,11 @@ def derivatives(
 
 def evaluate(code: str, known: Mapping[str, Any]) -> Any:
     """Return the value of an expression of a rule. Raises :class:`KeyError` for a name that is not known."""
-    with np.errstate(all="ignore"):
-        return eval(_compiled(code), {"__builtins__": {}}, _KnownNames(known))  # the rules are our own text
+    try:
+        with np.errstate(all="ignore"):
+            return eval(_compiled(code), {"__builtins__": {}}, _KnownNames(known))  # the rules are our own text
+    except NameError as error:
+        raise KeyError(error.name) from None
 
 
 class _KnownNames(dict[str, Any]):

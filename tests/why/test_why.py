@@ -186,6 +186,18 @@ loss.backward()
     assert answer.replay == {"what": "factors", "step": 0, "pass": 0, "node": "n1"}
 
 
+def test_an_operation_whose_result_was_not_recorded_refers_to_a_replay() -> None:
+    program = """\
+import torch
+A = torch.tensor([[2.0, 1.0], [0.0, 4.0]], requires_grad=True)
+loss = torch.linalg.matrix_power(A, -2).sum()
+loss.backward()
+"""
+    answer = why(recorded(program), "A.grad")
+    assert answer.replay == {"what": "factors", "step": 0, "pass": 0, "node": "n2"}
+    assert sums_exactly(answer)
+
+
 ABSENT = {
     "y.grad": ("x = torch.ones(2, requires_grad=True)\ny = x * 2\ny.sum().backward()", "computed result", 3),
     "x.grad": ("x = torch.ones(2)\nw = torch.ones(2, requires_grad=True)\n(x * w).sum().backward()", "does not require", 2),
