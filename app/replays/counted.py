@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 
 from .. import wire
+from ..errors import NotFound
 from ..recording import Recording, Tensors
 from .proof import agrees
 
@@ -95,26 +96,32 @@ class CountedProof:
         for event in events:
             if self.over:
                 return
-            match event:
-                case wire.ExpressionValues():
-                    self.answers.append(event)
-                    if self._seeks:
-                        self._step = min(self._step, _found(event))
-                case wire.CountedSteps():
-                    self._roots += np.frombuffer(event.roots, "<f8").tolist()
-                    for begun in wire.int32(event.passes, "passes").tolist():
-                        self._compare_step(begun)
-                case wire.CountedLeaves():
-                    self._compare_leaves(event)
-                case wire.CountLost() | wire.RecorderFailed():
-                    self.lost = True
-                case wire.ExpressionUnreadable():
-                    self.unreadable = event.reason
-                case wire.EndEvent():
-                    self.end = event
-                    self.lost = event.status in ("done", "failed")  # earlier than the recording
-                case _:
-                    pass
+            try:
+                self._compare(event)
+            except NotFound:  # the event names a step or a pass that was not recorded
+                self.lost = True
+
+    def _compare(self, event: wire.AnyEvent) -> None:
+        match event:
+            case wire.ExpressionValues():
+                self.answers.append(event)
+                if self._seeks:
+                    self._step = min(self._step, _found(event))
+            case wire.CountedSteps():
+                self._roots += np.frombuffer(event.roots, "<f8").tolist()
+                for begun in wire.int32(event.passes, "passes").tolist():
+                    self._compare_step(begun)
+            case wire.CountedLeaves():
+                self._compare_leaves(event)
+            case wire.CountLost() | wire.RecorderFailed():
+                self.lost = True
+            case wire.ExpressionUnreadable():
+                self.unreadable = event.reason
+            case wire.EndEvent():
+                self.end = event
+                self.lost = event.status in ("done", "failed")  # earlier than the recording
+            case _:
+                pass
 
     def _compare_step(self, begun: int) -> None:
         if self.lost:

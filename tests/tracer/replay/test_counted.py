@@ -217,3 +217,15 @@ def test_nothing_of_a_counted_replay_remains() -> None:
     _, recording = record(TRAINING)
     counted(TRAINING, ordered(recording, 9, LOSS), recording)
     assert torch.autograd._engine_run_backward is engine  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("named", ["step", "pass"])
+def test_a_replay_that_names_what_was_not_recorded_is_lost(named: str) -> None:
+    _, recording = record("import torch\nm = torch.tensor(1.0, requires_grad=True)\n(m * 3).backward()\n")
+    tensors = recording.recorded.step(0).tensors
+    steps = wire.CountedSteps(0, np.array([1, 1], "<i4").tobytes(), np.array([3, 3], "<f8").tobytes())
+    leaves = wire.CountedLeaves(9, b"", b"", b"", tensors=tensors)
+    proof = CountedProof(recording, 0, seeks=False)
+    proof.feed([steps if named == "step" else leaves])
+    assert proof.lost
+    assert proof.steps == (named == "step")
