@@ -40,5 +40,5 @@ class Demand:
 
     @property
     def is_high(self) -> bool:
-        """Whether so many programs have arrived that idle processors are rare."""
+        """True while programs arrive faster than the processors can run them with a warm child each."""
         return len(self._arrivals) > self._most and self._arrivals[0] > self._clock() - SECONDS

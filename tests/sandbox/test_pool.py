@@ -127,7 +127,9 @@ async def test_a_cancelled_run_keeps_its_output() -> None:
         assert (end.status, text) == ("cancelled", "before\n")
 
 
-async def test_children_warm_up_unless_the_target_number_is_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def warmed(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether each child that is started warms up."""
     warmed: list[bool] = []
     spawn = zygote_client.ZygoteClient.spawn
 
@@ -136,6 +138,10 @@ async def test_children_warm_up_unless_the_target_number_is_at_work(monkeypatch:
         return spawn(self, probe=probe, warm=warm)
 
     monkeypatch.setattr(zygote_client.ZygoteClient, "spawn", observed)
+    return warmed
+
+
+async def test_children_warm_up_unless_the_target_number_is_at_work(warmed: list[bool]) -> None:
     async with started(Settings(children=1, limits=LIMITS)) as executor:
         await until(lambda: executor._pool._idle)
         assert warmed == [True, True]  # the self-test and the idle child
@@ -149,15 +155,7 @@ async def test_children_warm_up_unless_the_target_number_is_at_work(monkeypatch:
         assert not executor._pool._at_work
 
 
-async def test_no_child_warms_up_while_the_demand_is_high(monkeypatch: pytest.MonkeyPatch) -> None:
-    warmed: list[bool] = []
-    spawn = zygote_client.ZygoteClient.spawn
-
-    def observed(self: zygote_client.ZygoteClient, *, probe: bool = False, warm: bool = True) -> zygote_client.Child:
-        warmed.append(warm)
-        return spawn(self, probe=probe, warm=warm)
-
-    monkeypatch.setattr(zygote_client.ZygoteClient, "spawn", observed)
+async def test_no_child_warms_up_while_the_demand_is_high(warmed: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
     async with started(Settings(children=1, limits=LIMITS)) as executor:
         await until(lambda: executor._pool._idle)
         for high in (True, False):
