@@ -66,15 +66,19 @@ from .tensors.memory import Write
 from .tensors.references import hide_own_references
 from .tensors.table import TableBuilder
 from .tensors.transforms import Unobserved
+from .training.boundaries import StepBoundaries
 from .training.detail import Detail
 from .training.gradient_trail import GradientTrail
 from .training.late_gradients import LateGradients
 from .training.locator import Locator
+from .training.optimizer_groups import KnownOptimizers
 from .training.optimizers import Optimizers
 from .training.parameters import Parameters
 from .training.program_changes import ProgramChanges
 from .training.rebinds import Rebinds
+from .training.step_emission import StepEmission
 from .training.steps import NoStepObserver, StepObserver, Steps
+from .training.update_phase import UpdatePhase
 from .training.updates import Updates
 from .training.write_guard import WriteGuard
 
@@ -127,11 +131,15 @@ class Recorder:
         self._parameter_names = parameters.names
         trail = GradientTrail(parameters)
         open_passes = OpenPasses(emitter, new_table, locator.here)
+        known = KnownOptimizers(parameters)
+        boundaries = StepBoundaries(source.loops_with_passes, known.have_any)
+        self._passes_over = boundaries.passes_over
+        emission = StepEmission(emitter=emitter, lines=lines, source=source, parameters=parameters, count=count)
         self.steps = steps = Steps(
-            emitter=emitter, lines=lines, names=names, source=source, calls=calls, new_table=new_table, parameters=parameters,
-            observer=step_observer, lifetimes=source.lifetimes, detail=detail, count=count,
+            boundaries=boundaries, emission=emission, detail=detail, parameters=parameters, lines=lines, names=names,
+            calls=calls, new_table=new_table, lifetimes=source.lifetimes, observer=step_observer,
         )  # fmt: skip
-        self._passes_over = steps.passes_over
+        update = UpdatePhase(steps=steps, boundaries=boundaries, lines=lines)
         self._guard = guard = WriteGuard(
             changes=changes, writes=writes, lines=lines, calls=calls, steps=steps, emitter=emitter, passes=open_passes
         )
@@ -140,11 +148,11 @@ class Recorder:
             scopes=scopes.local, saved=saved, limit=job.nodes,
         )  # fmt: skip
         self._rebinds = rebinds = Rebinds(
-            emitter=emitter, calls=calls, steps=steps, locator=locator, scopes=scopes, trail=trail, graphs=graphs
+            emitter=emitter, calls=calls, steps=steps, update=update, locator=locator, scopes=scopes, trail=trail, graphs=graphs
         )
         self._updates = updates = Updates(
-            emitter=emitter, names=names, calls=calls, steps=steps, locator=locator, guard=guard, changes=changes, trail=trail,
-            late=late, missing=rebinds,
+            emitter=emitter, names=names, calls=calls, steps=steps, update=update, locator=locator, guard=guard,
+            changes=changes, trail=trail, late=late, missing=rebinds,
         )  # fmt: skip
         self._shared = updates.shared
         self._turns = turns = Turns(
@@ -168,8 +176,9 @@ class Recorder:
             changes=changes, trail=trail, rebinds=rebinds, guard=guard, observer=pass_observer, detail=detail,
         )  # fmt: skip
         self._optimizers = Optimizers(
-            emitter=emitter, mode=mode, turns=turns, steps=steps, names=names, locator=locator, guard=guard
-        )
+            emitter=emitter, mode=mode, turns=turns, update=update, parameters=parameters, known=known, names=names,
+            locator=locator, guard=guard,
+        )  # fmt: skip
         self._modules: dict[int, tuple[weakref.ref[torch.nn.Module], str]] = {}
         self._loops = threading.local()
         """For each thread that is not recorded, the lengths and iterations of its loops."""

@@ -25,7 +25,9 @@ from ..tensors.memory import Write
 from ..tensors.references import WeakTensor, weak
 from ..tensors.transforms import Unobserved
 from .locator import Locator
-from .steps import Steps
+from .optimizer_groups import KnownOptimizers
+from .parameters import Parameters
+from .update_phase import UpdatePhase
 from .write_guard import BeforeWrite
 
 
@@ -72,7 +74,9 @@ class Optimizers:
         emitter: Emitter,
         mode: ForwardMode,
         turns: Turns,
-        steps: Steps,
+        update: UpdatePhase,
+        parameters: Parameters,
+        known: KnownOptimizers,
         names: Names,
         locator: Locator,
         guard: BeforeWrite,
@@ -80,7 +84,9 @@ class Optimizers:
         self._emitter = emitter
         self._mode = mode
         self._turns = turns
-        self._steps = steps
+        self._update = update
+        self._parameters = parameters
+        self._known = known
         self._names = names
         self._unreached: dict[WeakTensor, _Unreached] = {}
         """The unreached leaves, by weak reference. Ids can't be keys: entries of freed leaves remain, and Python reuses ids."""
@@ -93,7 +99,7 @@ class Optimizers:
 
     def __enter__(self) -> Optimizers:
         self._add = add = torch.optim.Optimizer.add_param_group
-        made = self._steps.optimizers
+        made = self._known.made
 
         @wraps(add)
         def registered(self: torch.optim.Optimizer, param_group: dict[str, Any]) -> None:
@@ -135,7 +141,7 @@ class Optimizers:
         self.running.append(_OptimizerStep(sys._getframe(2), optimizer, self._mode.paused, pauses and self._mode.leave_stack()))
         self._mode.paused += pauses
         closure = next((value for value in (*args[1:], kwargs.get("closure")) if callable(value)), None)
-        self._steps.suspend(closure=closure is not None)
+        self._update.suspend(closure=closure is not None)
         if closure is None:
             return None
         recorded = self._recorded(closure)
@@ -169,10 +175,9 @@ class Optimizers:
         try:
             with Unobserved():
                 leaves = [leaf for group in optimizer.param_groups for leaf in group["params"]]
-                parameters = self._steps.parameters
                 self._stepped.add(optimizer)
-                reached = [index for index in parameters.indexes_of(enumerate(leaves)) if index >= 0]
-                self._steps.optimized(optimizer, reached, self._here())
+                reached = [index for index in self._parameters.indexes_of(enumerate(leaves)) if index >= 0]
+                self._update.optimized(optimizer, reached, self._here())
                 if len(reached) < len(leaves):
                     self._count_unreached(optimizer, leaves)
         except Exception as error:
@@ -180,7 +185,7 @@ class Optimizers:
 
     def _count_unreached(self, optimizer: torch.optim.Optimizer, leaves: list[Tensor], *, steps: int = 1) -> None:
         for leaf in leaves:
-            if leaf.requires_grad and leaf.grad is None and leaf not in self._steps.parameters:
+            if leaf.requires_grad and leaf.grad is None and leaf not in self._parameters:
                 key = weak(leaf)
                 entry = self._unreached.get(key)
                 if entry is None:
@@ -191,8 +196,8 @@ class Optimizers:
 
     def ended(self) -> None:
         """Emit a signal for each parameter of an optimizer that no pass has reached."""
-        parameters = self._steps.parameters
-        for idle in self._steps.optimizers - self._stepped:
+        parameters = self._parameters
+        for idle in self._known.made - self._stepped:
             leaves = [leaf for group in idle.param_groups for leaf in group["params"]]
             if any(leaf in parameters for leaf in leaves):
                 self._count_unreached(idle, leaves, steps=0)
@@ -208,9 +213,9 @@ class Optimizers:
             self._mode.rejoin_stack()
         self._mode.paused = step.paused
         with self._mode.reporting:
-            self._steps.parameters.forget_all_values()
+            self._parameters.forget_all_values()
         with self._mode.reporting:
-            self._steps.resume()
+            self._update.resume()
 
     def close_abandoned(self) -> None:
         """Close the optimizers' steps that ended with an exception. Torch runs no hook after such a step."""

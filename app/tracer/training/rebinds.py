@@ -19,6 +19,7 @@ from ..tensors.snapshot import grad_fn_of, is_leaf, traits_of
 from .gradient_trail import GradientTrail
 from .locator import Locator
 from .steps import Steps
+from .update_phase import UpdatePhase
 
 
 class GraphIndex(Protocol):
@@ -48,6 +49,7 @@ class Rebinds:
         emitter: Emitter,
         calls: Calls,
         steps: Steps,
+        update: UpdatePhase,
         locator: Locator,
         scopes: Scopes,
         trail: GradientTrail,
@@ -56,6 +58,7 @@ class Rebinds:
         self._emitter = emitter
         self._calls = calls
         self._steps = steps
+        self._update = update
         self._parameters = steps.parameters
         self._here = locator.here
         self._scopes = scopes
@@ -66,7 +69,7 @@ class Rebinds:
 
     def bound(self, statement: Statement, name: str, parameter: int, value: Any) -> None:
         """Report a statement that is about to rebind the name of a parameter, if a pass of the step has reached its leaf."""
-        if not self._steps.takes_part(parameter):
+        if not self._takes_part(parameter):
             return
         leaf = self._parameters.leaf(parameter)
         if leaf is None or (value is leaf and statement.kind == "update"):  # the leaf was freed, or only written to in place
@@ -87,7 +90,7 @@ class Rebinds:
         If the program also keeps the leaf elsewhere, the new tensor may be a deliberate look-ahead. It is then reported only
         once the program misses a gradient because of the replacement.
         """
-        if not self._steps.has_passes:
+        if not self._steps.current.passes:
             return
         current = look_up(target, value, self._variable)
         if current is None or current.value is value:
@@ -97,7 +100,7 @@ class Rebinds:
             return
         leaf: Tensor = current.value
         parameter = self._parameters.index(leaf)
-        if not self._steps.takes_part(parameter):
+        if not self._takes_part(parameter):
             return
         uses = self._uses(value, parameter)
         if not (uses and _is_new_leaf(value)) and is_reachable(leaf, current.holder, self._scopes.values()):
@@ -110,7 +113,7 @@ class Rebinds:
 
     def replaced(self, statement: Statement, name: str, value: Any) -> None:
         """Report a statement that is about to bind a name to a new list or dict, in which new leaves replace old ones."""
-        if not self._steps.has_passes:
+        if not self._steps.current.passes:
             return
         before = self._variable(name)
         if type(before) is not type(value) or before is value or len(before) != len(value):
@@ -119,9 +122,13 @@ class Rebinds:
             new, old = value[key], dict.get(before, key) if type(value) is dict else before[key]
             if isinstance(new, Tensor) and isinstance(old, Tensor) and new is not old and old in self._parameters:
                 parameter = self._parameters.index(old)
-                if self._steps.takes_part(parameter) and _is_new_leaf(new) and self._uses(new, parameter):
+                if self._takes_part(parameter) and _is_new_leaf(new) and self._uses(new, parameter):
                     current = TargetValue(AssignmentTarget(name, (Access("item", key),)), before, old)
                     self._report(statement, current.name, parameter, new)
+
+    def _takes_part(self, parameter: int) -> bool:
+        """Return whether a pass of the current step has reached a parameter."""
+        return parameter in self._steps.current.parameters
 
     def _uses(self, value: Any, parameter: int) -> bool:
         """Return whether a tensor is a new value for a parameter, computed from the parameter's gradient.
@@ -135,7 +142,7 @@ class Rebinds:
         parameters = self._trail.sources(value)
         if parameters and isinstance(before, Tensor) and _is_new_leaf(value):
             own = frozenset(max(each, ~each) for each in parameters)
-            self._steps.rebound_again(before, value, own, self._here_at(statement))
+            self._update.rebound_again(before, value, own, self._here_at(statement))
 
     def _variable(self, name: str) -> Any:
         return self._scopes.of(name)[0].get(name)
@@ -149,7 +156,7 @@ class Rebinds:
             if uses or (leaf is not None and tensor.shape == leaf.shape and made):
                 graph = self._graphs.graph_of(tensor) if made else -1
                 row = wire.RebindRow(name, statement.line, parameter, -1, graph, uses, _is_new_leaf(tensor))
-        self._steps.rebound(row, tensor, self._here_at(statement))
+        self._update.rebound(row, tensor, self._here_at(statement))
 
     def _here_at(self, statement: Statement) -> LineContext:
         here = self._here()

@@ -85,10 +85,16 @@ class StepEmission:
         self._emitter.flush()
         self._emitter.halt()
 
-    def emit_progress(self, ended: int, end: StepEnd) -> None:
-        """Emit the progress of the step's loop: its iterations, or the number of ended steps if its length is unknown."""
-        if end.loop is not None:
+    def emit_progress(self, ended: int, end: StepEnd, *, whole: bool) -> None:
+        """Emit the progress of the step's loop: its iterations, or the number of ended steps if its length is unknown.
+
+        After a summarized step, progress is emitted only if it is time to send events. The first step is sent at once, so that
+        a live run shows it.
+        """
+        if end.loop is not None and (whole or self._emitter.due()):
             self._emitter.emit(wire.ProgressEvent(*(end.progress or (ended,))))
+        if ended == 1:
+            self._emitter.flush()
 
     def _rebinds(self, step: OpenStep) -> list[wire.RebindRow]:
         """Return a row for each name that was rebound in the step. A tensor that became a leaf later is emitted as a leaf."""

@@ -24,6 +24,7 @@ from .locator import Locator
 from .program_changes import ProgramChanges
 from .shared_memory import SharedMemory
 from .steps import Steps
+from .update_phase import UpdatePhase
 from .write_guard import WriteGuard
 
 _WRITING = frozenset({GRAD_SET, DATA_SET, SHARE, LATE})
@@ -49,6 +50,7 @@ class Updates(ForwardObserver):
         names: Names,
         calls: Calls,
         steps: Steps,
+        update: UpdatePhase,
         locator: Locator,
         guard: WriteGuard,
         changes: ProgramChanges,
@@ -60,6 +62,7 @@ class Updates(ForwardObserver):
         self._names = names
         self._calls = calls
         self._steps = steps
+        self._update = update
         self._parameters = steps.parameters
         self._here = locator.here
         self._here_at = locator.here_at
@@ -143,7 +146,7 @@ class Updates(ForwardObserver):
             parameter = self._parameters.index(args[0])
             with torch._C.DisableTorchFunction():
                 self._parameters.moved(parameter)
-            self._steps.updated(parameter, self._here())
+            self._update.updated(parameter, self._here())
 
     def _missed(self, tensor: Any) -> None:
         """Report a ``.grad`` that is ``None`` although a pass reached the tensor, because the tensor is not a leaf."""
@@ -180,7 +183,7 @@ class Updates(ForwardObserver):
         self._guard.before_write(write)
 
     def after_write(self, func: Any, write: Write) -> None:
-        steps, parameters = self._steps, self._parameters
+        update, parameters = self._update, self._parameters
         if not parameters.may_have(write):
             return
         for target in write.targets:
@@ -191,24 +194,24 @@ class Updates(ForwardObserver):
                 parameters.moved(parameters.index(target), key)  # set_ gives the tensor different memory
             changed = parameters.written(target, key)
             for parameter in changed:
-                steps.updated(parameter, self._here())
+                update.updated(parameter, self._here())
             graded = None if changed else parameters.with_gradient_at(key)
             if graded is not None:
-                (steps.cleared if getattr(func, "__name__", "") in _CLEARING else steps.scaled)(graded, self._here())
+                (update.cleared if getattr(func, "__name__", "") in _CLEARING else update.scaled)(graded, self._here())
 
     def _clear(self, leaf: Any, value: Any) -> None:
         if value is None and isinstance(leaf, Tensor) and leaf in self._parameters and leaf.grad is not None:
-            self._steps.cleared(self._parameters.index(leaf), self._here())
+            self._update.cleared(self._parameters.index(leaf), self._here())
 
     def cleared(self, leaves: Sequence[Tensor]) -> None:
         """Report that the gradients of these leaves were set to ``None``, as ``zero_grad`` does."""
-        if not self._steps.has_passes:  # nothing has accumulated into them since the last step
+        if not self._steps.current.passes:  # nothing has accumulated into them since the last step
             return
         try:
             here = self._here()
             for leaf in leaves:
                 if leaf in self._parameters:
-                    self._steps.cleared(self._parameters.index(leaf), here)
+                    self._update.cleared(self._parameters.index(leaf), here)
         except Exception as error:  # a failure of the recorder must not fail the program
             self.failed(error)
 
@@ -231,7 +234,7 @@ class Updates(ForwardObserver):
         line = statement.line if statement.kind in ("update", "show") else self._line
         self._line = statement.line
         for key in self._shared.of_parameters():
-            self._steps.distrust_gradient(key)
+            self._steps.current.distrust_gradient(self._parameters.with_gradient_at(key))
             for parameter in self._parameters.at_storage(key):
-                if self._steps.has_changed(parameter):
-                    self._steps.updated(parameter, self._here_at(line))
+                if self._steps.current.has_changed(parameter):
+                    self._update.updated(parameter, self._here_at(line))

@@ -62,7 +62,8 @@ class WriteGuard:
         """Record a write that is about to happen, and copy the tensors that it will change."""
         self._changes.count += 1
         self._writes.record(write.storages)
-        self._steps.before_write(write)
+        self._steps.parameters.forget_values(write.storages)
+        self._steps.current.copy_borrowed(write)
         if self._passes.running:
             self._passes.written(write)
         self.protect(write)
@@ -78,14 +79,14 @@ class WriteGuard:
         """Copy the recorded tensors whose memory is about to change."""
         self._lines.protect(write)
         self._calls.protect(write)
-        self._steps.protect(write)
+        self._steps.current.table.protect(write)
         self._emitter.protect(write)
         if self._passes.running:
             self._passes.protect(write)
 
     def release_graphs(self) -> None:
         """Drop every reference to a graph before a leaf is resized. A leaf's node keeps the old size while it is alive."""
-        self._steps.release_graphs()
+        self._steps.current.release_graphs()
         self._lines.release_graphs()
         self._calls.release(next_sequence_nr())
         self._emitter.flush()
