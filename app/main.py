@@ -99,6 +99,7 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
                 executor is None
             ):  # in tests, the first call starts the workers and compiles templates, and the first visit records the example
                 await workers.start()
+                service.engine.prepare()
                 preparing = asyncio.create_task(_prepare(service))
                 await run_in_threadpool(warm, app)
             await run_in_threadpool(int)  # starts the thread pool, so that the first response does not wait for it
@@ -112,6 +113,7 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
                 await service.runs.close()
                 await service.replays.close()
                 await service.finder.close()
+                await service.engine.close()
                 await service.converter.close()
                 await service.executor.close()
                 await service.archive.close()

@@ -7,6 +7,7 @@ plan, in memory and on the disk. A structure is therefore laid out once, and oth
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from collections import OrderedDict
 from typing import Any, Final
@@ -21,6 +22,7 @@ from .graph_layout import GraphLayout, read
 from .layout_files import LayoutFiles
 from .plan import LayoutPlan
 from .program import SECONDS, TooSlow
+from .waiting import LayoutPrograms
 
 QUICK_SECONDS: Final = 1.0
 """Time limit for the first attempt. A layout that takes longer starts again as a slow one, which never delays the others."""
@@ -39,7 +41,7 @@ class LayoutEngine:
     the cache, and ``at_once`` the number of processes. A layout that takes longer than ``quick`` seconds is stopped and begins
     again in an extra process. Only one such slow layout runs at a time. The layout of a map is stopped after ``nested``
     seconds, and begins again at a later request. A failure is remembered: see :class:`FailedWork`. Layouts are also kept in
-    ``files``, if given.
+    ``files``, if given. From :meth:`prepare` to :meth:`close`, a process waits for the next graph.
     """
 
     def __init__(
@@ -66,8 +68,25 @@ class LayoutEngine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._gate, self._slow = FairGate(at_once), FairGate(1)
         self._running: dict[bytes, asyncio.Task[GraphLayout]] = {}
-        self.processes = 0
-        """Number of processes started."""
+        self._programs = LayoutPrograms()
+        self._writing: set[asyncio.Future[None]] = set()
+        self.attempts = 0
+        """Number of attempts to lay out a graph."""
+
+    def prepare(self) -> None:
+        """Start a process that waits for the next graph, and one after each graph. Use one event loop until :meth:`close`."""
+        with contextlib.suppress(DrawingError):  # each layout reports that there is no program
+            self._programs.begin(program.find(self._dot))
+
+    def expect(self) -> None:
+        """Note that a graph will be drawn soon. After :meth:`prepare`, a process waits for it."""
+        self._programs.expect()
+
+    async def close(self) -> None:
+        """Kill the process that waits, and finish writing files. Layouts still work, in processes that start on demand."""
+        await self._programs.close()
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(*(each for each in self._writing if each.get_loop() is loop), return_exceptions=True)
 
     async def layout(self, plan: LayoutPlan, client: str = "") -> GraphLayout:
         """Return the layout of a plan. Raises :class:`DrawingError` if that fails, and :class:`Busy` if too many are waiting.
@@ -95,7 +114,9 @@ class LayoutEngine:
             layout = await self._lay_out(key, plan, client)
             self._failures.forget(key)
             if self._files is not None:
-                await asyncio.to_thread(self._files.write, key, layout)
+                writing = asyncio.get_running_loop().run_in_executor(None, self._files.write, key, layout)
+                self._writing.add(writing)  # the caller does not wait for the disk
+                writing.add_done_callback(self._writing.discard)
         self._layouts[key] = layout
         while len(self._layouts) > self._cached:
             self._layouts.popitem(last=False)
@@ -113,10 +134,9 @@ class LayoutEngine:
 
     async def _execute(self, key: bytes, plan: LayoutPlan, seconds: float) -> GraphLayout:
         path = program.find(self._dot)
-        process = await program.start(path)
-        self.processes += 1
+        self.attempts += 1
         try:
-            return read(await program.finish(process, path, dot.boxes(plan), seconds), plan)
+            return read(await self._programs.lay_out(path, dot.boxes(plan), seconds), plan)
         except DrawingError as error:
             if not isinstance(error, TooSlow) or plan.nested or seconds == self._seconds:
                 # until its layout succeeds, a map is drawn as rows: try again soon

@@ -78,7 +78,7 @@ async def test_a_slow_layout_does_not_keep_the_others_waiting(tmp_path: Path) ->
     stuck = f'input=$(cat); case "$input" in *n6*) sleep 60;; esac; echo "$input" | "{program.find()}" "$@"'
     shared = LayoutEngine(script(tmp_path, stuck), quick=0.2, seconds=3600, at_once=1)
     begun = asyncio.create_task(shared.layout(slow, "a"))
-    while shared.processes < 2:  # its second attempt
+    while shared.attempts < 2:  # its second attempt
         await asyncio.sleep(0.01)
     shared._quick = 3600
     for length in (1, 2, 3):
@@ -96,7 +96,7 @@ async def test_a_slow_layout_succeeds_in_its_second_attempt(tmp_path: Path) -> N
         script(tmp_path, f'[ -e {mark} ] || {{ touch {mark}; sleep 60; }}; exec "{program.find()}" "$@"'), quick=0.5, seconds=60
     )
     assert (await moody.layout(PLAN)).boxes
-    assert moody.processes == 2
+    assert moody.attempts == 2
 
 
 async def test_a_failed_layout_is_remembered_for_a_while(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ async def test_a_failed_layout_is_remembered_for_a_while(tmp_path: Path) -> None
     for _ in range(5):
         with pytest.raises(DrawingError, match="status 3"):
             await moody.layout(PLAN)
-    assert moody.processes == 1
+    assert moody.attempts == 1
     flag.touch()
     now += 61
     assert (await moody.layout(PLAN)).boxes
@@ -117,7 +117,7 @@ async def test_a_layout_that_takes_too_long_is_not_tried_again(tmp_path: Path) -
     for _ in range(5):
         with pytest.raises(DrawingError, match=r"longer than 0\.1 s"):
             await endless.layout(PLAN)
-    assert endless.processes == 2
+    assert endless.attempts == 2
 
 
 async def test_a_map_whose_layout_takes_too_long_is_laid_out_again_soon_and_then_less_often(tmp_path: Path) -> None:
@@ -129,10 +129,10 @@ async def test_a_map_whose_layout_takes_too_long_is_laid_out_again_soon_and_then
     of_map = replace(PLAN, nested=True)
 
     async def tried() -> int:
-        before = busy.processes
+        before = busy.attempts
         with pytest.raises(DrawingError, match="longer than"):
             await busy.layout(of_map)
-        return busy.processes - before
+        return busy.attempts - before
 
     assert [await tried(), await tried()] == [1, 0]
     now += 6
@@ -153,14 +153,13 @@ async def test_a_program_that_cannot_be_started_is_tried_again(tmp_path: Path) -
     assert (await later.layout(PLAN)).boxes
 
 
-async def test_the_layout_program_has_limits(tmp_path: Path) -> None:
-    process = await program.start(script(tmp_path, "exec cat"))  # the program waits for its input
+def test_the_layout_program_has_limits(tmp_path: Path) -> None:
+    process = program.LayoutProcess(script(tmp_path, "exec cat"))  # the program waits for its input
     try:
         assert resource.prlimit(process.pid, resource.RLIMIT_AS) == (program.MEMORY_BYTES,) * 2
         assert resource.prlimit(process.pid, resource.RLIMIT_CPU)[0] <= program.SECONDS + 2
     finally:
-        process.kill()
-        await process.wait()
+        process.end()
 
 
 @pytest.fixture

@@ -26,10 +26,10 @@ def laid_out(engine: LayoutEngine) -> GraphLayout:
 def test_a_layout_is_computed_once_even_if_the_server_is_restarted(tmp_path: Path) -> None:
     first, second = (LayoutEngine(files=LayoutFiles(tmp_path / "layouts")) for _ in range(2))
     assert laid_out(first) == laid_out(second)
-    assert (first.processes, second.processes) == (1, 0)
+    assert (first.attempts, second.attempts) == (1, 0)
     newer = LayoutEngine(files=LayoutFiles(tmp_path / "layouts", "another version of the program"))
     assert laid_out(newer) == laid_out(first)
-    assert newer.processes == 1
+    assert newer.attempts == 1
 
 
 @pytest.mark.parametrize("damage", [b"", b"x", None, b"\x78\x01" + bytes(40)])
@@ -40,7 +40,7 @@ def test_a_damaged_layout_is_computed_again(tmp_path: Path, damage: bytes | None
     file.write_bytes(whole[:-9] if damage is None else damage)
     again = LayoutEngine(files=LayoutFiles(tmp_path))
     assert laid_out(again).boxes
-    assert again.processes == 1
+    assert again.attempts == 1
     assert [each.read_bytes() for each in tmp_path.iterdir()] == [whole]
 
 

@@ -73,6 +73,7 @@ async def start_run(request: Request) -> Response:
         owner, new_key = service.owners.new()
     address = service.owners.digest(client.address)
     client = client_of(request, client.session, asked=fingerprint)
+    service.engine.expect()
     recorded = await service.runs.submit(parsed, owner, client=client, key=key, fingerprint=fingerprint, address=address)
     if recorded.new.fingerprint != fingerprint:
         raise InvalidInput(
