@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec import Struct
+
 from ..model import GraphMap, MapEdge
 from .graph_layout import GraphLayout, PlacedBox
 from .lanes import Bus, buses
@@ -81,17 +83,28 @@ def is_hard_to_read(laid: GraphLayout) -> bool:
     return laid.height > TOWER * laid.width or laid.width > WIDEST
 
 
-def draw_graph(sheet: Sheet, shown: GraphMap, plan: LayoutPlan, laid: GraphLayout) -> str:
-    """Return the SVG of a map with a layout of its plan."""
-    return _GraphWriter(sheet, shown, plan, laid).write()
+class PlacedMap(Struct, frozen=True):
+    """A map that has been laid out, with the sheet that it is drawn on."""
+
+    sheet: Sheet
+    map: GraphMap
+    plan: LayoutPlan
+    """The plan of the map, which leaves out the edges that run in lanes."""
+    layout: GraphLayout
+    """Positions of what the plan contains."""
+
+
+def draw_graph(placed: PlacedMap) -> str:
+    """Return the SVG of a map that has been laid out."""
+    return _GraphWriter(placed).write()
 
 
 class _GraphWriter:
-    def __init__(self, sheet: Sheet, shown: GraphMap, plan: LayoutPlan, laid: GraphLayout) -> None:
-        self.map = shown
-        self.plan = plan
-        self.laid = laid
-        self.parts = MapParts(sheet, shown)
+    def __init__(self, placed: PlacedMap) -> None:
+        self.map = shown = placed.map
+        self.plan = placed.plan
+        self.laid = laid = placed.layout
+        self.parts = MapParts(placed.sheet, shown)
         self.placed: dict[str, PlacedBox] = {shown.boxes[each.box.node].id: each for each in laid.boxes if each.box.edge < 0}
 
     def write(self) -> str:

@@ -20,11 +20,11 @@ from . import thumbnail as small
 from .conversion import Converter, Target, ThreadConverter
 from .engine import LayoutEngine
 from .layout_files import LayoutFiles
-from .map_graph import draw_graph, is_hard_to_read, plan_map
+from .map_graph import PlacedMap, draw_graph, is_hard_to_read, plan_map
 from .map_rows import draw_rows
 from .pen import EMBEDDED, Face
 from .plan import BOXES, plan
-from .sheet import Sheet
+from .sheet import PlacedSheet, Sheet
 from .style import Direction, MapLayout, Theme
 
 Form = Literal["svg", "png", "pdf", "dot", "txt"]
@@ -244,7 +244,7 @@ async def _svg(sheet: Sheet, tools: Tools) -> _Svg:
     if 0 < len(sheet.graph.nodes) <= BOXES:
         planned = plan(sheet.graph, sheet.direction, numbers=sheet.numbers is not None)
         if planned.fits:
-            return _Svg(svg.draw(sheet, await tools.engine.layout(planned, tools.client)))
+            return _Svg(svg.draw(PlacedSheet(sheet, await tools.engine.layout(planned, tools.client))))
     assert sheet.make_map is not None
     return await _map_svg(sheet, await asyncio.get_running_loop().run_in_executor(_threads, sheet.make_map), tools)
 
@@ -260,7 +260,7 @@ async def _map_svg(sheet: Sheet, shown: GraphMap, tools: Tools) -> _Svg:
         return _Svg(draw_rows(sheet, shown, "in rows, because the layout took too long or failed"), final=False)
     if sheet.layout == "auto" and is_hard_to_read(laid):
         return _Svg(draw_rows(sheet, shown))
-    return _Svg(draw_graph(sheet, shown, planned, laid))
+    return _Svg(draw_graph(PlacedMap(sheet, shown, planned, laid)))
 
 
 async def _as_svg(sheet: Sheet, tools: Tools) -> Drawn:

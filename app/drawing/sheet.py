@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from ..model import Graph, GraphMap
 from ..recording import PassNumbers
+from .graph_layout import GraphLayout
 from .pen import BROWSER, Face
 from .style import Direction, MapLayout, Theme
 
@@ -34,3 +35,11 @@ class Sheet(Struct, frozen=True):
     layout: MapLayout = "auto"
     """How a map is laid out."""
     face: Face = BROWSER
+
+
+class PlacedSheet(Struct, frozen=True):
+    """A sheet whose graph has been laid out: everything that its SVG is written from."""
+
+    sheet: Sheet
+    layout: GraphLayout
+    """Positions of the sheet's nodes and edges."""

@@ -20,25 +20,25 @@ import numpy as np
 from ..model import Edge, TensorSummary, program_lines
 from ..recording import edge_factor
 from . import card, footer, labels, numerals
-from .graph_layout import GraphLayout, PlacedBox, Route
+from .graph_layout import PlacedBox, Route
 from .pen import escape, pen
-from .sheet import Sheet
+from .sheet import PlacedSheet
 from .style import HEAD_HALF, HEAD_LENGTH, head, level, width
 
 MARGIN: Final = 16
 
 
-def draw(sheet: Sheet, layout: GraphLayout) -> str:
-    """Return the SVG of a sheet, given the layout of its graph."""
-    return _SvgWriter(sheet, layout).write()
+def draw(placed: PlacedSheet) -> str:
+    """Return the SVG of a sheet whose graph has been laid out."""
+    return _SvgWriter(placed).write()
 
 
 class _SvgWriter:
-    def __init__(self, sheet: Sheet, layout: GraphLayout) -> None:
-        self.sheet = sheet
+    def __init__(self, placed: PlacedSheet) -> None:
+        self.sheet = sheet = placed.sheet
+        self.layout = placed.layout
         self.graph = sheet.graph
         self.numbers = sheet.numbers
-        self.layout = layout
         self.pen = pen(sheet.theme, sheet.face)
         self.roots = set(self.graph.roots)
         self.program = labels.ProgramText(sheet.program)

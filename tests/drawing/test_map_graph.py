@@ -276,7 +276,7 @@ def test_long_edges_of_a_view_with_many_run_in_lanes_beside_the_boxes(boxes: int
 
 
 def test_edges_without_a_lane_are_named_at_their_source() -> None:
-    from tapedeck.drawing.map_graph import draw_graph
+    from tapedeck.drawing.map_graph import PlacedMap, draw_graph
     from tapedeck.drawing.sheet import Sheet
     from tapedeck.model import Graph
 
@@ -284,7 +284,7 @@ def test_edges_without_a_lane_are_named_at_their_source() -> None:
     shown = made_by_hand(30, every, (3, 9))
     plan = plan_map(shown)
     laid = asyncio.run(engine.layout(plan))
-    root = ET.fromstring(draw_graph(Sheet(Graph("g0", [], [], [])), shown, plan, laid))
+    root = ET.fromstring(draw_graph(PlacedMap(Sheet(Graph("g0", [], [], [])), shown, plan, laid)))
     links = {(link.get("data-source"), link.get("data-target")) for link in groups(root, "link")}
     assert len(links) > len(plan.links)
     texts = ["".join(text.itertext()) for text in root.iter(f"{NS}text")]
