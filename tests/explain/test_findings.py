@@ -4,31 +4,11 @@ from __future__ import annotations
 
 import pytest
 from tapedeck import model, wire
-from tapedeck.explain.findings import find
 from tapedeck.explain.rewriting.fixes import apply
-from tapedeck.recording import Recording
 
 from ..tracer.run_twice import PROGRAMS, record
 from ..tracer.training.test_steps import FIT, SEED
-
-
-def findings(text: str, **options: object) -> list[model.Finding]:
-    _, recording = record(text)
-    return without_good_signs(recording, model.Program(text, **options))  # type: ignore[arg-type]
-
-
-def without_good_signs(recording: Recording, program: model.Program) -> list[model.Finding]:
-    """Return all findings except good signs."""
-    return [finding for finding in find(recording, program) if finding.severity != "good"]
-
-
-def run_fixed(text: str, fix: model.Fix) -> tuple[str, Recording]:
-    """Apply a fix, run the program to its end, and return the fixed program and its recording."""
-    fixed = apply(text, fix)
-    events, recording = record(fixed)
-    assert isinstance(events[-1], wire.EndEvent)
-    assert events[-1].failure is None, fixed
-    return fixed, recording
+from .reported import findings, run_fixed, without_good_signs
 
 
 def test_the_rebound_leaf_of_the_notebook_is_found_and_its_fix_runs_clean() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .silent_updates import steps
-from .test_audit_of_updates import BEGIN, STEP, loop
+from .training_loops import BEGIN, STEP, loop
 
 F = "import torch.nn.functional as F\n"
 CLASSES = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .test_audit_of_updates import BEGIN, STEP, loop
+from .training_loops import BEGIN, STEP, loop
 
 
 def steps(*lines: str, begin: str = BEGIN, count: int = 3) -> str:

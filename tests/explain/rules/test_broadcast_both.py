@@ -7,7 +7,7 @@ import torch
 from tapedeck import model
 
 from ...tracer.run_twice import unrecorded
-from ..test_findings import findings, run_fixed, without_good_signs
+from ..reported import findings, run_fixed, without_good_signs
 
 BEGIN = """\
 import torch

@@ -8,7 +8,7 @@ from tapedeck.examples import example
 from tapedeck.explain.rewriting.fixes import apply
 
 from ...tracer.run_twice import record, unrecorded
-from ..test_findings import findings, run_fixed, without_good_signs
+from ..reported import findings, run_fixed, without_good_signs
 
 BY_HAND = "w = torch.tensor(3., requires_grad=True)"
 LOSS = "loss = (w - 1) ** 2\nloss.backward()\n"

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ...tracer.run_twice import unrecorded
-from ..test_findings import findings
+from ..reported import findings
 
 BEGIN = """import torch
 import torch.nn.functional as F

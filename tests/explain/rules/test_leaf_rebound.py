@@ -8,7 +8,7 @@ from tapedeck.explain.rewriting.fixes import apply
 
 from ...tracer.run_twice import all_bits, record, recorded, unrecorded
 from ...tracer.training.test_steps import all_steps
-from ..test_findings import findings, run_fixed, without_good_signs
+from ..reported import findings, run_fixed, without_good_signs
 
 LEAF = "torch.tensor(3., requires_grad=True)"
 LEARNT = "1.023\n"

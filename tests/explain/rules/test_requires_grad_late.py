@@ -7,7 +7,7 @@ from tapedeck import model
 from tapedeck.explain.rewriting.fixes import apply
 
 from ...tracer.run_twice import record, unrecorded
-from ..test_findings import findings, run_fixed, without_good_signs
+from ..reported import findings, run_fixed, without_good_signs
 
 BEGIN = "import torch\nb = torch.tensor(1., requires_grad=True)\nx = torch.tensor([1., 2.])\nw = torch.tensor(3.)\n"
 MISTAKES = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from ..reported import codes
 from . import silent_networks, silent_updates
-from .test_audit_of_updates import codes
 
 MODULES = (silent_networks, silent_updates)
 REPORTED = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ..test_findings import findings
+from ..reported import findings
 
 BEGIN = "import torch\nimport torch.nn.functional as F\nfrom torch import nn\nx, net = torch.ones(4, 3), nn.Linear(3, 2)\n"
 LOST = "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n        {line}  # here\nnet = Net()\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ...tracer.run_twice import unrecorded
-from ..test_findings import findings
+from ..reported import findings
 
 START = """import torch
 x, y = torch.arange(4.0), torch.arange(4.0) * 2

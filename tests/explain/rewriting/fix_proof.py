@@ -11,7 +11,7 @@ from tapedeck.explain.findings import find
 from tapedeck.explain.rewriting.fixes import apply
 from tapedeck.recording import Recording
 
-from ..tracer.run_twice import record, tensors, unrecorded
+from ...tracer.run_twice import record, tensors, unrecorded
 
 SEVERITIES = ("good", "note", "warning", "error")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ..test_findings import findings
+from ..reported import findings
 
 FUNCTION = """import torch
 class Cube(torch.autograd.Function):

@@ -1,0 +1,141 @@
+"""Parameters that no pass reaches are reported at the line that leaves them out, unless they are left out on purpose."""
+
+from __future__ import annotations
+
+import pytest
+
+from ..reported import codes, findings, line_of
+from .training_loops import BEGIN, STEP, loop
+
+TWO = "import torch\nw = torch.ones(2, requires_grad=True)\nu = torch.ones(2, requires_grad=True)\n"
+
+
+STEPS_BY_HAND = """\
+for i in range(9):
+    (w ** 2).sum().backward()
+    with torch.no_grad():
+        w -= 0.1 * w.grad
+    w.grad = None
+"""
+
+
+def test_a_parameter_that_no_pass_reaches_is_noted_after_a_few_steps() -> None:
+    loop = "opt = torch.optim.Adam([w, u])\nfor i in range({}):\n    opt.zero_grad()\n    w.sum().backward()\n    opt.step()\n"
+    (finding,) = findings(TWO + loop.format(5))
+    assert (finding.code, finding.severity, finding.line) == ("unused-parameter", "note", 3)
+    assert finding.message == "`Adam` was given `u`, but no `backward()` of this run reaches it."
+    (finding,) = findings(TWO + loop.format(1))
+    assert finding.message == "`Adam` was given `u`, but the only `backward()` of this run does not reach it."
+    assert finding.why.startswith("The run is too short to be sure")
+    (finding,) = findings(TWO + loop.format(2))
+    assert (finding.code, finding.severity) == ("unused-parameter", "note")
+    (finding,) = findings(TWO + "opt = torch.optim.SGD([w, u], lr=0.1)\nw.sum().backward()\n")
+    assert (finding.code, finding.line) == ("unused-parameter", 3)
+    assert findings(TWO + "opt = torch.optim.SGD([w, u], lr=0.1)\n" + STEPS_BY_HAND) == []
+    later = "(w ** 2 + u).sum().backward()\n"
+    assert findings(TWO + loop.format(5) + later) == []
+
+
+def test_a_layer_that_forward_does_not_use_is_noted() -> None:
+    text = (
+        "import torch\nclass Net(torch.nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.first, self.second = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)\n    def forward(self, x):\n"
+        "        return self.first(x)\ndef main():\n    net = Net()\n    opt = torch.optim.SGD(net.parameters(), lr=0.1)\n"
+        "    for step in range(4):\n        opt.zero_grad()\n        net(torch.ones(1, 2)).pow(2).sum().backward()\n"
+        "        opt.step()\nmain()\n"
+    )
+    (finding,) = findings(text)
+    names = "`net.second.weight` and `net.second.bias`"
+    assert finding.message == f"`SGD` was given {names}, but no `backward()` of this run reaches them."
+
+
+USED = {
+    "frozen": "u.requires_grad_(False)\nopt = torch.optim.SGD([w, u], lr=0.1)\nfor i in range(5):\n"
+    "    (w ** 2).sum().backward()\n    opt.step()\n    opt.zero_grad()",
+    "a gradient assigned by hand": "opt = torch.optim.SGD([w, u], lr=0.1)\nfor i in range(5):\n    opt.zero_grad()\n"
+    "    (w ** 2).sum().backward()\n    u.grad = torch.ones(2)\n    opt.step()",
+    "one of several experts": "experts = [w, u, torch.ones(2, requires_grad=True)]\nopt = torch.optim.SGD(experts, lr=0.1)\n"
+    "for i in range(6):\n"
+    "    opt.zero_grad()\n    (experts[i % 2] ** 2).sum().backward()\n    opt.step()",
+}
+
+
+@pytest.mark.parametrize("body", USED.values(), ids=USED.keys())
+def test_frozen_and_occasionally_used_parameters_are_not_noted(body: str) -> None:
+    assert findings(f"{TWO}{body}\n") == []
+
+
+TWO_NETS = f"{BEGIN}extra = nn.Linear(4, 3)\nopt.add_param_group({{'params': extra.parameters()}})\n"
+LOST = {
+    "a new tensor": ["term = torch.tensor([each ** 2 for each in extra(x).mean(0)]).sum()", "loss = loss + term"],
+    "a new parameter": ["w = nn.Parameter(extra(x).mean(0))", "loss = loss + (w ** 2).sum()"],
+    "an index": ["best = extra(x).argmax(1)", "loss = loss + best.float().mean()"],
+    "detached": ["term = extra(x).detach().pow(2).mean()", "loss = loss + term"],
+    "detached, then made a leaf": ["z = extra(x).clone().detach().requires_grad_()", "loss = loss + z.pow(2).mean()"],
+    "data": ["term = (extra(x).data ** 2).mean()", "loss = loss + term"],
+    "sampled": ["z = torch.distributions.Normal(extra(x), 1.0).sample()", "loss = loss + z.pow(2).mean()"],
+    "numbers": ["scale = float(extra(x).mean())", "loss = loss * scale"],
+    "no_grad": ["with torch.no_grad():", "    term = extra(x).mean()", "loss = loss + term"],
+    "a reentrant checkpoint": ["h = torch.utils.checkpoint.checkpoint(extra, x, use_reentrant=True)", "loss = loss + h.mean()"],
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("lines", LOST.values(), ids=LOST.keys())
+def test_the_line_that_cuts_parameters_from_the_loss_is_reported(lines: list[str]) -> None:
+    text = loop(*lines, *STEP, begin=TWO_NETS)
+    assert codes(text) == [("unused-parameter", line_of(text, lines[0]))]
+
+
+OWN = """\
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = net, nn.Linear(1, 1)
+    def forward(self, x):
+        return self.head(self.body(x))
+model = Model()
+opt = torch.optim.Adam(model.parameters())
+model.head = nn.Linear(1, 1)
+"""
+REPLACED = {
+    "an item": loop(*STEP, begin=f"{BEGIN}net[2] = nn.Linear(8, 1)\n"),
+    "an attribute": loop(*STEP, begin=BEGIN + OWN).replace("(net(x) - y)", "(model(x) - y)"),
+    "the whole network": loop(*STEP, begin=f"{BEGIN}net = nn.Sequential(nn.Linear(4, 1))\n"),
+    "a copy of the network": loop(*STEP, begin=f"{BEGIN}net = copy.deepcopy(net)\n"),
+    "the weight itself": loop(*STEP, begin=f"{BEGIN}net[2].weight = nn.Parameter(torch.ones(1, 8))\n"),
+}
+
+
+@pytest.mark.parametrize("text", REPLACED.values(), ids=REPLACED.keys())
+def test_a_layer_replaced_after_the_optimizer_was_made_is_reported(text: str) -> None:
+    line = max(
+        number for number, each in enumerate(text.splitlines(), 1) if each.startswith(("net[2]", "model.head", "net = "))
+    )
+    assert codes(text) == [("unused-parameter", line)]
+
+
+NOT_LOST = {
+    "replaced before": loop(*STEP, begin=BEGIN.replace("opt =", "net[2] = nn.Linear(8, 1)\nopt =")),
+    "detached on purpose, because the program updates it": loop(
+        "target = extra(x).detach()",
+        "loss = loss + (target ** 2).mean()",
+        *STEP,
+        "for e, p in zip(extra.parameters(), nn.Linear(4, 3).parameters()): e.data.lerp_(p.data, 0.1)",
+        begin=TWO_NETS,
+    ),
+    "the network of the targets": loop(
+        "goal = target_net(x).detach()",
+        "loss = loss + (goal ** 2).mean()",
+        *STEP,
+        begin=TWO_NETS.replace("extra", "target_net"),
+    ),
+    "a value that is only printed": loop("print(extra(x).mean().item() > 9)", *STEP, begin=TWO_NETS),
+    "a layer that is not used yet": loop(*STEP, begin=TWO_NETS),
+    "a metric": loop("print(torch.tensor(net(x).mean().item()) > 9)", *STEP, begin=TWO_NETS),
+}
+
+
+@pytest.mark.parametrize("text", NOT_LOST.values(), ids=NOT_LOST.keys())
+def test_parameters_that_are_left_out_on_purpose_get_no_warning(text: str) -> None:
+    assert codes(text) == []
