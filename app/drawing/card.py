@@ -17,6 +17,8 @@ COLUMN: Final = 50
 RADIUS: Final = 6
 ROWS: Final = 70
 """Smallest height in pixels of a card with numbers."""
+LOW: Final = 44
+"""Height in pixels below which a card or constant is compact, with its numbers in one row."""
 MISSING: Final = "·"
 
 
@@ -79,16 +81,15 @@ def _border(pen: Pen, box: Box, content: CardContent) -> str:
 def _card(pen: Pen, box: Box, content: CardContent) -> str:
     node, right = content.node, box.width - PAD
     where = labels.location(node)
+    if box.height < LOW:
+        return _compact(pen, box, content, where)
     kind = numerals.described(content.value) if content.value is not None else ""
     second = labels.subtitle(node)
     if second == content.title:
         second = labels.clean(node.call) if node.call else ""
     if node.module and node.module != content.title:
         second = f"{second} · {labels.clean(node.module)}" if second else labels.clean(node.module)
-    marks = [f"Σ of {content.sum}"] if content.sum else []
-    if content.hooked:
-        marks.append("hook")
-    badges = [(mark, round(pen.wide(mark, 9.5, bold=True)) + 12) for mark in marks]
+    badges = _badges(pen, content)
     free = right - PAD - (pen.wide(kind) + 8 if kind else 0) - sum(wide + 6 for _, wide in badges)
     second = measure.fit(second, free, pen.size, mono=pen.face.fixed)
     parts = [
@@ -100,23 +101,55 @@ def _card(pen: Pen, box: Box, content: CardContent) -> str:
     ]
     x = PAD + pen.wide(second) + 7
     for mark, wide in badges:
-        parts.append(_badge(pen, mark, x, wide))
+        parts.append(_badge(pen, mark, x, 33, wide))
         x += wide + 6
     if box.height >= ROWS:
         parts.append(_rows(pen, box, content))
     return "".join(parts)
 
 
-def _rows(pen: Pen, box: Box, content: CardContent) -> str:
-    node, value = content.node, content.value
-    characters = room(box.width - COLUMN - 2 * PAD + 2)
-    token = "bad" if numerals.is_suspect(value) else "param" if node.kind == "leaf" else "ink"
-    shown = MISSING if value is None else numerals.typeset(numerals.brief(value, characters))
-    label = content.label
+def _compact(pen: Pen, box: Box, content: CardContent, where: str) -> str:
+    """Return a card with its value and its gradient in one row. Its class is not shown."""
+    right, start = box.width - PAD, (box.width + COLUMN) / 2 + 4
+    characters = room(right - start + 2)
+    gradient, of_gradient = gradients(content, characters)
+    badges = _badges(pen, content)
+    free = right - PAD - (pen.wide(where) + 8 if where else 0) - sum(wide + 6 for _, wide in badges)
+    parts = [_border(pen, box, content), pen.title(content.title, free, PAD, 16), pen.right(where, right, 16)]
+    x = right - (pen.wide(where) + 8 if where else 0)
+    for mark, wide in badges:
+        x -= wide
+        parts.append(_badge(pen, mark, x, 16, wide))
+        x -= 6
+    shown, token = _value(content, characters)
+    return "".join(
+        [
+            *parts,
+            pen.numbers(shown, token, PAD, 32, "value", characters),
+            f'<text {pen.fill("ink-3")} x="{start - COLUMN:g}" y="32">{escape(_gradient_label(pen, content))}</text>',
+            pen.numbers(gradient, of_gradient, start, 32, "grad", characters),
+        ]
+    )
+
+
+def _value(content: CardContent, characters: int) -> tuple[str, str]:
+    """Return the text of a card's value and its colour token."""
+    value = content.value
+    token = "bad" if numerals.is_suspect(value) else "param" if content.node.kind == "leaf" else "ink"
+    return MISSING if value is None else numerals.typeset(numerals.brief(value, characters)), token
+
+
+def _gradient_label(pen: Pen, content: CardContent) -> str:
+    """Return the name of a card's gradient, short enough for its column."""
     if content.accumulated:
-        label = "grad +="
-    elif pen.wide(label) > COLUMN - 5:
-        label = "grad"
+        return "grad +="
+    return "grad" if pen.wide(content.label) > COLUMN - 5 else content.label
+
+
+def _rows(pen: Pen, box: Box, content: CardContent) -> str:
+    characters = room(box.width - COLUMN - 2 * PAD + 2)
+    shown, token = _value(content, characters)
+    label = _gradient_label(pen, content)
     gradient, of_gradient = gradients(content, characters)
     return (
         f'<text {pen.fill("ink-3")} x="{PAD}" y="50">value</text>'
@@ -150,18 +183,21 @@ def gradients(content: CardContent, characters: int) -> tuple[str, str]:
 def _constant(pen: Pen, box: Box, content: CardContent) -> str:
     right = box.width - PAD
     where = labels.location(content.node)
+    compact = box.height < LOW
+    first, second = (16, 32) if compact else (18, 36)
     parts = [
         _border(pen, box, content),
-        pen.title(content.title, right - PAD - (pen.wide(where) + 8 if where else 0), PAD, 18),
-        pen.right(where, right, 18),
+        pen.title(content.title, right - PAD - (pen.wide(where) + 8 if where else 0), PAD, first),
+        pen.right(where, right, first),
     ]
-    low = box.height < 60
+    low = LOW <= box.height < 60
     if not low:
         value = content.value
         characters = room(right - PAD + 2)
         text = MISSING if value is None else numerals.typeset(numerals.brief(value, characters))
-        parts.append(pen.numbers(text, "bad" if numerals.is_suspect(value) else "ink-2", PAD, 36, "value", characters))
-    parts.append(pen.small("needs no gradient", PAD, 33 if low else 54, right - PAD))
+        parts.append(pen.numbers(text, "bad" if numerals.is_suspect(value) else "ink-2", PAD, second, "value", characters))
+    if not compact:
+        parts.append(pen.small("needs no gradient", PAD, 33 if low else 54, right - PAD))
     return "".join(parts)
 
 
@@ -174,10 +210,18 @@ def _stub(pen: Pen, box: Box, content: CardContent) -> str:
     )
 
 
-def _badge(pen: Pen, text: str, x: float, wide: int) -> str:
-    """Return a small mark, such as ``Σ of 2`` or ``hook``, after the node's class."""
+def _badges(pen: Pen, content: CardContent) -> list[tuple[str, int]]:
+    """Return the marks of a card, such as ``Σ of 2`` and ``hook``, and their widths in pixels."""
+    marks = [f"Σ of {content.sum}"] if content.sum else []
+    if content.hooked:
+        marks.append("hook")
+    return [(mark, round(pen.wide(mark, 9.5, bold=True)) + 12) for mark in marks]
+
+
+def _badge(pen: Pen, text: str, x: float, y: float, wide: int) -> str:
+    """Return a mark whose text stands on the line ``y``."""
     return (
-        f'<rect {pen.paint("grad-tint", "grad-fill", "mark ")} x="{x:.1f}" y="22.5" width="{wide}" height="14" rx="7"/>'
-        f'<text {pen.fill("grad")} x="{x + wide / 2:.1f}" y="33" text-anchor="middle" '
+        f'<rect {pen.paint("grad-tint", "grad-fill", "mark ")} x="{x:.1f}" y="{y - 10.5:g}" width="{wide}" height="14" rx="7"/>'
+        f'<text {pen.fill("grad")} x="{x + wide / 2:.1f}" y="{y:g}" text-anchor="middle" '
         f'font-size="{9.5 * pen.face.scale:g}" font-weight="600">{escape(text)}</text>'
     )

@@ -11,7 +11,7 @@ from typing import Any
 import graphviz  # type: ignore[import-untyped]
 
 from . import labels, numerals
-from .plan import FRAME_NAME, FRAME_NAME_HEIGHT, LABEL_HEIGHT, NARROW_LABEL_HEIGHT, LayoutPlan
+from .plan import FRAME_NAME, FRAME_NAME_HEIGHT, LayoutPlan
 from .sheet import Sheet
 from .style import SANS, level, level_colour, palette, width
 
@@ -32,7 +32,7 @@ def boxes(plan: LayoutPlan) -> str:
     for link in plan.links:
         attributes = {"id": f"e{link.edge}"}
         if link.label:
-            attributes["label"] = _room(link.label, NARROW_LABEL_HEIGHT if plan.direction == "LR" else LABEL_HEIGHT)
+            attributes["label"] = _room(link.label, plan.label_height)
         if link.weight > 1:
             attributes["weight"] = str(link.weight)
         picture.edge(link.source, link.target, **attributes)

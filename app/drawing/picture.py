@@ -23,9 +23,9 @@ from .layout_files import LayoutFiles
 from .map_graph import PlacedMap, draw_graph, is_hard_to_read, plan_map
 from .map_rows import draw_rows
 from .pen import EMBEDDED, Face
-from .plan import BOXES, plan
+from .plan import BOXES, WIDEST, LayoutPlan, plan
 from .sheet import PlacedSheet, Sheet
-from .style import Direction, MapLayout, Theme
+from .style import Density, Direction, MapLayout, Theme
 
 Form = Literal["svg", "png", "pdf", "dot", "txt"]
 
@@ -69,6 +69,7 @@ class SheetLook(TypedDict, total=False):
     selected: str | None
     standalone: bool
     layout: MapLayout
+    density: Density
     face: Face
 
 
@@ -217,7 +218,12 @@ def _own_tools(engine: LayoutEngine | None) -> Tools:
 def _check(form: str, look: SheetLook) -> None:
     if form not in FORMS:
         raise InvalidInput(f"There is no picture format {form!r}: use one of {', '.join(FORMS)}.", where="form")
-    for name, choices in (("theme", get_args(Theme)), ("direction", get_args(Direction)), ("layout", get_args(MapLayout))):
+    for name, choices in (
+        ("theme", get_args(Theme)),
+        ("direction", get_args(Direction)),
+        ("layout", get_args(MapLayout)),
+        ("density", get_args(Density)),
+    ):
         value = look.get(name, choices[0])
         if value not in choices:
             raise InvalidInput(f"There is no {name} {value!r}: use one of {', '.join(choices)}.", where=name)
@@ -242,11 +248,19 @@ def _accumulated(recording: Recording, numbers: PassNumbers) -> frozenset[str]:
 
 async def _svg(sheet: Sheet, tools: Tools) -> _Svg:
     if 0 < len(sheet.graph.nodes) <= BOXES:
-        planned = plan(sheet.graph, sheet.direction, numbers=sheet.numbers is not None)
+        planned = _plan(sheet)
         if planned.fits:
-            return _Svg(svg.draw(PlacedSheet(sheet, await tools.engine.layout(planned, tools.client))))
+            laid = await tools.engine.layout(planned, tools.client)
+            if sheet.density == "compact" and laid.width > WIDEST:
+                sheet = structs.replace(sheet, density="full")
+                laid = await tools.engine.layout(_plan(sheet), tools.client)
+            return _Svg(svg.draw(PlacedSheet(sheet, laid)))
     assert sheet.make_map is not None
     return await _map_svg(sheet, await asyncio.get_running_loop().run_in_executor(_threads, sheet.make_map), tools)
+
+
+def _plan(sheet: Sheet) -> LayoutPlan:
+    return plan(sheet.graph, sheet.direction, numbers=sheet.numbers is not None, density=sheet.density)
 
 
 async def _map_svg(sheet: Sheet, shown: GraphMap, tools: Tools) -> _Svg:

@@ -12,7 +12,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from ..model import Edge, Graph
-from .style import Direction
+from .style import Density, Direction
 
 Role = Literal["card", "constant", "stub"]
 
@@ -28,8 +28,11 @@ NARROW: Final = (216, 72)
 """A card of a picture from left to right, narrower so that five fit side by side."""
 LOW_CARD: Final = (250, 44)
 """A card without numbers."""
+COMPACT_CARD: Final = (440, 40)
+"""A card whose value and gradient are side by side, 27 characters each."""
 CONSTANT: Final = (140, 64)
 LOW_CONSTANT: Final = (140, 44)
+COMPACT_CONSTANT: Final = (200, 40)
 STUB: Final = (104, 26)
 LABEL: Final = 194
 """Width of an edge's label: 27 characters."""
@@ -37,6 +40,11 @@ NARROW_LABEL: Final = 84
 """Width of an edge's label from left to right: 10 characters, enough for a norm."""
 LABEL_HEIGHT: Final = 26
 """Height of an edge's label: the gradient, and the local derivative below it."""
+COMPACT_LABEL: Final = 290
+"""Width of the label of an edge between compact cards: the local derivative and the gradient, side by side."""
+COMPACT_LABEL_HEIGHT: Final = 8
+WIDEST: Final = 760
+"""Width in pixels up to which compact cards are used. A graph with branches needs less width with full cards."""
 NARROW_LABEL_HEIGHT: Final = 30
 """Height of a label from left to right. It is above the edge, and must not touch the widest shaft."""
 FRAME_NAME: Final = 80
@@ -89,6 +97,8 @@ class LayoutPlan(Struct, frozen=True):
     links: list[Link]
     enclosures: list[Enclosure] = []
     nested: bool = False
+    label_height: int = LABEL_HEIGHT
+    """Height reserved for the text of each edge."""
 
     @property
     def fits(self) -> bool:
@@ -96,12 +106,27 @@ class LayoutPlan(Struct, frozen=True):
         return len(self.boxes) <= BOXES and len(self.links) <= LINKS
 
 
-def plan(graph: Graph, direction: Direction = "TB", *, numbers: bool = True) -> LayoutPlan:
-    """Plan the picture of a graph. Without ``numbers``, cards are low and edges have no labels."""
-    if numbers:
-        card, constant, label = (NARROW, CONSTANT, NARROW_LABEL) if direction == "LR" else (CARD, CONSTANT, LABEL)
-    else:
-        card, constant, label = LOW_CARD, LOW_CONSTANT, 0
+class _Sizes(Struct, frozen=True):
+    """Width and height of the boxes and of the edges' labels, in pixels."""
+
+    card: tuple[int, int]
+    constant: tuple[int, int]
+    label: tuple[int, int]
+
+
+_FULL: Final = _Sizes(CARD, CONSTANT, (LABEL, LABEL_HEIGHT))
+_COMPACT: Final = _Sizes(COMPACT_CARD, COMPACT_CONSTANT, (COMPACT_LABEL, COMPACT_LABEL_HEIGHT))
+_SIDEWAYS: Final = _Sizes(NARROW, CONSTANT, (NARROW_LABEL, NARROW_LABEL_HEIGHT))
+_LOW: Final = _Sizes(LOW_CARD, LOW_CONSTANT, (0, LABEL_HEIGHT))
+
+
+def plan(graph: Graph, direction: Direction = "TB", *, numbers: bool = True, density: Density = "full") -> LayoutPlan:
+    """Plan the picture of a graph. Without ``numbers``, cards are low and edges have no labels.
+
+    The ``density`` is that of pictures with numbers from top to bottom.
+    """
+    sizes = _LOW if not numbers else _SIDEWAYS if direction == "LR" else _COMPACT if density == "compact" else _FULL
+    card, constant, (label, label_height) = sizes.card, sizes.constant, sizes.label
     indices = {node.id: index for index, node in enumerate(graph.nodes)}
     boxes: list[Box] = []
     for index, node in enumerate(graph.nodes):
@@ -117,7 +142,7 @@ def plan(graph: Graph, direction: Direction = "TB", *, numbers: bool = True) -> 
             boxes.append(Box(target, indices[edge.target], index, "stub", *STUB))
         weight = 1 if index in stubs or not edge.gradient else 8 if graph.nodes[indices[edge.target]].kind == "op" else 3
         links.append(Link(index, f"n{indices[edge.source]}", target, label if edge.gradient else 0, weight))
-    return LayoutPlan(direction, boxes, links)
+    return LayoutPlan(direction, boxes, links, label_height=label_height)
 
 
 def _stubs(graph: Graph, indices: dict[str, int]) -> set[int]:

@@ -10,7 +10,7 @@ from ..model import Graph, GraphMap
 from ..recording import PassNumbers
 from .graph_layout import GraphLayout
 from .pen import BROWSER, Face
-from .style import Direction, MapLayout, Theme
+from .style import Density, Direction, MapLayout, Theme
 
 
 class Sheet(Struct, frozen=True):
@@ -34,6 +34,8 @@ class Sheet(Struct, frozen=True):
     """Reads the map, which is drawn instead of a graph that is too large. The call may take long."""
     layout: MapLayout = "auto"
     """How a map is laid out."""
+    density: Density = "full"
+    """Size of the cards. A map, a picture from left to right and a wide graph always have full ones."""
     face: Face = BROWSER
 
 

@@ -17,6 +17,8 @@ Theme = Literal["light", "dark", "auto"]
 """``auto`` uses the colours of ``light``. A page's stylesheet may override them through the classes."""
 Direction = Literal["TB", "BT", "LR"]
 """Side of the root: top, bottom or left."""
+Density = Literal["full", "compact"]
+"""Size of the cards. Compact ones are low and wide, with their numbers in one row: a chain then fits a projector."""
 MapLayout = Literal["auto", "graph", "rows"]
 """Layout of a map: by Graphviz with nested frames, one box in each row, or whichever is easier to read."""
 

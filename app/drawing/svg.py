@@ -26,6 +26,8 @@ from .sheet import PlacedSheet
 from .style import HEAD_HALF, HEAD_LENGTH, head, level, width
 
 MARGIN: Final = 16
+MOST_FACTOR: Final = 150
+"""Largest width in pixels of a local derivative beside a gradient. A longer one is left out."""
 
 
 def draw(placed: PlacedSheet) -> str:
@@ -134,6 +136,8 @@ class _SvgWriter:
         """Return the text of the gradient on an edge, with an outline that hides lines behind it."""
         if route.label is None or summary is None:
             return ""
+        if self.sheet.density == "compact" and self.sheet.direction != "LR":
+            return self.compact_label(route, route.label, summary)
         token = "bad" if numerals.is_nonfinite(summary) else "grad"
         x, y = route.label
         if self.sheet.direction == "LR":
@@ -145,16 +149,33 @@ class _SvgWriter:
         factor = self.factor(route, summary) if self.sheet.direction != "LR" else None
         if factor:
             position = f'x="{x + 12:g}" y="{y - 2:g}"'
+        return self.gradient_text(token, position, room, text) + (self.factor_text(factor, x + 12, y + 11) if factor else "")
+
+    def compact_label(self, route: Route, at: tuple[float, float], summary: TensorSummary) -> str:
+        """Return the local derivative and the gradient of an edge in one line."""
+        token = "bad" if numerals.is_nonfinite(summary) else "grad"
+        x, y = at[0] + 12, at[1] + 4
+        factor, before = self.factor(route, summary), ""
+        if factor and (wide := self.pen.wide(factor) + 8) <= MOST_FACTOR:
+            before = self.factor_text(factor, x, y)
+            x += wide
+        room = card.room(at[0] + route.link.label - x)
+        text = numerals.typeset(numerals.edge_text(summary, room))
+        return before + self.gradient_text(token, f'x="{x:g}" y="{y:g}"', room, text)
+
+    def gradient_text(self, token: str, position: str, room: int, text: str) -> str:
+        """Return the text of a gradient at an edge, into which a script may write up to ``room`` characters."""
         return (
             f'<text {self.pen.paint(token, "bg", "mono ")} {position} stroke-width="3" stroke-linejoin="round" '
             f'paint-order="stroke" font-family="{self.pen.face.mono}" data-field="grad" '
             f'data-room="{room}">{escape(text)}</text>'
-            + (
-                f'<text {self.pen.paint("ink-3", "bg", "factor ")} x="{x + 12:g}" y="{y + 11:g}" stroke-width="3" '
-                f'stroke-linejoin="round" paint-order="stroke">{escape(factor)}</text>'
-                if factor
-                else ""
-            )
+        )
+
+    def factor_text(self, factor: str, x: float, y: float) -> str:
+        """Return the text of a local derivative at an edge."""
+        return (
+            f'<text {self.pen.paint("ink-3", "bg", "factor ")} x="{x:g}" y="{y:g}" stroke-width="3" '
+            f'stroke-linejoin="round" paint-order="stroke">{escape(factor)}</text>'
         )
 
     def factor(self, route: Route, summary: TensorSummary) -> str | None:

@@ -11,7 +11,7 @@ from ..drawing import picture
 from ..drawing.pen import EMBEDDED
 from ..drawing.picture import Drawn, Tools
 from ..drawing.sheet import Sheet
-from ..drawing.style import Direction, MapLayout
+from ..drawing.style import Density, Direction, MapLayout
 from ..errors import InvalidInput
 from ..recording import default_graph
 from ..runs.outcome import explanation
@@ -25,7 +25,7 @@ THEMES: Final = ("light", "dark", "auto", "inline")
 
 
 class Look(Struct, frozen=True):
-    """The theme and the direction of a picture, the node that it marks, and the view and layout of a map."""
+    """The theme, direction and density of a picture, the node that it marks, and the view and layout of a map."""
 
     theme: str = "light"
     direction: str = "TB"
@@ -33,15 +33,17 @@ class Look(Struct, frozen=True):
     view: str | None = None
     reveal: str | None = None
     layout: str = "auto"
+    density: str = "full"
     embedded: bool = False
     """Whether the text is written with the converter's own fonts, for a picture that is converted to PNG."""
 
     def checked(self) -> Look:
-        """Return the look itself. Raises :class:`InvalidInput` for an unknown theme, direction or layout."""
+        """Return the look itself. Raises :class:`InvalidInput` for an unknown value."""
         chosen = (
             (self.theme, THEMES, "theme"),
             (self.direction, get_args(Direction), "direction"),
             (self.layout, get_args(MapLayout), "layout"),
+            (self.density, get_args(Density), "density"),
         )
         for value, choices, name in chosen:
             if value not in choices:
@@ -59,6 +61,7 @@ class Look(Struct, frozen=True):
             "view": self.view,
             "reveal": self.reveal,
             "layout": self.layout,
+            "density": self.density,
         } | ({"face": EMBEDDED} if self.embedded else {})
 
 

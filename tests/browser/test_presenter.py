@@ -6,7 +6,7 @@ import re
 
 from playwright.sync_api import Page, expect
 
-from .programs import open_run
+from .programs import LAST_SECTION, open_run, post
 from .test_layout import violations
 
 PROGRAM = """\
@@ -22,7 +22,15 @@ for step in range(3):
 """
 SMALLEST = """() => Math.min(...[...document.querySelectorAll("#canvas text, .stage .running, #deck .phase")]
     .filter(each => each.getClientRects().length)
-    .map(each => parseFloat(getComputedStyle(each).fontSize) * 1.85))"""
+    .map(each => parseFloat(getComputedStyle(each).fontSize)))
+    * parseFloat(getComputedStyle(document.documentElement).getPropertyValue("--large"))"""
+INSIDE = """() => {
+    const view = document.querySelector("#canvas").getBoundingClientRect();
+    const cards = [...document.querySelectorAll("#canvas .node rect.border")].map(each => each.getBoundingClientRect());
+    return cards.filter(each => each.top >= view.top && each.bottom <= view.bottom
+        && each.left >= view.left && each.right <= view.right).length;
+}"""
+PROJECTORS = ((1280, 720), (1440, 900), (1920, 1080))
 
 
 def test_a_run_is_presented_and_followed(page: Page) -> None:
@@ -67,3 +75,13 @@ def test_a_run_is_presented_and_followed(page: Page) -> None:
     expect(student.get_by_text("You see what the teacher shows.")).to_be_hidden()
     page.keyboard.press("p")
     expect(page.locator("#program")).to_be_visible()
+
+
+def test_a_projector_shows_the_whole_graph_of_a_fit_in_large_type(page: Page, server: str) -> None:
+    path = post(server, LAST_SECTION)
+    for width, height in PROJECTORS:
+        page.set_viewport_size({"width": width, "height": height})
+        page.goto(f"{server}{path}?present=1")
+        expect(page.locator("#deck .phase").first).to_be_visible()
+        page.wait_for_function(f"({INSIDE})() === 7")  # five nodes and two constants
+        assert page.evaluate(SMALLEST) >= 20

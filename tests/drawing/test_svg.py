@@ -299,14 +299,36 @@ def test_every_number_of_a_card_is_inside_its_box() -> None:
     )
     for _ in range(2):
         sketch.edge(root, sketch.node("AccumulateGrad", kind=wire.LEAF, name=long, value=1.0, grads=[1.0]), 1.0)
-    for direction in ("TB", "LR"):
+    for look in ({"direction": "TB"}, {"direction": "LR"}, {"density": "compact"}):
         recording = sketch.recording()
-        for group in by(draw(recording, direction=direction), node="n0"):
+        for group in by(draw(recording, **look), node="n0"):
             box = next(group.iter(f"{NS}rect"))
             for text in group.iter(f"{NS}text"):
                 if text.get("data-field"):
                     end = float(text.get("x", "0")) + 0.602 * 11 * len(text.text or "")
                     assert end <= float(box.get("width", "0")) - 4, text.text
+
+
+def test_compact_cards_have_the_same_numbers_in_less_height() -> None:
+    recording = seed()
+    full, compact = draw(recording), draw(recording, density="compact")
+    for group in [each for each in by(full) if each.get("class") in ("node op", "node op root", "node leaf", "edge")]:
+        node, edge = group.get("data-node"), group.get("data-edge")
+        other = the(compact, node=node) if node else the(compact, edge=edge)
+        for name in ("value", "grad") if node else ("grad",):
+            assert field(group, name) == field(other, name)
+    factors = [{text.text for text in each.iter(f"{NS}text") if "factor" in text.get("class", "")} for each in (full, compact)]
+    assert factors[0] == factors[1]
+    assert float(compact.get("height", "0")) < 0.75 * float(full.get("height", "0"))
+
+
+def test_a_wide_graph_has_full_cards() -> None:
+    sketch = Sketch()
+    root = sketch.node("AddBackward0", value=1.0, grads=[1.0])
+    for name in "ab":
+        sketch.edge(root, sketch.node("AccumulateGrad", kind=wire.LEAF, name=name, value=1.0, grads=[1.0]), 1.0)
+    recording = sketch.recording()
+    assert ET.tostring(draw(recording, density="compact")) == ET.tostring(draw(recording))
 
 
 def test_a_picture_of_a_structure_has_no_numbers_and_its_caption_explains_why() -> None:

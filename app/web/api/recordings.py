@@ -197,6 +197,13 @@ Layout = Annotated[
         "which was used."
     ),
 ]
+Density = Annotated[
+    str,
+    Query(
+        description="Size of the cards: `full`, or `compact`, low and wide with the numbers in one row. A map, a wide graph "
+        "and a picture with `LR` always have full ones."
+    ),
+]
 Selected = Annotated[str | None, Query(description="Id of a node to mark.")]
 
 
@@ -212,12 +219,13 @@ async def draw_pass(
     view: View = None,
     reveal: Reveal = None,
     layout: Layout = "auto",
+    density: Density = "full",
 ) -> Response:
     """Draw a pass as `svg`, `png`, `pdf` or `dot`, or describe it as text (`txt`).
 
     A graph of more than 150 boxes is drawn as a map. With `view` or `reveal`, every graph is.
     """
-    return await _drawn(request, id, "pass", index, form, Look(theme, direction, node, view, reveal, layout))
+    return await _drawn(request, id, "pass", index, form, Look(theme, direction, node, view, reveal, layout, density))
 
 
 @router.get("/graphs/{graph}/graph.{form}", **reference.PICTURE)
@@ -232,9 +240,10 @@ async def draw_graph(
     view: View = None,
     reveal: Reveal = None,
     layout: Layout = "auto",
+    density: Density = "full",
 ) -> Response:
     """Draw the structure of a graph, without numbers. Use it for a displayed tensor that no pass reached."""
-    look = Look(theme, direction, node, view, reveal, layout)
+    look = Look(theme, direction, node, view, reveal, layout, density)
     return await _drawn(request, id, "graph", index_of(graph, "g", "graph"), form, look)
 
 

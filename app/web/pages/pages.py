@@ -38,11 +38,16 @@ def selection_of(
     pass_: Annotated[int | None, Query(alias="pass", ge=0, le=2**31 - 1)] = None,
     direction: str = "TB",
     phase: str | None = None,
+    present: str | None = None,
 ) -> Selection:
-    """Return the selection in the query parameters of a page. An unknown direction or phase is ignored."""
+    """Return the selection in the query parameters of a page. An unknown direction or phase is ignored.
+
+    While a run is presented, its cards are compact: their text is large.
+    """
     chosen_direction = direction if direction in ("TB", "BT", "LR") else "TB"
     chosen_phase = next((each for each in model.PHASES if each == phase), None)
-    return Selection(step, node, graph, pass_, theme_of(request), chosen_direction, chosen_phase)
+    density = "compact" if present == "1" else "full"
+    return Selection(step, node, graph, pass_, theme_of(request), chosen_direction, chosen_phase, density)
 
 
 Selected = Annotated[Selection, Depends(selection_of)]

@@ -73,6 +73,7 @@ class Selection(Struct, frozen=True):
     theme: str | None = None
     direction: str = "TB"
     phase: model.Phase | None = None
+    density: str = "full"
 
 
 class RunView(Struct, frozen=True):
@@ -108,7 +109,7 @@ async def view_run(reader: RunReader, recorded: RecordedRun, selection: Selectio
     no_graph = None if shown.picture else why_no_picture(recorded)
     if shown.picture:
         try:
-            look = Look("inline", selection.direction, shown.node)
+            look = Look("inline", selection.direction, shown.node, density=selection.density)
             svg = Markup((await draw(reader, recorded, *shown.picture, "svg", look)).body.decode())
         except DrawingError as error:
             log.error("run %s could not be drawn: %s", recorded.id, error)

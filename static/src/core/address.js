@@ -33,6 +33,7 @@ export function read(search) {
   if (Number.isInteger(pass) && pass >= 0) view.pass = pass;
   const direction = query.get("direction");
   if (direction === "BT" || direction === "LR") view.direction = direction;
+  if (query.get("present") === "1") view.density = "compact";
   if (query.has("view")) view.view = query.get("view");
   const layout = query.get("layout");
   if (layout === "graph" || layout === "rows") view.layout = layout;

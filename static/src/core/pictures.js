@@ -12,7 +12,7 @@ const DRAWN = 150; // nodes of a graph above which the server draws a map, as in
 
 const NARROW = 760; // width of the screen up to which a map is drawn as rows, in pixels: rows need no panning sideways
 
-/** @typedef {{direction: Direction, view: string | null, viewOf: string | null, layout: Layout | null}} Look */
+/** @typedef {{direction: Direction, density: "full" | "compact", view: string | null, viewOf: string | null, layout: Layout | null}} Look */
 
 /**
  * Return functions that fetch pictures.
@@ -43,7 +43,7 @@ export function pictures(api, once) {
    * @param {Pass | null} pass
    * @param {Look} look
    */
-  function keysOf(run, graph, pass, { direction, view: chosen, viewOf, layout: asked }) {
+  function keysOf(run, graph, pass, { direction, density, view: chosen, viewOf, layout: asked }) {
     const own = `${run.id} ${graph}`;
     const large = (run.graphs.find(({ id }) => id === graph)?.nodes ?? 0) > DRAWN;
     // the view of another graph does not turn a small graph into a map
@@ -54,7 +54,7 @@ export function pictures(api, once) {
     const known = address !== null && layout !== null;
     // a map has the same boxes in all passes; their numbers are fetched separately
     const shared = known ? "map" : pass ? ((map ? null : form(pass)) ?? `pass ${pass.index}`) : "no pass";
-    const name = `${graph} ${direction}${map ? ` map ${layout} ${address}` : ""}`;
+    const name = `${graph} ${direction}${density === "compact" ? " compact" : ""}${map ? ` map ${layout} ${address}` : ""}`;
     return { map, known, address, layout, key: `picture ${name} ${shared}`, structure: `${run.id} ${name}`, form: shared };
   }
 
@@ -86,9 +86,9 @@ export function pictures(api, once) {
      */
     async get(run, graph, pass, look, shown) {
       const what = pass ? `passes/${pass.index}` : `graphs/${graph}`;
-      const { direction } = look;
+      const { direction, density } = look;
       const { key, address, layout } = keysOf(run, graph, pass, look);
-      const svg = await once(key, () => api.picture(picture(run.id, what, "svg", direction, "inline", address, layout)));
+      const svg = await once(key, () => api.picture(picture(run.id, what, "svg", direction, "inline", address, layout, density)));
       const drawn = made(run, graph, pass, look, svg);
       // only the picture says that a small graph with many edges is a map
       if (layout === null && unfit(drawn.layout, keysOf(run, graph, pass, look).layout)) return this.get(run, graph, pass, look, shown);
@@ -148,9 +148,10 @@ function layoutOf(svg) {
  * @param {string} theme
  * @param {string | null} view  the open groups of a map
  * @param {Layout | null} layout  of a map; null for the one that the server chooses
+ * @param {"full" | "compact"} density
  */
-export const picture = (run, what, format, direction, theme, view = null, layout = null) =>
-  `/runs/${encodeURIComponent(run)}/${what}/graph.${format}?direction=${direction}&theme=${theme}${ofMap(view, layout)}`;
+export const picture = (run, what, format, direction, theme, view = null, layout = null, density = "full") =>
+  `/runs/${encodeURIComponent(run)}/${what}/graph.${format}?direction=${direction}&theme=${theme}${ofMap(view, layout)}${density === "full" ? "" : `&density=${density}`}`;
 
 /**
  * Return the path of an animation of the training, or of a step.

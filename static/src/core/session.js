@@ -16,6 +16,8 @@ import { detailOf, nodeOf } from "./graph-queries.js";
 /** @import {Store} from "./store.js" */
 
 const KEPT = 64; // answers about one run that stay in the cache when it is trimmed
+/** The fields of a view that need another picture. @type {readonly ("direction" | "density" | "layout")[]} */
+const LOOK = ["direction", "density", "layout"];
 const HASTE = 90; // a node's detail is fetched once the playhead has rested for this many milliseconds
 
 /**
@@ -310,7 +312,7 @@ export function session(store, api, onrun) {
     go(view) {
       const before = expected(store.get());
       const viewOf = view.view === undefined ? {} : { viewOf: before.graph?.id ?? null };
-      const redraws = (view.direction ?? before.direction) !== before.direction || (view.layout ?? before.layout) !== before.layout || (view.view !== undefined && view.view !== before.view);
+      const redraws = LOOK.some((field) => (view[field] ?? before[field]) !== before[field]) || (view.view !== undefined && view.view !== before.view);
       move(view, { ...withoutInstant(view), ...viewOf }, redraws);
       if (!store.get().wanted && store.get().node !== before.node) void inspect();
     },

@@ -42,6 +42,7 @@
  * @property {number | null} pass                 a pass other than the step's main one
  * @property {string | null} apart                the graph of a displayed tensor, shown instead of a pass
  * @property {Direction} direction
+ * @property {"full" | "compact"} density          size of the cards: compact ones have their numbers in one row, for a presentation
  * @property {string | null} view                 the open groups of a map; null for the view that the server chooses
  * @property {Layout | null} layout               how a map is laid out; null for the way that the server chooses first
  * @property {string | null} viewOf               the graph that `view` was chosen for; null if it came with the address
@@ -118,7 +119,7 @@
  * @property {Readonly<Record<string, readonly (number | null)[]>>} values    by key; null where a step has none
  */
 
-/** @typedef {Pick<State, "at" | "phase" | "ran" | "node" | "pass" | "apart" | "direction" | "view" | "layout" | "pane" | "logarithmic" | "tab" | "parameter" | "over" | "compare">} View    the part of the state that the address mirrors */
+/** @typedef {Pick<State, "at" | "phase" | "ran" | "node" | "pass" | "apart" | "direction" | "density" | "view" | "layout" | "pane" | "logarithmic" | "tab" | "parameter" | "over" | "compare">} View    the part of the state that the address mirrors */
 
 /** The view of an address without a query. @type {Readonly<View>} */
 export const START = {
@@ -129,6 +130,7 @@ export const START = {
   pass: null,
   apart: null,
   direction: "TB",
+  density: "full",
   view: null,
   layout: null,
   pane: "graph",

@@ -180,7 +180,7 @@ files({
   ontrouble: (trouble) => state.set({ trouble }),
 });
 const play = () => (state.get().playing ? playing.pause() : playing.play());
-const presented = presenter(state, given.root, canvas, () => teach(api, state));
+const presented = presenter(state, given.root, canvas, (density) => work.go({ density }), () => teach(api, state));
 keys(
   {
     run,

@@ -18,9 +18,10 @@ export const isPresented = () => "present" in root.dataset;
  * @param {Store<State>} state
  * @param {string} server  root path of the server
  * @param {{place: () => {k: number}, by: (factor: number) => void, fit: () => void, reveal: () => void}} canvas
+ * @param {(density: "full" | "compact") => void} onsize  the cards get another size
  * @param {() => Promise<string | null>} teach  share the position with a class; return the path of the page that follows
  */
-export function presenter(state, server, canvas, teach) {
+export function presenter(state, server, canvas, onsize, teach) {
   const shown = h("pre", { class: "running" });
   const notes = notesWindow();
   const code = h("img", { alt: "QR code of this page’s address", width: 300, height: 300 });
@@ -45,7 +46,7 @@ export function presenter(state, server, canvas, teach) {
   state.watch(["graph"], () => isPresented() && size());
 
   /** Show the QR code of a path of this server. @param {string} path */
-  function draw(path) {
+  function encode(path) {
     /** @type {HTMLImageElement} */ (code).src = `${server}/qr.svg?${new URLSearchParams({ path })}`;
     fill(text, new URL(path, location.href).href);
   }
@@ -55,7 +56,7 @@ export function presenter(state, server, canvas, teach) {
   share.addEventListener("click", async () => {
     followed = await teach();
     if (!followed) return;
-    draw(followed);
+    encode(followed);
     share.hidden = true;
   });
 
@@ -73,6 +74,7 @@ export function presenter(state, server, canvas, teach) {
         address.searchParams.set("present", "1");
       }
       history.replaceState(history.state, "", address);
+      onsize(isPresented() ? "compact" : "full");
       dispatchEvent(new Event("resize"));
       size();
     },
@@ -85,7 +87,7 @@ export function presenter(state, server, canvas, teach) {
       const address = new URL(location.href);
       address.searchParams.delete("present");
       address.searchParams.delete("follow");
-      draw(followed ?? `${address.pathname}${address.search}`);
+      encode(followed ?? `${address.pathname}${address.search}`);
       link.hidden = !link.hidden;
     },
     /** Make the screen black, or show it again. */
