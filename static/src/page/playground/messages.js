@@ -35,10 +35,8 @@ export function outcome({ run, busy, edited }, { mode, limits }, toEnd) {
       ? h("button", { type: "button", class: "to bad", title: "Go to the error", onclick: toEnd }, run.outcome)
       : h("span", { class: "bad" }, run.outcome);
   if (run.status === "timed_out" && run.steps) {
-    const line = run.error?.line ?? null;
-    const stopped = `Stopped at the ${limits.wall_seconds} s limit${line === null ? "" : ` on line ${line}`}`;
     const title = "Go to the line that ran";
-    return [h("button", { type: "button", class: "to bad", title, onclick: toEnd }, stopped), ` after ${format.counted(run.steps, "step")}; all are recorded`];
+    return [h("button", { type: "button", class: "to bad", title, onclick: toEnd }, run.outcome), ` after ${format.counted(run.steps, "step")}; all are recorded`];
   }
   if (run.status !== "done")
     return [
