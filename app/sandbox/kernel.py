@@ -20,6 +20,8 @@ PR_CAP_AMBIENT: Final = 47
 PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
 
 LINUX: Final = sys.platform == "linux"
+MADV_POPULATE_READ: Final = 22
+MADV_POPULATE_WRITE: Final = 23
 _MADV_COLLAPSE: Final = 25
 _HUGE_PAGE: Final = 2 << 20
 """Size of a huge page in bytes. With base pages above 4 KiB it is larger; the kernel then rejects the smaller ranges."""
@@ -128,7 +130,12 @@ def collapse_memory() -> None:
         start, end = (int(address, 16) for address in addresses.split("-"))
         start, end = -(-start // _HUGE_PAGE) * _HUGE_PAGE, end // _HUGE_PAGE * _HUGE_PAGE
         if start < end:  # the result is ignored: the kernel may refuse a range, or lack memory
-            _libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _MADV_COLLAPSE)
+            advise(start, end - start, _MADV_COLLAPSE)
+
+
+def advise(address: int, size: int, advice: int) -> bool:
+    """Call ``madvise`` on a range of this process's memory. Return whether the kernel could follow the advice."""
+    return int(_madvise(address, size, advice)) == 0
 
 
 def _argument(argument: int | ctypes.Array[ctypes.c_char] | ctypes.Structure | None) -> object:
@@ -142,6 +149,9 @@ def _os_error() -> OSError:
     return OSError(code, os.strerror(code))
 
 
+if LINUX:
+    _madvise = _libc.madvise
+    _madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 _syscall = _libc.syscall
 _syscall.restype = ctypes.c_long
 

@@ -20,7 +20,7 @@ from typing import Final, NamedTuple, cast
 import msgspec
 
 from ..wire.catalogue import OptimizerCatalogue
-from . import child, kernel, landlock, namespaces, readset, seccomp
+from . import child, hot_pages, kernel, landlock, namespaces, readset, seccomp
 from .confine import Confinement, best_mode, drop_privileges
 from .control import (
     PACKET,
@@ -81,6 +81,7 @@ class _Prepared(NamedTuple):
     optimizers: OptimizerCatalogue
     resident: int
     """Resident memory of the zygote, in bytes."""
+    pages: hot_pages.HotPages | None
 
 
 def main() -> None:
@@ -122,6 +123,7 @@ def _prepare(config: ZygoteConfig) -> _Prepared:
     gc.collect()
     gc.freeze()  # the collector never writes to these objects again, so children keep sharing their pages
     kernel.collapse_memory()
+    pages = hot_pages.learn(entry.warm)
     size, resident = kernel.address_space() + config.memory_bytes, kernel.resident()
     isolated = False
     notes = ["Programs run with your own permissions, packages and current folder."]
@@ -137,7 +139,7 @@ def _prepare(config: ZygoteConfig) -> _Prepared:
     rules = landlock.build_ruleset(readable) if mode == "full" else None
     filter_ = b"" if mode == "none" else seccomp.build_filter(os.uname().machine, files=mode == "full")
     gc.freeze()
-    return _Prepared(Confinement(mode, rules, filter_, size, config, isolated), entry, notes, optimizers, resident)
+    return _Prepared(Confinement(mode, rules, filter_, size, config, isolated), entry, notes, optimizers, resident, pages)
 
 
 def _needed_files(entry: str, isolated: bool) -> list[str]:
@@ -181,7 +183,15 @@ def _fork(request: Spawn, pipes: list[int], children: _Children, prepared: _Prep
         if pid == 0:
             job_pipe, events_pipe = pipes
             confinement, entry = prepared.confinement, prepared.entry
-            child.run_child(confinement, entry, request, zygote=own, job_pipe=job_pipe, events_pipe=events_pipe)
+            child.run_child(
+                confinement,
+                entry,
+                request,
+                zygote=own,
+                job_pipe=job_pipe,
+                events_pipe=events_pipe,
+                pages=prepared.pages,
+            )
         children.add(request.token, pid)
     finally:
         oom.set(_ZYGOTE_SCORE)
