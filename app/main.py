@@ -137,7 +137,7 @@ def create_app(settings: Settings | None = None, *, executor: Executor | None = 
             Middleware(BodiesInFlight, limits=chosen.connections),
         ],
     )
-    problems.install(app, pages.failure)
+    problems.install(app, embed.failure)
     api = (
         runs, divergence, export, recordings, animations, program_files, explanations, lists, replays, lesson_tasks,
         lesson_drags, classroom,

@@ -77,6 +77,10 @@ class ExampleRuns:
         """Register programs whose recordings :meth:`again` makes again if a request names their ids."""
         self._known |= {program.id: program for program in map(_shared, examples)}
 
+    def knows(self, id: str) -> bool:
+        """Return whether a registered program has the id."""
+        return id in self._known
+
     async def prepare(self, examples: Iterable[Example | SharedProgram]) -> None:
         """Record examples one after another, as soon as programs can be run and before anybody visits their pages.
 

@@ -14,7 +14,7 @@ from ..byte_cache import ByteCache
 from ..drawing.conversion import Converter
 from ..drawing.engine import LayoutEngine
 from ..drawing.picture import Tools
-from ..errors import NotFound, OverBudget
+from ..errors import Busy, NotFound, OverBudget
 from ..examples import FIRST_VISIT, Example
 from ..executor import Executor
 from ..inputs import request as requests
@@ -46,8 +46,15 @@ READING: Final = Budget(cpu_seconds=1.5, wall_seconds=15.0)
 """Limits on reading one request. The largest valid notebook takes about a third of a second of processor time."""
 LIGHT_BYTES: Final = 200_000
 """Largest recording in memory, in bytes, that is read on the event loop: reading it is faster than a thread switch."""
+RECORDED_AFTER: Final = 3.0
+"""Seconds after which a recording that a starting server has not made yet is requested again."""
 ANSWER_BYTES: Final = 16 * 1024 * 1024
 """Size of the encoded answers about ended runs that are cached in memory."""
+
+
+def being_recorded() -> Busy:
+    """Return the error for a recording of an example or a lesson that is not made yet."""
+    return Busy("This program is being recorded. Load this page again in a moment.", retry_after=RECORDED_AFTER)
 
 
 class Service:
@@ -120,14 +127,17 @@ class Service:
     async def find(self, id: str) -> RecordedRun:
         """Return the run with an id. Raises :class:`NotFound` if there is none.
 
-        A recording of an example or a lesson that the store has lost is made again.
+        A recording of an example or a lesson that the store has lost is made again. Raises :class:`Busy` while it cannot be
+        made, because the server is starting or many programs wait.
         """
         try:
             return await self.runs.find(id)
         except NotFound:
-            if (recorded := await self.example_runs.again(id)) is None:
-                raise
-            return recorded
+            if (recorded := await self.example_runs.again(id)) is not None:
+                return recorded
+            if self.example_runs.knows(id) and self.mode != "refused":
+                raise being_recorded() from None
+            raise
 
     async def parse(self, body: bytes, media_type: str, query: Mapping[str, str], sender: str) -> requests.Request:
         """Return the request for a run that a body contains. A body that could take long to read is read by a worker.

@@ -27,6 +27,9 @@ EMPTY: Final[dict[str, Any]] = {
 }  # fmt: skip
 """Context of the playground if nothing is recorded."""
 
+AGAIN_SECONDS: Final = 4
+"""Seconds after which a page that says that the server is busy loads itself again."""
+
 router = APIRouter(include_in_schema=False)
 
 
@@ -98,7 +101,13 @@ def _by_status(kind: ProblemKind) -> tuple[int, str]:
 
 async def failure(request: Request, kind: ProblemKind, detail: str) -> Response:
     """Return the page that describes an error."""
-    return page(request, "error", kind.status, status=kind.status, title=kind.title, detail=detail)
+    return failure_page(request, "error", kind, detail)
+
+
+def failure_page(request: Request, name: str, kind: ProblemKind, detail: str) -> Response:
+    """Render the template of a page that describes an error. If the server is busy, the page loads itself again."""
+    again = AGAIN_SECONDS if kind.status == 503 else None
+    return page(request, name, kind.status, status=kind.status, title=kind.title, detail=detail, again=again)
 
 
 async def _playground(

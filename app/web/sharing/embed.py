@@ -20,14 +20,16 @@ from ...errors import InvalidInput, NotAllowed, NotFound
 from ...recording import default_graph
 from ...runs.run import RecordedRun
 from ...settings import SettingsError
+from ..api.problems import ProblemKind
 from ..links import embed_page, picture_url, preview_links, run_page, with_query
+from ..pages import pages
 from ..pages.pages import Selected, context_of, origin_of, page_state
 from ..pages.playground import view_run
 from ..pages.templates import page, script_json
 from ..pictures import Look, RunReader, last_picture
 from ..protection.security import NONCE, page_policy
 from ..responses import json
-from ..service import Service, reader_of, root_of, service_of
+from ..service import Service, being_recorded, reader_of, root_of, service_of
 
 PANES: Final = ("graph", "code", "deck", "inspector", "findings", "curve")
 """The panes that a frame can show."""
@@ -86,7 +88,19 @@ async def show(
         )
 
     response = await service.read(recorded, render)
-    ancestors = frame_ancestors(service.settings.embed_in)
+    return _shown_in_pages(request, response)
+
+
+async def failure(request: Request, kind: ProblemKind, detail: str) -> Response:
+    """Return the page that describes an error. In a frame, it is a page that the pages around it may show."""
+    if not request.url.path.startswith(f"{root_of(request)}/embed/"):
+        return await pages.failure(request, kind, detail)
+    return _shown_in_pages(request, pages.failure_page(request, "embed_failure", kind, detail))
+
+
+def _shown_in_pages(request: Request, response: Response) -> Response:
+    """Allow the pages of the setting to show a response in a frame."""
+    ancestors = frame_ancestors(service_of(request).settings.embed_in)
     response.headers["Content-Security-Policy"] = page_policy(request.scope[NONCE], ancestors)
     response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     response.headers["Cross-Origin-Embedder-Policy"] = "require-corp"  # pages with this header may only show frames with it
@@ -97,8 +111,13 @@ async def show(
 async def _recorded(service: Service, id: str) -> RecordedRun:
     """Return a run, or the recording of the example with this name. Examples never expire."""
     example = next((each for each in service.examples if each.slug == id), None)
-    recorded = None if example is None else await service.example_runs.find(example)
-    return recorded if recorded is not None else await service.find(id)
+    if example is None:
+        return await service.find(id)
+    if (recorded := await service.example_runs.find(example)) is not None:
+        return recorded
+    if service.mode == "refused":
+        raise NotFound("This server runs no programs, and has no recording of this example.")
+    raise being_recorded()
 
 
 def _chosen(panes: str | None) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from html import unescape
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -16,6 +17,7 @@ from tapedeck.settings import Settings, SettingsError
 from tapedeck.web.pages.teach import LESSON
 
 from ...fake_executor import FakeExecutor, InlineFinder
+from ...handmade_events import fit
 from ..conftest import Serve
 from ..pages.test_pages import HTML, start, state_of
 
@@ -55,8 +57,38 @@ async def test_only_the_frame_may_be_shown_by_the_pages_of_the_setting(serve: Se
         assert policy_of(frame) == "frame-ancestors https://a.example http://*.b.example:81"
         assert frame.headers["cross-origin-resource-policy"] == "cross-origin"
         assert frame.headers["x-robots-tag"] == "noindex"
-        for path in (f"/r/{id}", "/guide", f"/embed/{id}?panes=none", "/embed/none"):
+        for path in (f"/r/{id}", "/guide", "/r/none"):
             assert policy_of(await client.get(path, headers=HTML)) == "frame-ancestors 'none'", path
+
+
+async def test_a_frame_without_a_run_says_why_to_the_reader_of_the_page_around_it(serve: Serve) -> None:
+    async with serve(embed_in="https://a.example") as client:
+        id = await start(client)
+        for path, status, words in (
+            ("/embed/none", 404, "There is no such run"),
+            (f"/embed/{id}?panes=none", 422, "There is no pane"),
+        ):
+            answer = await client.get(path, headers=HTML)
+            assert (answer.status_code, policy_of(answer)) == (status, "frame-ancestors https://a.example")
+            assert words in unescape(answer.text)
+            assert 'http-equiv="refresh"' not in answer.text
+            assert 'target="_blank"' in answer.text
+
+
+async def test_a_frame_of_an_example_that_is_not_recorded_yet_loads_itself_again(serve: Serve, tmp_path: Path) -> None:
+    async with serve(folder=tmp_path / "before") as client:
+        id = state_of((await client.get("/embed/intro", headers=HTML)).text)["run"]["id"]
+    executor = FakeExecutor(fit())
+    executor.ready = False
+    async with serve(executor=executor, folder=tmp_path / "after") as client:
+        frames = [await client.get(path, headers=HTML) for path in ("/embed/intro", f"/embed/{id}", f"/r/{id}")]
+        for answer in frames:
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "3")
+            assert re.search(r'<meta http-equiv="refresh" content="\d+">', answer.text)
+            assert "being recorded" in answer.text
+        assert policy_of(frames[0]) == "frame-ancestors *"
+        executor.ready = True
+        assert (await client.get("/embed/intro", headers=HTML)).status_code == 200
 
 
 async def test_without_pages_in_the_setting_no_page_may_show_a_frame(serve: Serve) -> None:
