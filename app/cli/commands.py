@@ -440,14 +440,18 @@ def why(
       1  there is no such number, and the reason is printed
       2  the program could not be run, or the name is unknown
     """
+    from ..recording import MOST_ELEMENTS
     from ..why import why as explain
     from . import explanation, record
 
     invocation = record.prepare(file, None, module=False, sandbox=sandbox, seed=seed)
-    options = msgspec.structs.replace(invocation.request.options, values=invocation.limits.kept_values)
-    request = msgspec.structs.replace(invocation.request, options=options)
-    recorded = asyncio.run(record.record(msgspec.structs.replace(invocation, request=request)))
-    answers = [explain(recorded.recording, of, step, pass_)]
+    for values in (invocation.limits.kept_values, MOST_ELEMENTS):  # most programs need only the smaller number
+        options = msgspec.structs.replace(invocation.request.options, values=values)
+        request = msgspec.structs.replace(invocation.request, options=options)
+        recorded = asyncio.run(record.record(msgspec.structs.replace(invocation, request=request)))
+        answers = [explain(recorded.recording, of, step, pass_)]
+        if (answers[0].replay or {}).get("what") != "elements":
+            break
     while len(answers) < depth and answers[-1].terms and (source := answers[-1].terms[0].source) is not None:
         answers.append(explain(recorded.recording, source.of, source.step, source.pass_))
     if as_json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from functools import lru_cache
 from types import CodeType
@@ -23,30 +22,11 @@ def gradient(rule: LocalRule, operand: str, grad: Array, known: Mapping[str, Any
     return summed_to(np.asarray(evaluate(rule.gradients[operand], {**known, "grad": grad})), shape)
 
 
-def derivatives(
-    rule: LocalRule, operand: str, known: Mapping[str, Any], result: tuple[int, ...], shape: tuple[int, ...]
-) -> Array:
-    """Return the derivative of each element of a result (rows) by each element of an operand (columns).
-
-    ``result`` and ``shape`` are their shapes. Raises the exceptions of :func:`gradient`.
-    """
-    count = math.prod(result)
-    units = np.eye(count).reshape(count, *result)
-    if rule.stacking and len(result) > 1:
-        found = np.asarray(evaluate(rule.gradients[operand], {**known, "grad": units}))
-        extra = found.ndim - 1 - len(shape)
-        summed = found.sum(axis=tuple(range(1, 1 + extra)))
-        dims = tuple(at for at, size in enumerate(shape, 1) if size == 1 and summed.shape[at] != 1)
-        return np.asarray(summed.sum(axis=dims)).reshape(count, math.prod(shape))
-    rows = [gradient(rule, operand, unit, known, shape).reshape(-1) for unit in units]
-    return np.array(rows).reshape(count, math.prod(shape))
-
-
-def evaluate(code: str, known: Mapping[str, Any]) -> Any:
+def evaluate(code: str, known: Mapping[str, Any], functions: Mapping[str, Any] = FUNCTIONS) -> Any:
     """Return the value of an expression of a rule. Raises :class:`KeyError` for a name that is not known."""
     try:
         with np.errstate(all="ignore"):
-            return eval(_compiled(code), {"__builtins__": {}}, _KnownNames(known))  # the rules are our own text
+            return eval(_compiled(code), {"__builtins__": {}}, _KnownNames(known, functions))  # the rules are our own text
     except NameError as error:
         raise KeyError(error.name) from None
 
@@ -54,12 +34,16 @@ def evaluate(code: str, known: Mapping[str, Any]) -> Any:
 class _KnownNames(dict[str, Any]):
     """The values of names in an expression. They take precedence over functions. A text is evaluated whenever it is read."""
 
+    def __init__(self, known: Mapping[str, Any], functions: Mapping[str, Any]) -> None:
+        super().__init__(known)
+        self._functions = functions
+
     def __missing__(self, name: str) -> Any:
-        return FUNCTIONS[name]
+        return self._functions[name]
 
     def __getitem__(self, name: str) -> Any:
         found = super().__getitem__(name)
-        return evaluate(found, self) if isinstance(found, str) else found
+        return evaluate(found, self, self._functions) if isinstance(found, str) else found
 
 
 @lru_cache(maxsize=1024)

@@ -225,6 +225,3 @@ FUNCTIONS: Final[Mapping[str, Any]] = {
     **{function.__name__: _moves(function) for function in _OF_WINDOWS},
 }  # fmt: skip
 """The functions and constants of rules, by name."""
-
-STACKING: Final = frozenset({"transposed", *(function.__name__ for function in _OF_WINDOWS)})
-"""Functions that accept several gradients at once, in a dimension in front of the others."""

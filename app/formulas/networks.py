@@ -18,7 +18,7 @@ RULES: Final = (
         {
             "input": f"input_gradient(grad, input, weight, {_OPTIONS}, transposed)",
             "weight": f"kernel_gradient(grad, input, weight, {_OPTIONS}, transposed)",
-            "bias": "summed_over_all_but_channels(grad, input)",
+            "bias": "summed_over_all_but_channels(grad)",
         },
         _SLIDING,
     ),
@@ -26,10 +26,10 @@ RULES: Final = (
         "NativeBatchNormBackward0", "native_batch_norm(input, weight, bias, None, None, True, 0.1, 1e-5)[0]",
         {
             "input": "by_channel(result2, input) * (grad * by_channel(weight, input) "
-            "- channel_average(grad * by_channel(weight, input), input) "
-            f"- {_CENTRED} * channel_average(grad * by_channel(weight, input) * {_CENTRED}, input))",
-            "weight": f"summed_over_all_but_channels(grad * {_CENTRED}, input)",
-            "bias": "summed_over_all_but_channels(grad, input)",
+            "- channel_average(grad * by_channel(weight, input)) "
+            f"- {_CENTRED} * channel_average(grad * by_channel(weight, input) * {_CENTRED}))",
+            "weight": f"summed_over_all_but_channels(grad * {_CENTRED})",
+            "bias": "summed_over_all_but_channels(grad)",
         },
     ),
     LocalRule(

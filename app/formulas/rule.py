@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from .functions import FUNCTIONS, STACKING
+from .functions import FUNCTIONS
 
 ELEMENTWISE: Final = frozenset(
     name for name, function in FUNCTIONS.items() if getattr(function, "elementwise", True) and callable(function)
@@ -51,13 +51,6 @@ class LocalRule(Struct, frozen=True, dict=True):
             for tree in trees
             for node in ast.walk(tree)
         )
-
-    @cached_property
-    def stacking(self) -> bool:
-        """True if the gradients can be evaluated for several values of ``grad`` at once, with at least two dimensions each."""
-        trees = [ast.parse(code, mode="eval") for code in self.gradients.values()]
-        calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
-        return all(_called(call) in ELEMENTWISE or _called(call) in STACKING for call in calls)
 
 
 def names(code: str) -> tuple[str, ...]:

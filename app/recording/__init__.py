@@ -16,11 +16,12 @@ from .structure import read_graph, title
 from .table_stack import TableStack, table_layout
 from .tensors import Tensors, json_number, json_values
 from .unfinished import is_unfinished, unfinished_step
-from .whole_steps import WholeStep, WholeStepCache, WholeSteps
+from .whole_steps import MOST_ELEMENTS, WholeStep, WholeStepCache, WholeSteps
 
 __all__ = [
-    "MAX_LINE_EVENTS", "GraphChoice", "LineHistory", "Log", "MemoryLog", "NonfiniteIndices", "Overview", "PassNumbers",
-    "Recording", "StepGroup", "StepSeries", "TableStack", "Tensors", "WholeStep", "WholeStepCache", "WholeSteps",
-    "default_graph", "edge_factor", "first", "is_unfinished", "json_number", "json_values", "line_text", "omitted", "phase",
-    "read_each", "read_graph", "shown_lines", "size", "split_options", "table_layout", "title", "unfinished_step", "usual_keys",
+    "MAX_LINE_EVENTS", "MOST_ELEMENTS", "GraphChoice", "LineHistory", "Log", "MemoryLog", "NonfiniteIndices", "Overview",
+    "PassNumbers", "Recording", "StepGroup", "StepSeries", "TableStack", "Tensors", "WholeStep", "WholeStepCache",
+    "WholeSteps", "default_graph", "edge_factor", "first", "is_unfinished", "json_number", "json_values", "line_text",
+    "omitted", "phase", "read_each", "read_graph", "shown_lines", "size", "split_options", "table_layout", "title",
+    "unfinished_step", "usual_keys",
 ]  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,13 @@ RowIndices = np.ndarray[Any, np.dtype[np.int32]]
 Array = np.ndarray[Any, np.dtype[Any]]
 Kind = Literal["value", "arrived", "used", "edge", "saved"]
 """The tensors of a pass."""
+
+
+class TensorForm(NamedTuple):
+    """The shape and the name of the dtype of a tensor."""
+
+    shape: list[int]
+    dtype: str
 
 
 class PassNumbers:
@@ -89,6 +96,11 @@ class PassNumbers:
             found = self.tensors.array(self._row(what, index, at))
             self._arrays[key] = None if found is None or found.dtype.kind == "c" else np.asarray(found, np.float64)
         return self._arrays[key]
+
+    def form(self, what: Kind, index: int, at: int = 0) -> TensorForm | None:
+        """Return the shape and dtype of a tensor of the pass, ``None`` if there is none, for the arguments of :meth:`array`."""
+        row = self._row(what, index, at)
+        return None if row < 0 else TensorForm(self.tensors.shape(row), self.tensors.dtype(row))
 
     def _row(self, what: Kind, index: int, at: int) -> int:
         """Return the row of a tensor of the pass."""

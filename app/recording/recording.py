@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from functools import cached_property, lru_cache
 from typing import Any, Final, TypeVar, overload
 
@@ -67,6 +68,18 @@ class Recording:
         """Read a step from ``whole`` instead of from the log, if ``whole`` has it."""
         self._whole, self.log = whole, self.recorded
         self._line_values.cache_clear()
+
+    def with_elements(self) -> Recording:
+        """Return the same recording with the elements of larger tensors, for steps of which a replay has recorded them."""
+        if self._whole is None:
+            return self
+        found = copy(self)
+        found._log = WholeStepLog(self.recorded, self._whole, enlarged=True)
+        return found
+
+    def enlarged(self, step: int) -> bool:
+        """Return whether a replay has recorded the elements of larger tensors in a step."""
+        return self._whole is not None and self._whole.get(step, enlarged=True) is not None
 
     @cached_property
     def summarized(self) -> bool:

@@ -138,10 +138,13 @@ class Replays:
         return live
 
     def _is_forgotten(self, recorded: RecordedRun, found: LiveReplay) -> bool:
-        """Return whether a replay recorded a whole step that is no longer in memory."""
-        if found.request.what != "step" or found.result is None or found.result.repeatable is not True:
+        """Return whether a replay recorded a step again that is no longer in memory."""
+        what, step = found.request.what, found.request.step
+        if what not in ("step", "elements") or found.result is None or found.result.repeatable is not True:
             return False
-        return recorded.recording.log.step(found.request.step).summary
+        if what == "elements":
+            return not recorded.recording.enlarged(step)
+        return recorded.recording.log.step(step).summary
 
     async def find(self, recorded: RecordedRun, id: str) -> LiveReplay:
         """Return the replay of a run with an id. Raises :class:`NotFound` if there is none."""
@@ -287,7 +290,8 @@ def _common(request: ReplayRequest) -> dict[str, Any]:
 
 
 def _proof(recorded: RecordedRun, request: ReplayRequest) -> Proof:
-    return Proof(recorded.recording, request.step, seeks=request.what == "seek")
+    what = request.what
+    return Proof(recorded.recording, request.step, seeks=what == "seek", enlarges=what == "elements")
 
 
 def _conclude(
@@ -295,10 +299,10 @@ def _conclude(
 ) -> tuple[Replay, bool]:
     common = _common(request)
     if proof.complete and proof.whole is not None:
-        whole.add(proof.whole)
+        whole.add(proof.whole, enlarged=request.what == "elements")
         recorded.recording.read_whole(whole)
     if proof.complete:
-        return result_of(request, recorded.recording, proof.answers), request.what != "step"
+        return result_of(request, recorded.recording, proof.answers), request.what not in ("step", "elements")
     if proof.unreadable is not None:
         return Replay(**common, reason=proof.unreadable), False
     if proof.difference is not None:

@@ -13,7 +13,8 @@ only summaries.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+import operator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -31,13 +32,15 @@ ROUNDING: Final = 1e-6
 class Proof:
     """The comparison of a replay with the recording up to the end of a step. It also collects the results of the replay.
 
-    A replay that ``seeks`` ends earlier: with the step in which it has found a value.
+    A replay that ``seeks`` ends earlier: with the step in which it has found a value. One that ``enlarges`` the step records
+    elements of tensors of which the recording has statistics.
     """
 
-    def __init__(self, recording: Recording, step: int, *, seeks: bool = False) -> None:
+    def __init__(self, recording: Recording, step: int, *, seeks: bool = False, enlarges: bool = False) -> None:
         self._log = recording.recorded
         self._recording = recording
         self._seeks = seeks
+        self._enlarges = enlarges
         self._step = step
         self._parameters = [event for event in self._log.others() if isinstance(event, wire.ParameterEvent)]
         self._seen_parameters = 0
@@ -49,9 +52,9 @@ class Proof:
         """Number of steps that equal the recorded ones."""
         self.end: wire.EndEvent | None = None
         self._passes: dict[int, wire.PassEvent] = {}
-        """The whole passes of the current step, of which the recording has only summaries."""
+        """The passes of the current step that have more numbers than the recorded ones."""
         self.whole: WholeStep | None = None
-        """The step of the replay, if the recording has only a summary of it."""
+        """The step of the replay, if it has more numbers than the recorded one."""
 
     @property
     def complete(self) -> bool:
@@ -106,10 +109,17 @@ class Proof:
             case wire.StepEvent(), wire.StepEvent() if event.summary or recorded.summary:
                 return self._compared_by_summary(event, recorded)
             case wire.PassEvent(), wire.PassEvent() if _bare(event) == _bare(recorded):
+                enlarged = self._enlarges and event.step == self._step
+                if enlarged:
+                    self._passes[event.index] = event
                 pairs = [] if event.graph < 0 else zip(self._of_pass(recorded), self._of_pass(event), strict=True)
-                return self._first(pairs, recorded.tensors, event.tensors)
+                return self._first(pairs, recorded.tensors, event.tensors, agrees if enlarged else operator.eq)
             case wire.StepEvent(), wire.StepEvent() if _bare(event) == _bare(recorded):
-                return self._first(zip(_of_step(recorded), _of_step(event), strict=True), recorded.tensors, event.tensors)
+                enlarged = self._enlarges and event.index == self._step
+                if enlarged:
+                    self.whole = WholeStep(event, self._passes)
+                pairs = zip(_of_step(recorded), _of_step(event), strict=True)
+                return self._first(pairs, recorded.tensors, event.tensors, agrees if enlarged else operator.eq)
             case wire.PassEvent(), _:
                 return self._differ("the order in which nodes ran", None, None)
             case wire.StepEvent(), _:
@@ -176,13 +186,17 @@ class Proof:
             yield f"the gradient on {edge.id}", row
 
     def _first(
-        self, pairs: Iterable[tuple[tuple[str, int], tuple[str, int]]], before: wire.TensorTable, after: wire.TensorTable
+        self,
+        pairs: Iterable[tuple[tuple[str, int], tuple[str, int]]],
+        before: wire.TensorTable,
+        after: wire.TensorTable,
+        alike: Callable[[model.TensorSummary | None, model.TensorSummary | None], bool],
     ) -> Difference | None:
         """Return the first difference. Two names may share a row, so the rows of equal tensors may differ."""
         old, new = Tensors(before), Tensors(after)
         for (name, row), (_, new_row) in pairs:
             one, two = old.summary(row), new.summary(new_row)
-            if one != two and not (name.startswith(LINE) and not _differentiable(one) and not _differentiable(two)):
+            if not alike(one, two) and not (name.startswith(LINE) and not _differentiable(one) and not _differentiable(two)):
                 return self._differ(name, *_numbers(one, two))
         return None
 
@@ -204,16 +218,18 @@ def _summary(event: wire.PassEvent | wire.StepEvent) -> Any:
 def agrees(one: model.TensorSummary | None, two: model.TensorSummary | None) -> bool:
     """Return whether a summarized tensor, of which some elements may be missing, agrees with a whole one.
 
-    Means and norms may differ by rounding, since they were computed together with other tensors.
+    Means and norms may differ by rounding, since they were computed together with other tensors. A mean is much smaller than
+    the elements if these cancel, so its rounding is compared with the root of their mean square.
     """
     if one is None or two is None:
         return one is two
     exact = ("shape", "dtype", "min", "max", "zeros", "nan", "inf")
     if any(getattr(one, name) != getattr(two, name) for name in exact) or one.values not in (None, two.values):
         return False
+    scale = one.norm / math.sqrt(max(math.prod(one.shape), 1)) if isinstance(one.norm, float) else 0.0
     return all(
-        a == b or (isinstance(a, float) and isinstance(b, float) and math.isclose(a, b, rel_tol=ROUNDING))
-        for a, b in ((one.mean, two.mean), (one.norm, two.norm))
+        a == b or (isinstance(a, float) and isinstance(b, float) and math.isclose(a, b, rel_tol=ROUNDING, abs_tol=slack))
+        for a, b, slack in ((one.mean, two.mean, ROUNDING * scale), (one.norm, two.norm, 0.0))
     )
 
 

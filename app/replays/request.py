@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from .. import model, wire
 from ..errors import InvalidInput, NotFound, UnreadableInput
-from ..recording import Recording
+from ..recording import MOST_ELEMENTS, Recording
 
 POINTS: Final = (101, 201)
 """Default and largest number of points of a surface over one element."""
@@ -30,6 +30,7 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "watch": ("step", "what", "line", "expression"),
     "seek": ("step", "what", "line", "expression"),
     "step": ("step", "what"),
+    "elements": ("step", "what"),
 }
 OF_A_PASS: Final = ("surface", "check", "factors", "distribution")
 """The kinds of replays that compute something for one pass."""
@@ -93,7 +94,7 @@ class ReplayRequest(Struct, frozen=True):
         targets = [wire.SweepTarget(target.parameter, target.flat, target.low, target.high) for target in self.targets]
         return wire.ReplayOrder(
             self.what, self.step, self.index, targets, self.points, self.elements, self.node, seconds=seconds, line=self.line,
-            expression=self.expression,
+            expression=self.expression, kept=MOST_ELEMENTS if self.what == "elements" else 0,
         )  # fmt: skip
 
 
@@ -109,7 +110,7 @@ def read(body: bytes, recording: Recording, capture: model.Capture, lines: int) 
     if what in ("watch", "seek"):
         return _watch(fields, recording, lines)
     step = _step(fields.get("step"), recording)
-    if what == "step":
+    if what in ("step", "elements"):
         return ReplayRequest(what, step.index, 0)
     index = _pass(fields.get("pass"), step)
     event = recording.log.pass_(index)

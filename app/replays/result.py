@@ -231,7 +231,7 @@ def result_of(request: ReplayRequest, recording: Recording, answers: Sequence[wi
             found = None if distributions is None else _distributions(request, recording, distributions)
         case "watch" | "seek":
             found = watched(request, [answer for answer in answers if isinstance(answer, wire.ExpressionValues)])
-        case "step":
+        case "step" | "elements":
             found = {"index": None}
     if found is None:
         return Replay(**common, reason="The replay ended without a result.")

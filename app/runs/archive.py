@@ -47,7 +47,7 @@ class Archive:
         self._limits = limits
         self._recent: OrderedDict[str, RecordedRun] = OrderedDict()
         self._recent_bytes = 0
-        self._whole_steps = WholeStepCache(WHOLE_BYTES)
+        self._whole_steps = WholeStepCache(WHOLE_BYTES, largest=2 * WHOLE_BYTES)
         self._writer = ThreadPoolExecutor(1, "store-write")
         self._readers = ThreadPoolExecutor(2, "store-read")
         self._sweeping: asyncio.Task[None] | None = None

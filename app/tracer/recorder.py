@@ -8,7 +8,6 @@ import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
-from functools import partial
 from itertools import repeat
 from time import monotonic
 from types import FrameType
@@ -64,7 +63,6 @@ from .tensors.handles import tensors_in
 from .tensors.kinds import PLAIN_TYPES, is_fake
 from .tensors.memory import Write
 from .tensors.references import hide_own_references
-from .tensors.table import TableBuilder
 from .tensors.transforms import Unobserved
 from .training.boundaries import StepBoundaries
 from .training.detail import Detail
@@ -112,18 +110,19 @@ class Recorder:
         self._namespace = namespace
         self._emitter = emitter
         self._output = output
-        self._new_table = new_table = partial(TableBuilder, job.values, job.capture)
+        detail = Detail(job, emitter)
+        self._new_table = new_table = detail.new_table
         self._locator = locator = Locator(source)
         self.lines = lines = LineValues(job.values, source.lifetimes)
-        self._calls = calls = Calls(job.values if job.capture != "graph" else -1, source.lifetimes)
+        order = job.replay
+        kept = max(job.values, order.kept) if order is not None else job.values
+        self._calls = calls = Calls(kept if job.capture != "graph" else -1, source.lifetimes)
         self._frames = frames = CallFrames()
         self._names = names = Names(namespace)
         self._scopes = scopes = Scopes(source, namespace)
         writes, changes, late, saved = WriteLog(source.filename), ProgramChanges(), LateGradients(), SavedTensors()
         self._failures = Failures(source, emitter, writes)
         self._count = count = StatementCount()
-        order = job.replay
-        detail = Detail(job, emitter)
         replayed = ReplayedStep(order, emitter) if order is not None else None
         watched = WatchedValues(order, emitter) if order is not None and watch_points(order) is not None else None
         step_observer: StepObserver = watched or replayed or NoStepObserver()
@@ -167,7 +166,7 @@ class Recorder:
         self._watcher: Watcher | None = None
         if order is not None and watched is not None:
             self._watcher = Watcher(order, watched, RecordedProgram(mode, engine))
-        elif order is not None and replayed is not None and order.what != "step":
+        elif order is not None and replayed is not None and not order.records_again:
             self._tape = Tape()
             pass_observer = ReplayAnswerer(order, emitter=emitter, tape=self._tape, mode=mode, engine=engine, step=replayed)
         self.passes = PassRecorder(

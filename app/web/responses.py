@@ -98,4 +98,4 @@ class CachedAnswer(Struct, frozen=True):
     tag: str
     gzipped: bool = False
     final: bool = True
-    """False if a replay may change the answer: the run has summarized steps."""
+    """False if a replay may change the answer, such as one about a run with summarized steps."""

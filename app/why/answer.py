@@ -77,8 +77,9 @@ class Why(Struct, frozen=True, rename={"pass_": "pass"}):
     ``rule`` is the local rule in the program's own names. ``line`` is the whole calculation of a leaf's gradient in one line,
     as text. ``omitted`` is the number of terms that are not listed, and ``rest`` their sum. ``path`` names the
     operations that were skipped because they only move or copy elements, such as views. ``node`` is the node of the graph,
-    ``program_line`` its line. ``replay`` is the body of a replay that computes local derivatives which were not recorded, and
-    ``published`` quotes PyTorch's own definitions (``derivatives.yaml``) of derivatives without a local rule.
+    ``program_line`` its line. ``published`` quotes PyTorch's own definitions (``derivatives.yaml``) of derivatives without
+    a local rule. ``replay`` is the body of a replay. One for ``elements`` records the numbers that this explanation lacks: ask
+    again after it. One for ``factors`` computes local derivatives.
     """
 
     of: str

@@ -20,17 +20,22 @@ from .mathml import formula, plain
 from .names import factor_name, number_of, shown
 from .scene import PassScene
 from .sums import SumOfTerms
+from .unrecorded import elements_of, unrecorded
 
 MOST_RULES: Final = 3
 """Largest number of edges whose rules are written into one formula."""
 
 
 class ProductTerm(Struct, frozen=True):
-    """A product that is part of a gradient: ``factor`` is a derivative of the node ``source``, times its used gradient."""
+    """A product that is part of a gradient: ``factor`` is a derivative of the node ``source``, times its used gradient.
+
+    It is the derivative of the element ``result`` by the ``element`` of an operand.
+    """
 
     edge: model.Edge
     source: int
     operand: str
+    element: int
     result: int
     factor: float
     value: float
@@ -55,7 +60,7 @@ def of_edge(scene: PassScene, edge: model.Edge, flat: int) -> list[ProductTerm] 
     if operand is None or entries is None or local.grad is None:
         return None
     used = local.grad.reshape(-1)
-    return [ProductTerm(edge, source, operand, at, factor, factor * float(used[at])) for at, factor in entries]
+    return [ProductTerm(edge, source, operand, flat, at, factor, factor * float(used[at])) for at, factor in entries]
 
 
 def explain_gradient(scene: PassScene, node: int, output: int, flat: int) -> Why:
@@ -107,14 +112,6 @@ def _address(scene: PassScene, node: int, output: int, flat: int, shape: tuple[i
     return NumberAddress("node", "grad", node, output=output, step=scene.event.step, pass_=scene.index).at(flat, shape)
 
 
-def unrecorded(tensor: model.TensorSummary) -> str:
-    """Return a sentence about a tensor that was recorded without its elements."""
-    return (
-        f"The tensor has {math.prod(tensor.shape):,} elements, and this run recorded only summaries of tensors of this size. "
-        "Run the program with the option `values` set to at least this number."
-    )
-
-
 def of_node(scene: PassScene, node: int) -> dict[str, Any]:
     """Return the fields of an answer about a node of a graph."""
     found = scene.graph.nodes[node]
@@ -125,15 +122,13 @@ def of_node(scene: PassScene, node: int) -> dict[str, Any]:
 def absent(scene: PassScene, address: NumberAddress, name: str, node: int) -> Why:
     """Return the answer for a number that the recording does not have."""
     event = scene.numbers.arrived(node)
-    reason = (
-        "No gradient arrived here in this pass." if event is None else
-        unrecorded(event)
-    )  # fmt: skip
-    kind = "absent" if event is None else "unknown"
-    return Why(
-        of=address.of, name=name, kind=kind, value=None, element=list(address.element or ()), step=scene.event.step,  # type: ignore[arg-type]
-        pass_=scene.index, sentence=reason, **of_node(scene, node),
-    )  # fmt: skip
+    common: dict[str, Any] = {
+        "of": address.of, "name": name, "value": None, "element": list(address.element or ()), "step": scene.event.step,
+        "pass_": scene.index, **of_node(scene, node),
+    }  # fmt: skip
+    if event is None:
+        return Why(kind="absent", sentence="No gradient arrived here in this pass.", **common)
+    return Why(kind="unknown", **unrecorded(scene.recording, event, scene.event.step), **common)
 
 
 def _by_edges(scene: PassScene, edges: list[tuple[int, model.Edge]], flat: int, value: float, common: dict[str, Any]) -> Why:
@@ -148,9 +143,13 @@ def _by_edges(scene: PassScene, edges: list[tuple[int, model.Edge]], flat: int, 
         total.add(WhyTerm(number_of(sent), 0.0, None, f"sent by {factor_name(scene.name(source))}", link, [], edge.id), sent)
     which = ", ".join(dict.fromkeys(f"`{scene.graph.nodes[int(edge.source[1:])].op}`" for _, edge in edges[:MOST_RULES]))
     sentence = f"It is the sum of the gradients on {len(edges)} edges. " if len(edges) > 1 else ""
-    sentence += f"The recorded numbers do not show how {which} computed it."
-    sentence += " A replay computes its local derivatives."
-    return total.answer(sentence=sentence, published=quoted, replay=_factors_replay(scene, edges[0][1]), **common)
+    if any(scene.lacks_elements(int(edge.source[1:])) for _, edge in edges):
+        sentence += f"The elements from which {which} computed it were not recorded. A replay records them."
+        replay = elements_of(scene.event.step)
+    else:
+        sentence += f"The recorded numbers do not show how {which} computed it. A replay computes its local derivatives."
+        replay = _factors_replay(scene, edges[0][1])
+    return total.answer(sentence=sentence, published=quoted, replay=replay, **common)
 
 
 def _largest(scene: PassScene, node: int) -> int:
@@ -191,7 +190,7 @@ def reads(scene: PassScene, each: ProductTerm) -> list[WhyLink]:
     local = scene.local(each.source)
     found: dict[str, WhyLink] = {}
     target = int(each.edge.target[1:])
-    places = local.reads(each.operand, each.result, 0 if local.rule and local.rule.elementwise else _target_place(scene, each))
+    places = local.reads(each.operand, each.result, each.element, "column")
     for name, place in places:
         of = (each.source, 0) if name == "result" else local.target(name)
         if of is not None:
@@ -207,14 +206,6 @@ def reads(scene: PassScene, each: ProductTerm) -> list[WhyLink]:
         link = scene.value(target, min(each.result, scene.numbers.array("value", target).size - 1))  # type: ignore[union-attr]
         found[link.of] = link
     return list(found.values())
-
-
-def _target_place(scene: PassScene, each: ProductTerm) -> int:
-    matrix = scene.local(each.source).matrix(each.operand)
-    if matrix is None:
-        return 0
-    places = np.flatnonzero(matrix[each.result] == each.factor)
-    return int(places[0]) if len(places) else 0
 
 
 def worked(scene: PassScene, each: ProductTerm) -> str:

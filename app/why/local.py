@@ -6,26 +6,25 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import combinations, islice, permutations, product
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 
 from .. import model
 from ..formulas import RULES, LocalRule, joining
-from ..formulas.evaluate import derivatives, evaluate, gradient
+from ..formulas.evaluate import evaluate, gradient
 from ..formulas.functions import Array
+from ..formulas.transposed import derivatives_of
 from ..recording.pass_numbers import PassNumbers
 from .literals import literals
 
 MOST_CANDIDATES: Final = 120
 """Largest number of combinations of options that are tried for a node."""
-MOST_CALLS: Final = 1_024
-"""Largest number of elements of a result whose derivatives are computed one by one."""
-MOST_DERIVATIVES: Final = 1 << 18
-"""Largest number of derivatives of a node."""
 _UNITS: Final = {"float16": 2.0**-11, "bfloat16": 2.0**-8, "float64": 2.0**-53}
 """Unit roundoff by dtype. Other dtypes have that of float32."""
 
+Along = Literal["row", "column"]
+"""A row has the derivatives of one element of a result, a column those by one element of an operand."""
 Entries = list[tuple[int, float]]
 """Positions in a flattened tensor, each with a derivative."""
 _Failures: Final = (KeyError, ValueError, IndexError, TypeError, ZeroDivisionError, np.linalg.LinAlgError)
@@ -40,7 +39,8 @@ class LocalDerivatives:
         self._node = numbers.graph.nodes[node]
         self._index = node
         self._lines = lines
-        self._matrices: dict[str, Array | None] = {}
+        self._lines_of: dict[tuple[str | int, ...], Array | None] = {}
+        self._factors_of: dict[str, Array] = {}
         self._proved: set[str] = set()
         """The operands for which the rule gives the recorded gradient."""
 
@@ -74,19 +74,32 @@ class LocalDerivatives:
             target = self.target(operand)
             if target is None:
                 continue
-            summary = numbers.value(target[0])
-            if (array := numbers.array("value", target[0])) is not None:
+            if (array := numbers.array("value", target[0])) is not None or (array := self._moved(target[0])) is not None:
                 names[operand] = array
             else:
-                summary = summary or numbers.edge(self.edges[operand][0])
-                if summary is not None and "complex" not in summary.dtype:
-                    names[operand] = np.broadcast_to(np.nan, tuple(summary.shape))
+                form = numbers.form("value", target[0]) or numbers.form("edge", self.edges[operand][0])
+                if form is not None and "complex" not in form.dtype:
+                    names[operand] = np.broadcast_to(np.nan, tuple(form.shape))
         for at, name in enumerate(self._node.saved):
             if (array := numbers.array("saved", self._index, at)) is not None and not np.isnan(array).all():
                 names[name] = array
         if (array := numbers.array("value", self._index)) is not None:
             names["result"] = array
         return names
+
+    def _moved(self, node: int) -> Array | None:
+        """Return the value of an operation inside a call that only moves elements, such as a transpose in a linear layer."""
+        local = LocalDerivatives(self._numbers, node, self._lines)
+        if local.rule is None or not local.rule.plain or list(local.rule.gradients) != ["self"] or local.options is None:
+            return None
+        source, grad = local.known.get("self"), local.grad
+        if source is None or grad is None or source.size != grad.size or np.isnan(source).all():
+            return None
+        counted = np.arange(1.0, grad.size + 1).reshape(grad.shape)
+        places = gradient(local.rule, "self", counted, {**local.known, **local.options}, source.shape).astype(int).reshape(-1)
+        found = np.full(grad.size + 1, np.nan)
+        found[places] = source.reshape(-1)
+        return found[1:].reshape(grad.shape)
 
     @cached_property
     def grad(self) -> Array | None:
@@ -136,7 +149,7 @@ class LocalDerivatives:
             return bool(((np.abs(found - sent) <= bound + slack) | (found == sent)).all())
 
     def _dtype(self, operand: str) -> str:
-        found = self._numbers.edge(self.edges[operand][0])
+        found = self._numbers.form("edge", self.edges[operand][0])
         return found.dtype if found is not None else "float32"
 
     def _candidates(self, rule: LocalRule, grad: Array) -> Iterator[dict[str, Any]]:
@@ -150,58 +163,88 @@ class LocalDerivatives:
         for values in product(*choices):
             yield dict(zip(wanted, values, strict=True))
 
-    def matrix(self, operand: str) -> Array | None:
-        """Return the derivatives of each element of the result (rows) by each element of an operand (columns)."""
-        if operand not in self._matrices:
-            self._matrices[operand] = self._read_matrix(operand, self.known)
-        return self._matrices[operand]
-
-    def _read_matrix(self, operand: str, known: Mapping[str, Any]) -> Array | None:
-        rule, grad, options = self.rule, self.grad, self.options
-        if rule is None or grad is None or options is None or operand not in rule.gradients:
-            return None
-        shape = self.shape(operand)
-        if operand in self.edges and self.edges[operand][1].gradient and operand not in self._proved:
-            return None
-        if shape is None or grad.size * math.prod(shape) > MOST_DERIVATIVES:
-            return None
-        known = {**known, **options}
-        try:
-            if rule.elementwise:
-                return _elementwise(rule, operand, grad.shape, known, shape)
-            if grad.size > MOST_CALLS:
-                return None
-            return derivatives(rule, operand, known, grad.shape, shape)
-        except _Failures:
-            return None
+    def _provides(self, operand: str) -> bool:
+        """Return whether the derivatives by an operand are known."""
+        rule = self.rule
+        if rule is None or self.grad is None or self.options is None or operand not in rule.gradients:
+            return False
+        unproved = operand in self.edges and self.edges[operand][1].gradient and operand not in self._proved
+        return not unproved and self.shape(operand) is not None
 
     def shape(self, operand: str) -> tuple[int, ...] | None:
         """Return the shape of an operand."""
-        found = self._numbers.edge(self.edges[operand][0]) if operand in self.edges else None
-        if found is not None:
-            return tuple(found.shape)
+        form = self._numbers.form("edge", self.edges[operand][0]) if operand in self.edges else None
+        if form is not None:
+            return tuple(form.shape)
         return tuple(np.shape(self.known[operand])) if operand in self.known else None
 
     def column(self, operand: str, element: int) -> Entries | None:
         """Return the elements of the result that an operand's element influences, with the derivatives."""
-        matrix = self.matrix(operand)
-        return None if matrix is None else _entries(matrix[:, element])
+        found = self._line("column", operand, element, {}) if self._provides(operand) else None
+        return None if found is None else _entries(found)
 
     def row(self, operand: str, element: int) -> Entries | None:
         """Return the elements of an operand that influence an element of the result, with the derivatives."""
-        matrix = self.matrix(operand)
-        return None if matrix is None else _entries(matrix[element])
+        found = self._line("row", operand, element, {}) if self._provides(operand) else None
+        return None if found is None else _entries(found)
+
+    def _line(self, along: Along, operand: str, element: int, replaced: Mapping[str, Array]) -> Array | None:
+        """Return the derivatives of one element of a result, or by one element of an operand; ``None`` if they do not exist.
+
+        ``replaced`` has numbers to use instead of the recorded ones.
+        """
+        key: tuple[str | int, ...] = (along, operand, element, *replaced)
+        if key not in self._lines_of:
+            self._lines_of[key] = self._read_line(along, operand, element, replaced)
+        return self._lines_of[key]
+
+    def _read_line(self, along: Along, operand: str, element: int, replaced: Mapping[str, Array]) -> Array | None:
+        rule, grad, shape = self.rule, self.grad, self.shape(operand)
+        if rule is None or grad is None or shape is None:
+            return None
+        known = {**self.known, **replaced, **(self.options or {})}
+        try:
+            if rule.elementwise:
+                values = self._elementwise(operand, known) if replaced else self._factors(operand)
+                places = _places(shape, grad.shape)
+                if along == "column":
+                    return np.where(places == element, values, 0.0)
+                found = np.zeros(math.prod(shape))
+                found[places[element]] = values[element]
+                return found
+            if along == "column":
+                return derivatives_of(rule, operand, known, grad.shape, shape, element)
+            unit = np.zeros(grad.shape)
+            unit.reshape(-1)[element] = 1.0
+            return gradient(rule, operand, unit, known, shape).reshape(-1)
+        except _Failures:
+            return None
+
+    def _factors(self, operand: str) -> Array:
+        """Return the derivatives of an operation that works element by element, for each element of the result."""
+        if operand not in self._factors_of:
+            self._factors_of[operand] = self._elementwise(operand, {**self.known, **(self.options or {})})
+        return self._factors_of[operand]
+
+    def _elementwise(self, operand: str, known: Mapping[str, Any]) -> Array:
+        assert self.rule is not None
+        assert self.grad is not None
+        shape = self.grad.shape
+        found = np.asarray(evaluate(self.rule.gradients[operand], {**known, "grad": np.ones(shape)}), np.float64)
+        return np.broadcast_to(found, shape).reshape(-1)
 
     def row_length(self, element: int) -> int:
         """Return the number of elements that influence an element of the result."""
         rule = self.rule
         return sum(len(self.row(operand, element) or ()) for operand in (rule.sums if rule is not None else ()))
 
-    def reads(self, operand: str, result: int, element: int) -> list[tuple[str, int]]:
-        """Return the elements from which a derivative was computed: for each, an operand's name in the rule and a position."""
+    def reads(self, operand: str, result: int, element: int, along: Along) -> list[tuple[str, int]]:
+        """Return the elements from which a derivative was computed: for each, an operand's name in the rule and a position.
+
+        ``along`` says whether the caller reads the derivatives of one ``result`` or those by one ``element`` of the operand.
+        """
         rule, grad = self.rule, self.grad
-        shape = self.shape(operand)
-        if rule is None or grad is None or shape is None:
+        if rule is None or grad is None or self.shape(operand) is None:
             return []
         found: list[tuple[str, int]] = []
         for name in rule.needs[operand] + (("result",) if "result" in rule.gradients[operand] else ()):
@@ -209,26 +252,23 @@ class LocalDerivatives:
             if array is None or name not in (*self.edges, "result"):
                 continue
             if rule.elementwise:
-                places = np.broadcast_to(np.arange(array.size).reshape(array.shape), grad.shape).reshape(-1)
-                found.append((name, int(places[result])))
-            elif (place := self._place(operand, name, result, element)) is not None:
+                found.append((name, int(_places(array.shape, grad.shape)[result])))
+            elif (place := self._place(operand, name, result, element, along)) is not None:
                 found.append((name, place))
         return found
 
-    def _place(self, operand: str, name: str, result: int, element: int) -> int | None:
+    def _place(self, operand: str, name: str, result: int, element: int, along: Along) -> int | None:
         """Return the element of an operand that is itself a derivative, as in a product of matrices; else ``None``."""
-        key = f"{operand} {name}"
         array = self.known[name]
-        if key not in self._matrices:
-            counted = np.arange(1.0, array.size + 1).reshape(array.shape)
-            self._matrices[key] = self._read_matrix(operand, {**self.known, name: counted})
-        counts, values = self._matrices[key], self.matrix(operand)
+        line, at = (result, element) if along == "row" else (element, result)
+        counted = {name: np.arange(1.0, array.size + 1).reshape(array.shape)}
+        counts, values = self._line(along, operand, line, counted), self._line(along, operand, line, {})
         if counts is None or values is None:
             return None
-        place = float(counts[result, element])
+        place = float(counts[at])
         if not place.is_integer() or not 1 <= place <= array.size:
             return None
-        return int(place) - 1 if array.reshape(-1)[int(place) - 1] == values[result, element] else None
+        return int(place) - 1 if array.reshape(-1)[int(place) - 1] == values[at] else None
 
 
 def rounding_bound(dtype: str, terms: int, size: Any) -> Any:
@@ -241,16 +281,9 @@ def _entries(numbers: Array) -> Entries:
     return list(zip(places.tolist(), numbers[places].tolist(), strict=True))
 
 
-def _elementwise(
-    rule: LocalRule, operand: str, result: tuple[int, ...], known: Mapping[str, Any], shape: tuple[int, ...]
-) -> Array:
-    """Return the derivatives of an operation that works element by element."""
-    values = np.broadcast_to(np.asarray(evaluate(rule.gradients[operand], {**known, "grad": np.ones(result)})), result)
-    count = math.prod(shape)
-    places = np.broadcast_to(np.arange(count).reshape(shape), result).reshape(-1)
-    rows = np.zeros((math.prod(result), count))
-    rows[np.arange(len(places)), places] = values.reshape(-1)
-    return rows
+def _places(shape: tuple[int, ...], result: tuple[int, ...]) -> Array:
+    """Return for each element of a result the element of an operand that was broadcast to it."""
+    return np.broadcast_to(np.arange(math.prod(shape)).reshape(shape), result).reshape(-1)
 
 
 def _choices(

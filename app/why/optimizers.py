@@ -125,7 +125,16 @@ def _open(here: ParameterInStep, total: SumOfTerms, scale: float, state: str, ke
             break
         earlier = here.at(step - 1) if step > 0 else None
         previous = earlier.number("state", state) if earlier is not None else None
-        weight = added if previous is not None or state != "momentum_buffer" else 1.0
+        unknown = previous is None and earlier is not None and earlier.tensor("state", state) is not None
+        weight = added if previous is not None or unknown or state != "momentum_buffer" else 1.0
+        if unknown and earlier is not None:  # a replay can record its elements; until then, it is known as what remains
+            total.add(scaled_term(factor * weight, gradient, now.link("grad_used")), factor * weight * gradient)
+            own = weight * (decay or 0.0) * (value or 0.0)
+            if own:
+                total.add(scaled_term(factor * weight * decay, value or 0.0, now.link("value")), factor * own)
+            remains = buffer - weight * gradient - own
+            total.add(scaled_term(factor, remains, earlier.link("state", state)), factor * remains)
+            return
         expected = weight * (gradient + (decay or 0.0) * (value or 0.0)) + kept * (previous or 0.0)
         size = (
             abs(buffer) + abs(weight * gradient) + abs(kept * (previous or 0.0)) + abs(weight * (decay or 0) * (value or 0.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from functools import cached_property
@@ -11,8 +12,8 @@ from .. import model, wire
 from ..errors import NotFound, OverBudget
 from ..explain.program.syntax import Syntax
 from ..formulas.functions import Array
-from ..recording import Recording
-from ..recording.pass_numbers import PassNumbers
+from ..recording import MOST_ELEMENTS, Recording
+from ..recording.pass_numbers import Kind, PassNumbers
 from .address import NumberAddress
 from .answer import WhyLink
 from .local import Entries, LocalDerivatives
@@ -148,6 +149,18 @@ class PassScene:
             if self.numbers.array("value", node) is not None:  # a step between two parts of one call has no value
                 found = (node, flat, list(skipped))
         return found
+
+    def lacks_elements(self, node: int) -> bool:
+        """Return whether an operation has a tensor that was recorded without its elements, which a replay can record."""
+        if self.recording.enlarged(self.event.step):
+            return False
+        numbers, found = self.numbers, self.graph.nodes[node]
+        tensors: list[tuple[Kind, int, int]] = [("value", node, 0)]
+        tensors += [("used", node, at) for at in range(found.outputs)] + [("saved", node, at) for at in range(len(found.saved))]
+        for at, edge in numbers.edges_from(node):
+            tensors += [("edge", at, 0), ("value", int(edge.target[1:]), 0)]
+        forms = [form for each in tensors if numbers.array(*each) is None and (form := numbers.form(*each)) is not None]
+        return any(1 < math.prod(form.shape) <= MOST_ELEMENTS and "complex" not in form.dtype for form in forms)
 
     def changed(self, node: int, output: int) -> bool:
         """Return whether a hook of the program changed the gradient that arrived."""

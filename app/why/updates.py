@@ -10,12 +10,13 @@ from msgspec import structs
 from ..formulas.latex import named
 from .address import Part
 from .answer import Why, WhyLink, WhyTerm
-from .gradients import explain_gradient, unrecorded
+from .gradients import explain_gradient
 from .mathml import formula
 from .names import number_of, shown
 from .optimizers import explain_state, explain_update
 from .parameter import ParameterInStep, closes, scaled_term, single_term
 from .sums import SumOfTerms
+from .unrecorded import unrecorded
 
 
 def explain_parameter(here: ParameterInStep, part: Part, state: str = "") -> Why:
@@ -28,7 +29,7 @@ def explain_parameter(here: ParameterInStep, part: Part, state: str = "") -> Why
         "program_line": here.parameter.line, "source": here.scenes.recording.source(here.parameter.line),
     }  # fmt: skip
     if value is None:
-        return Why(kind="unknown", sentence=_unrecorded(here, part, state), **common)
+        return Why(kind="unknown", **_unrecorded(here, part, state), **common)
     match part:
         case "value":
             return _value(here, value, common)
@@ -46,11 +47,12 @@ def explain_parameter(here: ParameterInStep, part: Part, state: str = "") -> Why
             return _grad(here, value, common)
 
 
-def _unrecorded(here: ParameterInStep, part: Part, state: str) -> str:
+def _unrecorded(here: ParameterInStep, part: Part, state: str) -> dict[str, Any]:
     tensor = here.tensor(part, state)
     if tensor is None:
-        return f"Step {here.step} has no such number: the parameter took no part in it, or nothing updated it."
-    return unrecorded(tensor)
+        sentence = f"Step {here.step} has no such number: the parameter took no part in it, or nothing updated it."
+        return {"sentence": sentence}
+    return unrecorded(here.scenes.recording, tensor, here.step)
 
 
 def _value(here: ParameterInStep, value: float, common: dict[str, Any]) -> Why:

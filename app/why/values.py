@@ -11,12 +11,13 @@ import numpy as np
 from ..formulas.latex import latex, named, number
 from .address import NumberAddress
 from .answer import Why, WhyLink, WhyTerm
-from .gradients import of_node, sizes, unrecorded
+from .gradients import of_node, sizes
 from .local import rounding_bound
 from .mathml import formula
 from .names import number_of, shown, with_element
 from .scene import PassScene, Scene
 from .sums import SumOfTerms
+from .unrecorded import elements_of, unrecorded
 
 MOST_READS: Final = 24
 """Largest number of operands' elements that are listed for a function."""
@@ -33,8 +34,11 @@ def explain_value(scenes: Scene, scene: PassScene, node: int, flat: int) -> Why:
     }  # fmt: skip
     if array is None:
         summary = scene.numbers.value(node)
-        reason = "This value was not recorded." if summary is None else unrecorded(summary)
-        return Why(kind="unknown", value=None, sentence=reason, **common, **of_node(scene, node))
+        fields = (
+            {"sentence": "This value was not recorded."} if summary is None
+            else unrecorded(scene.recording, summary, scene.event.step)
+        )  # fmt: skip
+        return Why(kind="unknown", value=None, **fields, **common, **of_node(scene, node))
     there, place, skipped = scene.behind_value(node, flat)
     whole = scene.numbers.array("value", there)
     assert whole is not None
@@ -112,7 +116,7 @@ def _term(scene: PassScene, node: int, operand: str, result: int, element: int, 
 def _reads(scene: PassScene, node: int, operand: str, result: int, element: int) -> list[WhyLink]:
     local = scene.local(node)
     found: list[WhyLink] = []
-    for name, place in local.reads(operand, result, element):
+    for name, place in local.reads(operand, result, element, "row"):
         target = local.target(name)
         if target is not None:
             found.append(scene.value(*scene.behind_value(target[0], place)[:2]))
@@ -158,7 +162,10 @@ def _function(scene: PassScene, node: int, flat: int, common: dict[str, Any]) ->
     sentence = (
         f"{what} computed it from {len(links)} number{'s' if len(links) != 1 else ''}." if links else f"{what} computed it."
     )
-    return Why(kind="function", sentence=sentence, rule=_rule(scene, node), reads=links, **common)
+    if (lacks := scene.lacks_elements(node)) and len(links) < len(scene.numbers.edges_from(node)):
+        sentence += " Others were not recorded. A replay records them."
+    replay = elements_of(scene.event.step) if lacks else None
+    return Why(kind="function", sentence=sentence, rule=_rule(scene, node), reads=links, replay=replay, **common)
 
 
 def _same_place(array: Any, scene: PassScene, node: int, flat: int) -> list[tuple[int, float]]:

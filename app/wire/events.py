@@ -596,11 +596,18 @@ class ReplayOrder(Struct, frozen=True):
     expression: str = ""
     counted: CountedOrder | None = None
     """Set if an order to watch or to seek runs the program without the recorder."""
+    kept: int = 0
+    """Largest number of elements that ``step`` keeps of a tensor, in an order for ``elements``."""
 
     @property
     def evaluates(self) -> bool:
         """True if the replay evaluates an expression after statements."""
         return self.what in ("watch", "seek")
+
+    @property
+    def records_again(self) -> bool:
+        """True if the replay computes nothing, but records the numbers of the step again."""
+        return self.what in ("step", "elements")
 
 
 class DetailBudget(Struct, frozen=True):

@@ -529,6 +529,9 @@ def test_why_prints_the_terms_of_a_number_or_the_reason_why_there_is_none(tmp_pa
     assert found.exit_code == 0, found.output
     assert found.output.splitlines()[0] == "m.grad in step 0 = 4950   (line 3)"
     assert "99·1   n1.grad[99]: ∂" in found.output  # a tensor of 100 elements is recorded here
+    large = tmp_path / "large.py"
+    large.write_text(file.read_text().replace("100.0", "5000.0"))
+    assert "4999·1   n1.grad[4999]: ∂" in tapedeck("why", str(large), "m.grad").output
     absent = tapedeck("why", str(file), "y.grad")
     assert absent.exit_code == 1
     assert "y is a computed result: MulBackward0 made it on line 4." in absent.output

@@ -43,7 +43,7 @@ class ReplayedStep:
     def __init__(self, order: wire.ReplayOrder, emitter: Emitter) -> None:
         self._order = order
         self._emitter = emitter
-        self.answered = order.what == "step"
+        self.answered = order.records_again
         """True once the replay has been answered or refused."""
 
     def step_ending(self, index: int) -> None:

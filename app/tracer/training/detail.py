@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import partial
 from time import monotonic
 from typing import Final
 
@@ -31,7 +32,8 @@ class Detail:
 
     Steps are whole until the budget of the job is used up. A replay repeats the decisions of the recording instead, except that
     the replayed step is always whole. A replay that evaluates an expression summarizes all steps and passes, because they are
-    only compared with the recording. Its steps keep as many elements as whole steps.
+    only compared with the recording. Its steps keep as many elements as whole steps. A replay for ``elements`` keeps more of
+    them in the replayed step.
     """
 
     def __init__(self, job: wire.Job, emitter: Emitter) -> None:
@@ -40,6 +42,10 @@ class Detail:
         self._first = job.summarized_from
         self._replayed = job.replay.step if job.replay is not None else -1
         self._compares = job.replay is not None and job.replay.evaluates
+        self._usual = partial(TableBuilder, job.values, job.capture)
+        enlarges = job.replay is not None and job.replay.what == "elements"
+        self._enlarged = partial(TableBuilder, job.replay.kept, "full") if job.replay is not None and enlarges else None
+        self._here = self._usual
         self._due = monotonic() + job.budget.seconds if job.budget.seconds > 0 else math.inf
         self._nonfinite = 0
         self.whole = True
@@ -47,6 +53,7 @@ class Detail:
 
     def begin_step(self, index: int) -> None:
         """Decide about the step that begins."""
+        self._here = self._enlarged if self._enlarged is not None and index == self._replayed else self._usual
         if self._compares:
             self.whole = False
             return
@@ -56,6 +63,10 @@ class Detail:
                 self._first = index
                 self._emitter.emit(wire.StepsSummarized(step=index, every=EVERY, slow=not large))
         self.whole = not 0 <= self._first <= index or index % EVERY == 0 or index == self._replayed
+
+    def new_table(self) -> TableBuilder:
+        """Return an empty table for numbers of the current step."""
+        return self._here()
 
     def limit(self, table: TableBuilder) -> TableBuilder:
         """Return the table of the current step. If the step is summarized, lower the table's limit of elements first."""

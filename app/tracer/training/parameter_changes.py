@@ -31,13 +31,16 @@ class LeafValue(Struct, frozen=True):
 def leaf_value(leaf: Tensor, before: LeafValue | None, table: TableBuilder) -> LeafValue:
     """Return the current value of a leaf. If nothing has written to the leaf since ``before`` was read, return ``before``.
 
-    A write by NumPy doesn't change a tensor's version. ``before`` is therefore returned only if torch can resize the memory:
+    The table of an earlier step may have dropped elements of ``before`` that this one keeps: then the leaf is read again. A
+    write by NumPy doesn't change a tensor's version. ``before`` is therefore returned only if torch can resize the memory:
     NumPy doesn't share such memory.
     """
     state = _state_of(leaf)
     unchanged = before is not None and before.state == state and state[0] and not leaf.is_inference()
     if before is not None and unchanged and leaf.untyped_storage().resizable():
-        return before
+        kept = before.snapshot.value is not None or not 0 < before.snapshot.traits.count <= table.kept
+        if kept:
+            return before
     traits = traits_of(leaf)
     if not table.has_values or not traits.readable or leaf.layout is not torch.strided or traits.count > COPY_LIMIT:
         return LeafValue(table.snapshot(leaf), None, state)

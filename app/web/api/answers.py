@@ -49,12 +49,14 @@ async def encoded_answer(
     *,
     vary: str = "",
     apart: bool = False,
+    lasting: bool = True,
 ) -> Response:
     """Return a part of a run that ``encode`` reads and encodes, in a thread unless the run is small.
 
     The answer about an ended run is cached in the server, and may be cached by the client. ``vary`` names the request header
     on which the answer depends, besides ``Accept-Encoding``. With ``apart``, the work never uses the threads that read the runs
-    of all clients: it is done in another thread. The caller must then limit how many such requests run at once.
+    of all clients: it is done in another thread. The caller must then limit how many such requests run at once. An answer that
+    is not ``lasting`` may change after a replay: it is not cached here, and clients ask whether it has changed.
     """
     service = service_of(request)
 
@@ -70,6 +72,8 @@ async def encoded_answer(
     cached = service.answers.get(key)
     if cached is None:
         cached = await read(_packed, encode, gzip_accepted, recorded)
+        if not lasting:
+            cached = msgspec.structs.replace(cached, final=False)
         if recorded.kept and cached.final:
             service.answers.put(key, cached, len(cached.body) + len(key[1]))
     headers = _vary(vary) | {

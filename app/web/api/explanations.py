@@ -41,8 +41,9 @@ async def explain_number(
 ) -> Response:
     """Explain a number: the terms it is made of, the largest first, each with the address of its own explanation.
 
-    The explanation uses the recorded numbers only. If a number does not exist, such as a `.grad` that is `None`, the answer
-    says why.
+    The explanation uses the recorded numbers only. For a larger tensor, of which only statistics were recorded, the answer has
+    a `replay`: POST it to the run's `replays`, then ask again. If a number does not exist, such as a `.grad` that is `None`,
+    the answer says why.
     """
     service = service_of(request)
     recorded = await service.find(id)
@@ -50,7 +51,8 @@ async def explain_number(
         return await answers.encoded_answer(
             request,
             recorded,
-            lambda: msgspec.json.encode(why(recorded.recording, of, step, pass_)),
+            lambda: msgspec.json.encode(why(recorded.recording.with_elements(), of, step, pass_)),
             responses.JSON,
             apart=True,
+            lasting=False,
         )

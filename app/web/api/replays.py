@@ -9,6 +9,7 @@ import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from ...recording import MOST_ELEMENTS
 from ...replays import LiveReplay, Replay
 from ...replays.request import ELEMENTS, EXPRESSION_LENGTH, GRID, POINTS
 from .. import responses
@@ -139,6 +140,16 @@ _BODY: Final = {
             "additionalProperties": False,
             "properties": {"what": {"const": "step"}, "step": _STEP["step"]},
             "example": {"what": "step", "step": 0},
+        },
+        {
+            "title": "elements",
+            "type": "object",
+            "description": "Record a step again with the elements of its larger tensors, of which the run has only statistics. "
+            f"Afterwards, `why` explains them. A tensor has at most {MOST_ELEMENTS:,} elements, and a pass 14 MB.",
+            "required": ["what", "step"],
+            "additionalProperties": False,
+            "properties": {"what": {"const": "elements"}, "step": _STEP["step"]},
+            "example": {"what": "elements", "step": 0},
         },
     ]
 }  # fmt: skip

@@ -54,6 +54,9 @@
  * @property {WhyLink[]} reads
  *
  * @typedef {object} Why
+ * @property {string} of
+ * @property {number | null} step
+ * @property {number | null} pass
  * @property {string} name
  * @property {"sum" | "function" | "input" | "start" | "unknown" | "absent"} kind
  * @property {number | string | null} value
@@ -68,6 +71,7 @@
  * @property {string | null} node
  * @property {number | null} program_line
  * @property {{by: number, predicted: number, replay: object} | null} nudge
+ * @property {Record<string, unknown> | null} replay        body of a replay for numbers that were not recorded
  * @property {Record<string, string>} published
  *
  * @typedef {object} Run

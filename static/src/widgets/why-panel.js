@@ -15,7 +15,10 @@ const SHOWN = 12; // terms that are listed
  * @property {boolean} waiting                  the next explanation is loading
  * @property {string | null} failed             why it could not be read
  * @property {Child} nudge                      what happened to the loss when the element grew
+ * @property {Recording | null} progress        the replay that records missing numbers
  */
+
+/** @typedef {{done: number, of: number, stop: () => void}} Recording    steps repeated, of how many, and how to end it */
 
 /**
  * Make the panel.
@@ -27,8 +30,9 @@ const SHOWN = 12; // terms that are listed
  * @param {(line: number) => void} options.online
  * @param {(node: string) => void} options.onnode
  * @param {() => void} options.onnudge
+ * @param {(body: Record<string, unknown>, href: string) => void} options.onrecord   replay the run for missing numbers, and ask again
  */
-export function whyPanel({ onfollow, onback, onclose, online, onnode, onnudge }) {
+export function whyPanel({ onfollow, onback, onclose, online, onnode, onnudge, onrecord }) {
   /** The addresses that the number keys follow. @type {string[]} */
   let addresses = [];
   let depth = 0;
@@ -49,7 +53,7 @@ export function whyPanel({ onfollow, onback, onclose, online, onnode, onnudge })
   });
 
   /** @param {Asked} asked */
-  function write({ trail, waiting, failed, nudge }) {
+  function write({ trail, waiting, failed, nudge, progress }) {
     const answer = trail.at(-1);
     if (failed) return [crumbs(trail), h("p", { class: "remark" }, failed)];
     if (!answer) return h("p", { class: "remark" }, waiting ? "Looking it up…" : "");
@@ -58,7 +62,7 @@ export function whyPanel({ onfollow, onback, onclose, online, onnode, onnudge })
     return [
       crumbs(trail),
       h("h4", { tabindex: "-1", class: "asked" }, h("span", null, answer.name, answer.value === null ? null : [" = ", h("span", { class: "grad" }, shown(answer.value))])),
-      h("p", { class: "remark" }, prose(answer.sentence)),
+      progress ? repeating(progress) : [h("p", { class: "remark" }, prose(answer.sentence)), missing(answer)],
       answer.rule && math(answer.rule.mathml, answer.rule.latex),
       answer.line && h("p", { class: "line" }, answer.line),
       answer.terms.length > 0 && terms(answer),
@@ -72,6 +76,24 @@ export function whyPanel({ onfollow, onback, onclose, online, onnode, onnudge })
         answer.node && [line === null ? null : " · ", h("button", { type: "button", class: "to", onclick: () => onnode(/** @type {string} */ (answer.node)) }, "show in the graph")],
       ),
     ];
+  }
+
+  /** Show how far a replay has come. @param {Recording} progress */
+  const repeating = ({ done, of, stop }) =>
+    h(
+      "p",
+      { class: "remark" },
+      "Running the program again for these numbers… ",
+      h("progress", { max: of, value: done, "aria-label": "Steps repeated" }),
+      " ",
+      h("button", { type: "button", class: "to", onclick: stop }, "stop"),
+    );
+
+  /** Offer a replay for the numbers that an explanation lacks. @param {Why} answer */
+  function missing({ replay, of, step, pass }) {
+    if (replay?.["what"] !== "elements") return null;
+    const href = `why?${new URLSearchParams({ of, ...(step === null ? {} : { step: String(step) }), ...(pass === null ? {} : { pass: String(pass) }) })}`;
+    return h("p", null, h("button", { type: "button", class: "to", onclick: () => onrecord(replay, href) }, "record the missing numbers"));
   }
 
   /** Write the way to this number. @param {readonly Why[]} trail */

@@ -23,11 +23,25 @@ export function whyTrail(api, { online, onnode, onclose }) {
   /** @type {Child} */
   let nudge = null;
   let calls = 0; // an answer to an earlier question is dropped
-  const panel = whyPanel({ onfollow: (href) => void follow(href), onback: back, onclose: () => (reset([]), onclose()), online, onnode, onnudge: () => void tryOut() });
+  /** Ends the replay that records missing numbers. @type {AbortController | null} */
+  let stopping = null;
+  /** @type {import("../../widgets/why-panel.js").Recording | null} */
+  let progress = null;
+  const panel = whyPanel({
+    onfollow: (href) => void follow(href),
+    onback: back,
+    onclose: () => (reset([]), onclose()),
+    online,
+    onnode,
+    onnudge: () => void tryOut(),
+    onrecord: (body, href) => (reset(trail), void record(body, href)),
+  });
 
   /** @param {Why[]} kept */
   function reset(kept) {
     calls += 1;
+    stopping?.abort();
+    stopping = progress = null;
     trail = kept;
     failed = null;
     waiting = false;
@@ -43,10 +57,39 @@ export function whyTrail(api, { online, onnode, onclose }) {
     try {
       const answer = await api.why(run, href);
       if (call === calls) trail = [...trail, answer];
+      const { replay } = answer;
+      if (call === calls && answer.kind === "unknown" && replay?.["what"] === "elements") return void (await record(replay, href));
     } catch (error) {
       if (call === calls) failed = trouble(error).detail;
     }
     if (call !== calls) return;
+    waiting = false;
+    show(true);
+  }
+
+  /** Record the elements that the shown explanation lacks, by a replay, and ask again. @param {Record<string, unknown>} body @param {string} href */
+  async function record(body, href) {
+    const call = calls;
+    const stop = new AbortController();
+    stopping = stop;
+    waiting = true;
+    progress = { done: 0, of: Number(body["step"]) + 1, stop: () => stop.abort() };
+    show(false);
+    try {
+      const replay = await api.replay(run, body, stop.signal, (done) => {
+        if (call !== calls || !progress) return;
+        progress = { ...progress, done };
+        show(false);
+      });
+      const answer = replay.repeatable === true ? await api.why(run, href) : null;
+      if (call !== calls) return;
+      if (answer) trail = [...trail.slice(0, -1), answer];
+      else failed = replay.difference?.sentence ?? replay.reason ?? "The replay ended without a result.";
+    } catch (error) {
+      if (call !== calls) return;
+      if (!stop.signal.aborted) failed = trouble(error).detail;
+    }
+    stopping = progress = null;
     waiting = false;
     show(true);
   }
@@ -84,7 +127,7 @@ export function whyTrail(api, { online, onnode, onclose }) {
   }
 
   /** @param {boolean} focus */
-  const show = (focus) => panel.show({ trail, waiting, failed, nudge }, focus);
+  const show = (focus) => panel.show({ trail, waiting, failed, nudge, progress }, focus);
 
   return {
     element: panel,
