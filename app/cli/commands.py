@@ -204,7 +204,8 @@ def render(
     ] = None,
     reveal: Annotated[str | None, typer.Option(help="Draw a map that shows this operation, such as n57.")] = None,
     layout: Annotated[
-        str, typer.Option(help="Layout of a map: graph, rows, or auto for rows where the graph is hard to read.")
+        str,
+        typer.Option(help="nodes: a card for each node; groups, graph or rows: a map; auto: what is easiest to read."),
     ] = "auto",
     module: MODULE = False,
     sandbox: SANDBOX = False,
@@ -212,10 +213,11 @@ def render(
 ) -> None:
     """Run a program and draw the graph of a backward pass.
 
-    The picture shows the value and the gradient of each node, and the gradient on each edge. A graph of more than 150 boxes
-    is drawn as a map of groups, and --view chooses which groups are open. A .txt file describes the pass in words. A .html
-    file has the whole recording, which plays in a browser without a server. If the output is a folder, all arguments are
-    files; each becomes a .html file, and index.html lists them. The program runs as with `tapedeck run`.
+    The picture shows the value and the gradient of each node, and the gradient on each edge. A graph that is large or hard
+    to read is drawn as a map of groups: --view chooses which are open, and --layout nodes draws a card for each node. A .txt
+    file describes the pass in words. A .html file has the whole recording, which plays in a browser without a server. If the
+    output is a folder, all arguments are files; each becomes a .html file, and index.html lists them. The program runs as
+    with `tapedeck run`.
 
     \b
     Exit status:

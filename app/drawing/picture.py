@@ -24,8 +24,9 @@ from .map_graph import PlacedMap, draw_graph, is_hard_to_read, plan_map
 from .map_rows import draw_rows
 from .pen import EMBEDDED, Face
 from .plan import BOXES, WIDEST, LayoutPlan, plan
+from .readable import is_readable, may_be_readable
 from .sheet import PlacedSheet, Sheet
-from .style import Density, Direction, MapLayout, Theme
+from .style import Density, Direction, PictureLayout, Theme
 
 Form = Literal["svg", "png", "pdf", "dot", "txt"]
 
@@ -68,7 +69,7 @@ class SheetLook(TypedDict, total=False):
     direction: Direction
     selected: str | None
     standalone: bool
-    layout: MapLayout
+    layout: PictureLayout
     density: Density
     face: Face
 
@@ -104,16 +105,17 @@ def sheet_of_pass(
 ) -> Sheet:
     """Return the sheet of a pass; :class:`Sheet` explains the look. For a large graph, reading the recording takes long.
 
-    A graph is drawn as a map if it is too large, or if a ``view`` or a node to ``reveal`` is given (see :func:`read_map`).
-    Raises :class:`NotFound` for a missing pass, and :class:`InvalidInput` for an unknown format, theme, direction or node.
+    A graph is drawn as a map if it is too large or hard to read, or if a ``view``, a node to ``reveal`` (see :func:`read_map`)
+    or a layout of maps is given. With the layout ``nodes``, only a graph that is too large is. Raises :class:`NotFound` for a
+    missing pass, and :class:`InvalidInput` for an unknown format, theme, direction or node.
     """
     _check(form, look)
     event = recording.log.pass_(pass_index)
-    if event.graph >= 0 and form in _DRAWN and _is_map(recording, event.graph, view, reveal):
+    if event.graph >= 0 and form in _DRAWN and _is_map(recording, event.graph, view, reveal, look):
         return _map_sheet(recording, event.graph, pass_index, view, reveal, look)
     numbers = recording.numbers(pass_index)
     accumulated = _accumulated(recording, numbers)
-    make_map = partial(read_map, recording, event.graph, pass_index)
+    make_map = partial(read_map, recording, event.graph, pass_index, view, reveal)
     return Sheet(numbers.graph, numbers, recording.program, accumulated=accumulated, make_map=make_map, **look)
 
 
@@ -132,14 +134,18 @@ def sheet_of_graph(
     """
     _check(form, look)
     recording.log.graph(graph_index)  # raises NotFound
-    if form in _DRAWN and _is_map(recording, graph_index, view, reveal):
+    if form in _DRAWN and _is_map(recording, graph_index, view, reveal, look):
         return _map_sheet(recording, graph_index, None, view, reveal, look)
-    make_map = partial(read_map, recording, graph_index)
+    make_map = partial(read_map, recording, graph_index, None, view, reveal)
     return Sheet(recording.graph(graph_index), None, recording.program, make_map=make_map, **look)
 
 
-def _is_map(recording: Recording, graph: int, view: str | None, reveal: str | None) -> bool:
-    return view is not None or reveal is not None or recording.log.graph_sizes()[graph][0] > BOXES
+def _is_map(recording: Recording, graph: int, view: str | None, reveal: str | None, look: SheetLook) -> bool:
+    """Return whether a graph is drawn as a map, whatever the size of its picture."""
+    layout = look.get("layout", "auto")
+    if recording.log.graph_sizes()[graph][0] > BOXES:
+        return True
+    return layout in ("groups", "graph", "rows") or (layout == "auto" and (view is not None or reveal is not None))
 
 
 def _map_sheet(
@@ -221,7 +227,7 @@ def _check(form: str, look: SheetLook) -> None:
     for name, choices in (
         ("theme", get_args(Theme)),
         ("direction", get_args(Direction)),
-        ("layout", get_args(MapLayout)),
+        ("layout", get_args(PictureLayout)),
         ("density", get_args(Density)),
     ):
         value = look.get(name, choices[0])
@@ -247,16 +253,26 @@ def _accumulated(recording: Recording, numbers: PassNumbers) -> frozenset[str]:
 
 
 async def _svg(sheet: Sheet, tools: Tools) -> _Svg:
-    if 0 < len(sheet.graph.nodes) <= BOXES:
-        planned = _plan(sheet)
-        if planned.fits:
-            laid = await tools.engine.layout(planned, tools.client)
-            if sheet.density == "compact" and laid.width > WIDEST:
-                sheet = structs.replace(sheet, density="full")
-                laid = await tools.engine.layout(_plan(sheet), tools.client)
-            return _Svg(svg.draw(PlacedSheet(sheet, laid)))
+    if 0 < len(sheet.graph.nodes) <= BOXES and (whole := await _whole(sheet, tools)) is not None:
+        return _Svg(svg.draw(whole))
     assert sheet.make_map is not None
     return await _map_svg(sheet, await asyncio.get_running_loop().run_in_executor(_threads, sheet.make_map), tools)
+
+
+async def _whole(sheet: Sheet, tools: Tools) -> PlacedSheet | None:
+    """Lay out a card for each node. Return ``None`` if there are too many, or a map is easier to read and may be drawn instead.
+
+    A map has one direction, so a graph that is drawn in another one is drawn whole.
+    """
+    planned = _plan(sheet)
+    chosen = sheet.layout == "nodes" or sheet.direction != "TB"
+    if not planned.fits or not (chosen or may_be_readable(planned)):
+        return None
+    laid = await tools.engine.layout(planned, tools.client)
+    if sheet.density == "compact" and laid.width > WIDEST:
+        sheet = structs.replace(sheet, density="full")
+        laid = await tools.engine.layout(_plan(sheet), tools.client)
+    return PlacedSheet(sheet, laid) if chosen or is_readable(laid) else None
 
 
 def _plan(sheet: Sheet) -> LayoutPlan:
@@ -272,7 +288,7 @@ async def _map_svg(sheet: Sheet, shown: GraphMap, tools: Tools) -> _Svg:
         laid = await tools.engine.layout(planned, tools.client)
     except (DrawingError, Busy):
         return _Svg(draw_rows(sheet, shown, "in rows, because the layout took too long or failed"), final=False)
-    if sheet.layout == "auto" and is_hard_to_read(laid):
+    if sheet.layout != "graph" and is_hard_to_read(laid):
         return _Svg(draw_rows(sheet, shown))
     return _Svg(draw_graph(PlacedMap(sheet, shown, planned, laid)))
 

@@ -10,7 +10,7 @@ from ..model import Graph, GraphMap
 from ..recording import PassNumbers
 from .graph_layout import GraphLayout
 from .pen import BROWSER, Face
-from .style import Density, Direction, MapLayout, Theme
+from .style import Density, Direction, PictureLayout, Theme
 
 
 class Sheet(Struct, frozen=True):
@@ -31,9 +31,9 @@ class Sheet(Struct, frozen=True):
     accumulated: frozenset[str] = frozenset()
     """Ids of the parameters that had a gradient before this pass added to it."""
     make_map: Callable[[], GraphMap] | None = None
-    """Reads the map, which is drawn instead of a graph that is too large. The call may take long."""
-    layout: MapLayout = "auto"
-    """How a map is laid out."""
+    """Reads the map, which is drawn instead of a graph that is too large or hard to read. The call may take long."""
+    layout: PictureLayout = "auto"
+    """How the graph is laid out: a card for each node, or a map."""
     density: Density = "full"
     """Size of the cards. A map, a picture from left to right and a wide graph always have full ones."""
     face: Face = BROWSER

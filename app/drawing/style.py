@@ -19,8 +19,11 @@ Direction = Literal["TB", "BT", "LR"]
 """Side of the root: top, bottom or left."""
 Density = Literal["full", "compact"]
 """Size of the cards. Compact ones are low and wide, with their numbers in one row: a chain then fits a projector."""
-MapLayout = Literal["auto", "graph", "rows"]
-"""Layout of a map: by Graphviz with nested frames, one box in each row, or whichever is easier to read."""
+PictureLayout = Literal["auto", "nodes", "groups", "graph", "rows"]
+"""Layout of a picture: ``nodes`` is a card for each node, ``groups`` is a map.
+
+``graph`` is a map by Graphviz with nested frames, and ``rows`` a map with one box in each row. ``groups`` is the easier of both
+to read, and ``auto`` is whichever picture is easiest to read."""
 
 THEMES: Final = MappingProxyType(
     {

@@ -11,7 +11,7 @@ from ..drawing import picture
 from ..drawing.pen import EMBEDDED
 from ..drawing.picture import Drawn, Tools
 from ..drawing.sheet import Sheet
-from ..drawing.style import Density, Direction, MapLayout
+from ..drawing.style import Density, Direction, PictureLayout
 from ..errors import InvalidInput
 from ..recording import default_graph
 from ..runs.outcome import explanation
@@ -25,7 +25,7 @@ THEMES: Final = ("light", "dark", "auto", "inline")
 
 
 class Look(Struct, frozen=True):
-    """The theme, direction and density of a picture, the node that it marks, and the view and layout of a map."""
+    """The theme, direction, layout and density of a picture, the node that it marks, and the view of a map."""
 
     theme: str = "light"
     direction: str = "TB"
@@ -42,7 +42,7 @@ class Look(Struct, frozen=True):
         chosen = (
             (self.theme, THEMES, "theme"),
             (self.direction, get_args(Direction), "direction"),
-            (self.layout, get_args(MapLayout), "layout"),
+            (self.layout, get_args(PictureLayout), "layout"),
             (self.density, get_args(Density), "density"),
         )
         for value, choices, name in chosen:

@@ -89,3 +89,65 @@ def test_axe_reports_no_violation_on_a_map(look: Look, theme: str) -> None:
     open_run(page, DEEP)
     expect(page.locator("#canvas svg.map")).to_be_visible()
     assert not violations(page)
+
+
+WIDE = """import torch
+from torch import nn
+model = nn.Sequential(*[nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4)) for _ in range(5)])
+loss = model(torch.ones(2, 4)).sum()
+loss.backward()
+"""
+FEW = """import torch
+from torch import nn
+model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 1))
+loss = model(torch.ones(2, 4)).sum()
+loss.backward()
+"""
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_a_graph_that_is_hard_to_read_opens_as_groups_and_shows_every_node_on_demand(look: Look, width: int) -> None:
+    page = look(width, "light")
+    open_run(page, WIDE)
+    groups, nodes = (page.get_by_role("button", name=name, exact=True) for name in ("Groups", "Every node"))
+    expect(page.locator("#canvas svg.map")).to_be_visible()
+    expect(groups).to_have_attribute("aria-pressed", "true")
+    nodes.click()
+    expect(page.locator("#canvas .node:not(.stub)")).to_have_count(47)
+    expect(nodes).to_have_attribute("aria-pressed", "true")
+    expect(page).to_have_url(re.compile(r"layout=nodes"))
+    page.reload()
+    expect(page.locator("#canvas .node:not(.stub)")).to_have_count(47)
+    exported = page.locator("#export a[data-format=svg]").get_attribute("href")
+    assert exported
+    assert "layout=nodes" in exported
+    groups.click()
+    expect(page.locator("#canvas svg.map")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_small_graph_shows_its_modules_on_demand(look: Look) -> None:
+    page = look(1440, "light")
+    open_run(page, FEW)
+    groups, nodes = (page.get_by_role("button", name=name, exact=True) for name in ("Groups", "Every node"))
+    expect(nodes).to_have_attribute("aria-pressed", "true")
+    groups.press("Enter")
+    expect(page.locator("#canvas svg.map .box").first).to_be_visible()
+    expect(page).to_have_url(re.compile(r"layout=groups"))
+    page.get_by_role("button", name="Models", exact=True).click()
+    expect(groups).to_have_attribute("aria-pressed", "false")
+    groups.click()
+    expect(page.locator("#canvas svg.map")).to_be_visible()
+    page.reload()
+    expect(page.locator("#canvas svg.map")).to_be_visible()
+
+
+def test_rows_and_graph_can_be_switched_on_a_phone(look: Look) -> None:
+    page = look(390, "light")
+    open_run(page, WIDE)
+    expect(page.locator("#canvas svg.map[data-layout=rows]")).to_be_visible()
+    page.get_by_role("button", name="Boxes below each other and side by side").click()
+    expect(page.locator("#canvas svg.map[data-layout=graph]")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"layout=graph"))
+    page.get_by_role("button", name="One box in each row").click()
+    expect(page.locator("#canvas svg.map[data-layout=rows]")).to_be_visible()

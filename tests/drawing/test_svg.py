@@ -26,7 +26,8 @@ HOSTILE = [
 
 
 def draw(recording: Recording, index: int = 0, **options: Any) -> ET.Element:
-    return ET.fromstring(asyncio.run(picture.render(recording, index, "svg", **options)))
+    look = {"layout": "nodes", **options}
+    return ET.fromstring(asyncio.run(picture.render(recording, index, "svg", **look)))
 
 
 def by(root: ET.Element, **data: str) -> list[ET.Element]:

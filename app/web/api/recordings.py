@@ -192,9 +192,9 @@ Direction = Annotated[str, Query(description="Position of the root: `TB` at the 
 Layout = Annotated[
     str,
     Query(
-        description="How a map is laid out: `graph`, `rows`, or `auto`, which chooses rows where the graph would be narrow "
-        "and high or very wide. A layout that takes too long is replaced by rows. The attribute `data-layout` of the SVG says "
-        "which was used."
+        description="`nodes` draws a card for each node, if the graph has at most 150. `groups` draws a map: `graph` with "
+        "boxes side by side, `rows` with one in each row. `auto` chooses what is easiest to read. A layout that takes too "
+        "long is replaced by rows. The attribute `data-layout` of a map says which was used."
     ),
 ]
 Density = Annotated[
@@ -223,7 +223,8 @@ async def draw_pass(
 ) -> Response:
     """Draw a pass as `svg`, `png`, `pdf` or `dot`, or describe it as text (`txt`).
 
-    A graph of more than 150 boxes is drawn as a map. With `view` or `reveal`, every graph is.
+    A graph of more than 150 boxes is drawn as a map, and so is a smaller one that would be too wide or too high to be read.
+    With `view`, `reveal`, or a `layout` of maps, every graph is.
     """
     return await _drawn(request, id, "pass", index, form, Look(theme, direction, node, view, reveal, layout, density))
 

@@ -85,7 +85,7 @@ async def first_picture(reader: RunReader, article: LessonArticle) -> Markup | N
     if (first := article.first) is None:
         return None
     try:
-        drawn = await draw(reader, first.recorded, first.what, first.index, "svg", Look("inline"))
+        drawn = await draw(reader, first.recorded, first.what, first.index, "svg", Look("inline", layout="nodes"))
     except TapedeckError as error:
         log.info("The first picture of the lesson %s could not be drawn: %s", article.lesson.id, error)
         return None

@@ -19,6 +19,7 @@ MOST_VIEWS: Final = 120
 VIEWS_BYTES: Final = 3 * 1024 * 1024
 """Size in bytes at which the pictures of further views end. Compressed, they take about an eighth of it."""
 _ROOT: Final = re.compile(r'<svg[^>]* data-view="([^"]*)"')
+_GRAPH: Final = re.compile(r'<svg[^>]* data-graph="g(\d+)"')
 _LAYOUT: Final = re.compile(r'<svg[^>]* data-layout="([^"]*)"')
 _BUTTON: Final = re.compile(r' role="button" tabindex="0" aria-expanded="(?:true|false)"([^>]*?) data-view="([^"]*)"')
 
@@ -82,6 +83,12 @@ async def views_of_map(first: str, draw: Draw, count: int = MOST_VIEWS, size: in
         follow(there, svg)
     views = MapViews(found, closed)
     return MapViews({each: views.linked(svg) for each, svg in found.items()}, closed)
+
+
+def graph_of(svg: str) -> int | None:
+    """Return the index of the graph that a picture shows as a map, or ``None`` if it is not a map."""
+    graph = _GRAPH.match(svg) if _ROOT.match(svg) else None
+    return None if graph is None else int(graph[1])
 
 
 def address_of(svg: str) -> str | None:

@@ -19,6 +19,7 @@ import msgspec
 from markupsafe import Markup
 
 from ... import __version__, model
+from ...drawing.plan import BOXES
 from ...drawing.style import legend
 from ...runs.run import RecordedRun
 from ..links import finding_url, run_page
@@ -28,9 +29,11 @@ from ..pages.playground import RunView, Selection, view_run
 from ..pages.templates import rendered
 from ..pictures import Look, RunReader, draw
 from .file_data import Contents, archive, contents, map_numbers
-from .map_views import MOST_VIEWS, MapViews, views_of_map
+from .map_views import MOST_VIEWS, MapViews, address_of, graph_of, views_of_map
 
 PANES: Final = ("graph", "code", "deck", "inspector", "findings", "curve")
+WHOLES_BYTES: Final = 3 * 1024 * 1024
+"""Size in bytes at which the pictures of whole graphs end, beside those of their maps."""
 SCRIPTS: Final = ("first-paint.js", "file.js")
 STYLE: Final = "file.css"
 
@@ -44,12 +47,26 @@ async def write_file(reader: RunReader, recorded: RecordedRun, *, theme: str | N
     shown = None if view.shown_pass is None else view.shown_pass.index
     found = await asyncio.to_thread(contents, recorded, shown)
     pictures = {name: await _picture(reader, recorded, name) for name in dict.fromkeys(found.drawn.values())}
+    wholes = await _wholes(reader, recorded, pictures)
     views: dict[str, MapViews] = {}
     for name, svg in pictures.items():
         left = MOST_VIEWS - sum(len(each.pictures) for each in views.values())
         views[name] = await views_of_map(svg, partial(_picture, reader, recorded, name), left)
         pictures[name] = views[name].linked(svg)
-    return await asyncio.to_thread(_written, recorded, view, found, pictures, views, theme, server)
+    return await asyncio.to_thread(_written, recorded, view, found, pictures, wholes, views, theme, server)
+
+
+async def _wholes(reader: RunReader, recorded: RecordedRun, pictures: dict[str, str]) -> dict[str, str]:
+    """Return pictures with a card for each node, of the graphs that are drawn as maps although they are small enough for it."""
+    found: dict[str, str] = {}
+    sizes = await reader.read(recorded, recorded.recording.log.graph_sizes)
+    for name, svg in pictures.items():
+        if (graph := graph_of(svg)) is None or sizes[graph][0] > BOXES or sum(map(len, found.values())) > WHOLES_BYTES:
+            continue
+        whole = await _picture(reader, recorded, name, layout="nodes")
+        if address_of(whole) is None:
+            found[name] = whole
+    return found
 
 
 async def _picture(reader: RunReader, recorded: RecordedRun, name: str, view: str | None = None, layout: str = "auto") -> str:
@@ -65,6 +82,7 @@ def _written(
     view: RunView,
     found: Contents,
     pictures: dict[str, str],
+    wholes: dict[str, str],
     views: dict[str, MapViews],
     theme: str | None,
     server: str,
@@ -100,6 +118,7 @@ def _written(
             "passes": found.passes,
             "details": found.details,
             "pictures": pictures,
+            "wholes": wholes,
             "views": {name: each.pictures for name, each in views.items() if each.pictures},
             "drawn": found.drawn,
             "maps": maps,

@@ -4,10 +4,13 @@ import { PHASES } from "../leaves/types.js";
 import { withoutInstant } from "./instant.js";
 import { START } from "./state.js";
 
-/** @import {Tab, View} from "./state.js" */
+/** @import {Layout, Tab, View} from "./state.js" */
 
 /** @type {readonly Tab[]} */
 const TABS = ["curves", "loss", "optimizer", "watch"];
+
+/** @type {readonly Layout[]} */
+const LAYOUTS = ["nodes", "groups", "graph", "rows"];
 
 const INSTANT = ["step", "phase", "ran", "graph", "pass"]; // the keys of an instant
 
@@ -35,8 +38,7 @@ export function read(search) {
   if (direction === "BT" || direction === "LR") view.direction = direction;
   if (query.get("present") === "1") view.density = "compact";
   if (query.has("view")) view.view = query.get("view");
-  const layout = query.get("layout");
-  if (layout === "graph" || layout === "rows") view.layout = layout;
+  view.layout = LAYOUTS.find((name) => name === query.get("layout")) ?? null;
   if (query.get("show") === "models") view.pane = "models";
   if (query.has("log")) view.logarithmic = true;
   const tab = TABS.find((name) => name === query.get("tab"));

@@ -13,6 +13,7 @@ const DRAWN = 150; // nodes of a graph above which the server draws a map, as in
 const NARROW = 760; // width of the screen up to which a map is drawn as rows, in pixels: rows need no panning sideways
 
 /** @typedef {{direction: Direction, density: "full" | "compact", view: string | null, viewOf: string | null, layout: Layout | null}} Look */
+/** @typedef {"graph" | "rows"} MapLayout */
 
 /**
  * Return functions that fetch pictures.
@@ -23,7 +24,11 @@ const NARROW = 760; // width of the screen up to which a map is drawn as rows, i
 export function pictures(api, once) {
   /** The view that the server chose for each graph: all passes are shown in it. @type {Map<string, string>} */
   const first = new Map();
-  /** How the server laid out the first map of each graph. Later maps have the same layout, so that boxes stay where they are. @type {Map<string, Layout>} */
+  /** The graphs of at most `DRAWN` nodes that the server draws as a map unless every node is asked for. @type {Set<string>} */
+  const maps = new Set();
+  /** The graphs that the server draws as a map even then, because a card for each node would be too large. @type {Set<string>} */
+  const unfitting = new Set();
+  /** How the server laid out the first map of each graph. Later maps have the same layout, so that boxes stay where they are. @type {Map<string, MapLayout>} */
   const layouts = new Map();
   /** The pass whose numbers the picture of a structure has. @type {Map<string, number | undefined>} */
   const owners = new Map();
@@ -31,8 +36,10 @@ export function pictures(api, once) {
   const given = new Map();
   const figures = mapFigures(api, once);
 
-  /** Return the layout of the maps of a graph; null if the server chooses it. @param {string} own @param {Layout | null} asked */
-  const layoutFor = (own, asked) => asked ?? layouts.get(own) ?? (innerWidth <= NARROW ? "rows" : null);
+  /** Return the layout of the maps of a graph; null if the server chooses it. @param {string} own @param {Layout | null} asked @returns {MapLayout | null} */
+  const layoutFor = (own, asked) => (asked === "graph" || asked === "rows" ? asked : null) ?? layouts.get(own) ?? (innerWidth <= NARROW ? "rows" : null);
+  /** Return whether a graph is too large for a card for each node. @param {Run} run @param {string} graph */
+  const isLarge = (run, graph) => (run.graphs.find(({ id }) => id === graph)?.nodes ?? 0) > DRAWN || unfitting.has(`${run.id} ${graph}`);
 
   /**
    * Return whether a picture is a map, the address of its view, its layout, and its key in the cache. Also return the names of
@@ -45,16 +52,19 @@ export function pictures(api, once) {
    */
   function keysOf(run, graph, pass, { direction, density, view: chosen, viewOf, layout: asked }) {
     const own = `${run.id} ${graph}`;
-    const large = (run.graphs.find(({ id }) => id === graph)?.nodes ?? 0) > DRAWN;
-    // the view of another graph does not turn a small graph into a map
-    const view = large || viewOf === null || viewOf === graph ? chosen : null;
-    const map = view !== null || large || first.has(own);
+    const large = isLarge(run, graph);
+    const nodes = asked === "nodes" && !large;
+    // the view and the layout of another graph do not turn a small graph into a map
+    const meant = viewOf === null || viewOf === graph;
+    const view = large || meant ? chosen : null;
+    const map = !nodes && (view !== null || large || maps.has(own) || (meant && asked !== null));
     const address = map ? (view ?? first.get(own) ?? null) : null;
-    const layout = map ? layoutFor(own, asked) : null;
+    /** @type {Layout | null} */
+    const layout = map ? layoutFor(own, asked) : nodes ? "nodes" : null;
     const known = address !== null && layout !== null;
     // a map has the same boxes in all passes; their numbers are fetched separately
     const shared = known ? "map" : pass ? ((map ? null : form(pass)) ?? `pass ${pass.index}`) : "no pass";
-    const name = `${graph} ${direction}${density === "compact" ? " compact" : ""}${map ? ` map ${layout} ${address}` : ""}`;
+    const name = `${graph} ${direction}${density === "compact" ? " compact" : ""}${map ? ` map ${layout} ${address}` : nodes ? " nodes" : ""}`;
     return { map, known, address, layout, key: `picture ${name} ${shared}`, structure: `${run.id} ${name}`, form: shared };
   }
 
@@ -64,12 +74,14 @@ export function pictures(api, once) {
     const before = keysOf(run, graph, pass, look);
     if (before.address === null && shown !== null) first.set(`${run.id} ${graph}`, shown);
     const laid = layoutOf(svg);
+    if (laid && !before.map) (look.layout === "nodes" ? unfitting : maps).add(`${run.id} ${graph}`);
     if (laid && layoutFor(`${run.id} ${graph}`, look.layout) === null) layouts.set(`${run.id} ${graph}`, laid);
     // an address that the server has corrected is still the address of this picture
     const { key, ...names } = before.known ? before : keysOf(run, graph, pass, look);
     if (key !== before.key && !unfit(laid, names.layout)) void once(key, () => Promise.resolve(svg));
     if (!owners.has(key)) owners.set(key, pass?.index);
-    return { svg, structure: names.structure, form: names.form, map: shown !== null, view: shown, layout: laid, figures: null };
+    const laidOut = laid ?? (look.layout === "nodes" ? "nodes" : null);
+    return { svg, structure: names.structure, form: names.form, map: shown !== null, view: shown, layout: laidOut, whole: !isLarge(run, graph), figures: null };
   }
 
   return {
@@ -88,10 +100,11 @@ export function pictures(api, once) {
       const what = pass ? `passes/${pass.index}` : `graphs/${graph}`;
       const { direction, density } = look;
       const { key, address, layout } = keysOf(run, graph, pass, look);
-      const svg = await once(key, () => api.picture(picture(run.id, what, "svg", direction, "inline", address, layout, density)));
+      const unnamed = address === null && look.layout === "groups" ? "groups" : null; // only a view or a layout makes a small graph a map
+      const svg = await once(key, () => api.picture(picture(run.id, what, "svg", direction, "inline", address, layout ?? unnamed, density)));
       const drawn = made(run, graph, pass, look, svg);
       // only the picture says that a small graph with many edges is a map
-      if (layout === null && unfit(drawn.layout, keysOf(run, graph, pass, look).layout)) return this.get(run, graph, pass, look, shown);
+      if ((layout === null || layout === "nodes") && drawn.map && unfit(layoutOf(svg), keysOf(run, graph, pass, look).layout)) return this.get(run, graph, pass, look, shown);
       if (!drawn.map || shown === null || shows(drawn, shown)) {
         const own = keysOf(run, graph, pass, look).key;
         if (!drawn.map || !pass || drawn.view === null) return drawn;
@@ -129,10 +142,10 @@ function viewOf(svg) {
   return new DOMParser().parseFromString(address, "text/html").documentElement.textContent ?? "";
 }
 
-/** Return whether a map is laid out in another way than it should be. @param {Layout | null} laid @param {Layout | null} wanted */
+/** Return whether a map is laid out in another way than it should be. @param {MapLayout | null} laid @param {Layout | null} wanted */
 const unfit = (laid, wanted) => laid !== null && wanted !== null && laid !== wanted;
 
-/** Return how a map is laid out; null if the picture is no map. @param {string} svg @returns {Layout | null} */
+/** Return how a map is laid out; null if the picture is no map. @param {string} svg @returns {MapLayout | null} */
 function layoutOf(svg) {
   const laid = /^<svg[^>]* data-layout="([^"]*)"/.exec(svg)?.[1];
   return laid === "rows" || laid === "graph" ? laid : null;
@@ -147,7 +160,7 @@ function layoutOf(svg) {
  * @param {string} direction
  * @param {string} theme
  * @param {string | null} view  the open groups of a map
- * @param {Layout | null} layout  of a map; null for the one that the server chooses
+ * @param {Layout | null} layout  null for the one that the server chooses
  * @param {"full" | "compact"} density
  */
 export const picture = (run, what, format, direction, theme, view = null, layout = null, density = "full") =>

@@ -256,6 +256,7 @@ export function session(store, api, onrun) {
           edited: false,
           busy: over ? null : busy,
           view: null,
+          viewOf: again || view.view != null || view.layout != null ? null : "", // a small graph of another program is drawn whole
           curves: null,
           step: null,
           node: again ? now.node : null,
@@ -311,8 +312,8 @@ export function session(store, api, onrun) {
     /** Change the view. @param {Partial<import("./state.js").View>} view */
     go(view) {
       const before = expected(store.get());
-      const viewOf = view.view === undefined ? {} : { viewOf: before.graph?.id ?? null };
-      const redraws = LOOK.some((field) => (view[field] ?? before[field]) !== before[field]) || (view.view !== undefined && view.view !== before.view);
+      const viewOf = view.view === undefined && view.layout === undefined ? {} : { viewOf: before.graph?.id ?? null };
+      const redraws = [...LOOK, /** @type {const} */ ("view")].some((field) => view[field] !== undefined && view[field] !== before[field]);
       move(view, { ...withoutInstant(view), ...viewOf }, redraws);
       if (!store.get().wanted && store.get().node !== before.node) void inspect();
     },

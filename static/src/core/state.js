@@ -23,7 +23,7 @@
  * @property {string} mode
  *
  * @typedef {"TB" | "BT" | "LR"} Direction
- * @typedef {"graph" | "rows"} Layout             of a map
+ * @typedef {"nodes" | "groups" | "graph" | "rows"} Layout    a card for each node, or a map, of which `graph` and `rows` are two layouts
  */
 
 /**
@@ -44,7 +44,7 @@
  * @property {Direction} direction
  * @property {"full" | "compact"} density          size of the cards: compact ones have their numbers in one row, for a presentation
  * @property {string | null} view                 the open groups of a map; null for the view that the server chooses
- * @property {Layout | null} layout               how a map is laid out; null for the way that the server chooses first
+ * @property {Layout | null} layout               how the graph is laid out; null for the way that the server chooses first
  * @property {string | null} viewOf               the graph that `view` was chosen for; null if it came with the address
  * @property {"graph" | "models"} pane            whether the graph is shown, or the modules as rows
  *
@@ -97,7 +97,8 @@
  * @property {string} form                        pictures of the same structure and form differ in numbers only
  * @property {boolean} map                        the graph is shown as groups, of which a view opens a few
  * @property {string | null} view                 the address of the view that a map shows
- * @property {Layout | null} layout               how a map is laid out
+ * @property {Layout | null} layout               how a map is laid out, or `nodes` if a card for each node was asked for
+ * @property {boolean} whole                      the graph can be drawn with a card for each node
  * @property {MapFigures | null} figures          the numbers of a map in the shown pass; null if the picture has them
  *
  * The numbers of a map in one pass. A norm is null if it was not recorded.

@@ -19,6 +19,7 @@ import { Problem } from "../leaves/api.js";
  * @property {Record<string, string>} pictures    by the name of a pass or graph, such as `passes/0`
  * @property {Record<string, string>} drawn       the name whose picture another one shares
  * @property {Record<string, Record<string, string>>} views    pictures of the views of a map, by the name of its pass or graph, and by address
+ * @property {Record<string, string>} wholes     pictures with a card for each node, of graphs that are drawn as maps
  * @property {Record<string, Record<string, Uint8Array>>} maps   numbers of the maps, by graph and by address of the view
  */
 
@@ -65,8 +66,10 @@ export function storedClient(data, run, starts) {
     /** Return the picture of a pass or graph. For a map without the requested view, return the first view. @param {string} path */
     picture: async (path) => {
       const name = data.drawn[/\/(passes\/\d+|graphs\/g\d+)\//.exec(path)?.[1] ?? ""] ?? "";
-      const view = new URLSearchParams(path.split("?")[1]).get("view");
-      const found = data.views[name]?.[view ?? ""] ?? data.pictures[name];
+      const query = new URLSearchParams(path.split("?")[1]);
+      const view = query.get("view");
+      const whole = query.get("layout") === "nodes" ? data.wholes[name] : undefined;
+      const found = whole ?? data.views[name]?.[view ?? ""] ?? data.pictures[name];
       if (found === undefined) throw new Problem(404, "Not in this file", "The picture of this graph is not in this file.");
       return found;
     },

@@ -192,6 +192,17 @@ async def test_the_groups_of_a_large_graph_open_in_a_file(serve: Serve, monkeypa
         assert set().union(*map(buttons, [*views.values(), page])) <= views.keys()
 
 
+async def test_a_graph_whose_groups_come_first_shows_every_node_in_a_file_too(serve: Serve) -> None:
+    medium = LARGE.replace("range(8)", "range(2)")
+    async with serve(executor=InProcess()) as client:
+        id = (await client.post("/api/v1/runs", json={"program": medium})).json()["id"]
+        data = data_of((await exported(client, id)).text)
+    assert map_views.address_of(data["pictures"]["passes/1"]) is not None
+    (whole,) = data["wholes"].values()
+    assert map_views.address_of(whole) is None
+    assert 'data-node="n0"' in whole
+
+
 async def test_a_run_in_progress_cannot_be_exported_yet(serve: Serve) -> None:
     async with serve([wire.StartedEvent("2", "3")], forever) as client:
         started = await client.post("/api/v1/runs", json={"program": "…"}, headers={"Prefer": "wait=0"})

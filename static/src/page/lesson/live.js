@@ -43,7 +43,7 @@ const TYPING = "input, select, textarea, [contenteditable]";
  */
 export function live({ given, kept, ask, still, narrow }) {
   const api = client(given.api);
-  const state = store(/** @type {State} */ ({ ...EMPTY }));
+  const state = store(/** @type {State} */ ({ ...EMPTY, layout: "nodes" }));
   const work = session(state, api, () => {});
   const playing = player(state, work.go, still, work.opened);
 

@@ -1,5 +1,6 @@
 // Switch between the graph and the Models view, which is loaded when it is first shown.
 
+import { offersBoth } from "../../core/extent.js";
 import { shownPass } from "../../core/state.js";
 import { find } from "../../leaves/dom.js";
 import { laterStyle } from "../../leaves/later-style.js";
@@ -23,12 +24,13 @@ export function panes(state, work, api, edgeStyle) {
   for (const button of buttons) {
     button.addEventListener("click", () => state.set({ pane: button.dataset["pane"] === "models" ? "models" : "graph" }));
   }
-  state.watch(["pane", "graph", "step", "pass", "apart"], (now) => {
+  state.watch(["pane", "graph", "picture", "step", "pass", "apart"], (now) => {
     const some = Boolean(shownPass(now) && now.graph?.nodes.some(({ module }) => module));
     const models = now.pane === "models" && some;
-    find("#choice").hidden = !some;
+    const both = offersBoth(now.picture, now.graph); // a button for each way to draw the graph replaces the one for the graph
     find("#graph").classList.toggle("shows-models", models);
     find("#models").hidden = !models;
+    for (const button of buttons) button.hidden = !some || (both && button.dataset["pane"] === "graph");
     for (const button of buttons) button.setAttribute("aria-pressed", String((button.dataset["pane"] === "models") === models));
     if (models) loading ??= Promise.all([import("./models-pane.js"), laterStyle()]).then(([{ modelsPane }]) => modelsPane(state, work, api, edgeStyle));
   });

@@ -1,5 +1,7 @@
-// Connect the head of the graph's pane to the state: zoom, direction, the layout of a map, and the choice among several graphs.
+// Connect the head of the graph's pane to the state: zoom, direction, the choice between groups and every node, the
+// layout of a map, and the choice among several graphs.
 
+import { offersBoth } from "../../core/extent.js";
 import { shownPass } from "../../core/state.js";
 import { fill, find, h } from "../../leaves/dom.js";
 import * as format from "../../leaves/format.js";
@@ -18,8 +20,9 @@ import { choices } from "../playground/messages.js";
  * @param {Session} options.work
  * @param {Zoomed} options.canvas
  * @param {(line: number) => void} options.online  bring a line of the program into view
+ * @param {boolean} [options.maps]  whether a graph that is drawn whole can be drawn as a map; a file has no such pictures
  */
-export function graphHead({ state, work, canvas, online }) {
+export function graphHead({ state, work, canvas, online, maps = true }) {
   find("#zoom-out").addEventListener("click", () => canvas.by(0.8));
   find("#zoom-in").addEventListener("click", () => canvas.by(1.25));
   find("#zoom").addEventListener("click", () => canvas.fit());
@@ -34,6 +37,15 @@ export function graphHead({ state, work, canvas, online }) {
   for (const button of layouts) {
     const layout = /** @type {State["layout"]} */ (button.dataset["layoutOfMap"]);
     button.addEventListener("click", () => layout !== state.get().picture?.layout && work.go({ layout }));
+  }
+
+  const extents = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("[data-extent]")]);
+  for (const button of extents) {
+    const groups = button.dataset["extent"] === "groups";
+    button.addEventListener("click", () => {
+      const drawn = state.get().picture?.map === groups; // it is behind the Models view
+      work.go(drawn ? { pane: "graph" } : { pane: "graph", layout: groups ? "groups" : "nodes", view: null });
+    });
   }
 
   const chosen = /** @type {HTMLSelectElement} */ (find("#chosen"));
@@ -63,6 +75,13 @@ export function graphHead({ state, work, canvas, online }) {
     },
     /** Follow the state from now on. */
     begin() {
+      state.watch(["picture", "graph", "pane"], ({ picture, graph: shown, pane }) => {
+        const both = offersBoth(picture, shown) && (maps || Boolean(picture?.map));
+        for (const button of extents) {
+          button.hidden = !both;
+          button.setAttribute("aria-pressed", String(pane === "graph" && picture?.map === (button.dataset["extent"] === "groups")));
+        }
+      });
       state.watch(["run", "step", "graph", "apart", "pass", "direction"], (now) => {
         const { graph: shown, apart, direction } = now;
         const offered = choices(now);

@@ -81,7 +81,7 @@ export function viewer(given, api, { search = "", curves, offered = ["curves", "
   const { canvas } = drawn;
   find("#canvas").replaceWith(canvas);
   canvas.id = "canvas";
-  head = graphHead({ state, work, canvas, online });
+  head = graphHead({ state, work, canvas, online, maps: given.api !== "" });
 
   const details = inspector({ onpick: (node) => work.reveal(node), online });
   fill(find("#inspected"), details);
