@@ -47,7 +47,7 @@ def search(
     states = None if passed is None else pass_states(known.tree.graph, passed)
     matcher = _Matcher(known.tree.graph, known.texts, recording.program, states)
     found = [matcher.reasons(term) for term in terms]
-    nodes = _nodes(found, known.texts)
+    nodes = _nodes(found, known.texts, _hidden(known.tree.graph, found))
     hits = _Hits(known, states, found, nodes[:limit].tolist()).all()
     return model.GraphSearch(f"g{graph}", passed.index if passed is not None else None, query, len(nodes), hits)
 
@@ -114,7 +114,15 @@ class _Matcher:
         return found
 
 
-def _nodes(found: list[list[_Reason]], texts: TextIndex) -> Longs:
+def _hidden(graph: StructureColumns, found: list[list[_Reason]]) -> Bools:
+    """Return the nodes that are no hits: the transposes of parameters, which a map does not show, unless a term has their id."""
+    hidden = graph.transposes
+    for reason in (reason for reasons in found for reason in reasons if reason.field == "id"):
+        hidden = hidden & ~reason.nodes
+    return hidden
+
+
+def _nodes(found: list[list[_Reason]], texts: TextIndex, hidden: Bools) -> Longs:
     """Return the nodes that meet all terms, in the order of the map."""
     kept: Bools | None = None
     for reasons in found:
@@ -122,7 +130,7 @@ def _nodes(found: list[list[_Reason]], texts: TextIndex) -> Longs:
         kept = some if kept is None else kept & some
     assert kept is not None
     in_order = texts.in_picture_order
-    return in_order[kept[in_order]]
+    return in_order[(kept & ~hidden)[in_order]]
 
 
 class _Hits:

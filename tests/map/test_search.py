@@ -184,3 +184,12 @@ def test_the_pass_of_a_step_over_the_graph_is_chosen() -> None:
     by_step = [search(recording, 0, "w grad > 0", step=step) for step in range(3)]
     assert [found.pass_ for found in by_step] == [0, 1, 2]
     assert [next(hit.norm for hit in found.hits if hit.parameter) for found in by_step] == [1.0, 2.0, 3.0]
+
+
+def test_a_transpose_that_the_map_does_not_show_is_no_hit_unless_its_id_is_searched() -> None:
+    recording = recording_of(DEEP)
+    hidden = [node.id for node in recording.graph(0).nodes if node.op == "TBackward0"]
+    assert hidden
+    for query in ("t", "back", "TBackward0", "grad >= 0"):
+        assert not {hit.node for hit in search(recording, 0, query, pass_index=0).hits} & set(hidden), query
+    assert [hit.node for hit in search(recording, 0, hidden[0]).hits][:1] == hidden[:1]
