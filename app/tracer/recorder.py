@@ -555,6 +555,10 @@ class Recorder:
                 if not path and not self._mode.modules and torch._C._get_tracing_state() is None:
                     self._names.refresh(self._scopes.local())
                     path = self._names.module(module)
+                    if not path:
+                        for inner_path, inner in self._names.name_after_class(module):
+                            self._modules[id(inner)] = (weakref.ref(inner), inner_path)
+                        path = self._modules[id(module)][1]
             except Exception as error:
                 self._emitter.failed(error)
                 return ""

@@ -219,3 +219,24 @@ def test_a_run_without_a_pass_is_not_found() -> None:
     with pytest.raises(InvalidInput, match="give one of them"):
         read_models(recording_of(TRANSFORMER), 0, 0)
     assert isinstance(read_models(recording_of(TRANSFORMER), pass_index=0), model.ModelRows)
+
+
+def test_a_model_that_no_variable_leads_to_has_rows_named_after_its_class() -> None:
+    net = "nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 1))"
+    recording = record(f"{START}loss = {net}(x).sum() + {net}(x).sum()\nloss.backward()\n")[1]
+    rows = read_models(recording).rows
+    assert [row.path for row in rows if row.parent is None] == ["Sequential()_2", "Sequential()"]
+    assert [own.name for row in rows if row.path == "Sequential()_2.2" for own in row.own] == ["bias", "weight"]
+    assert {row.calls for row in rows} == {1}
+
+
+def test_names_of_models_that_are_gone_are_used_again() -> None:
+    program = (
+        "w = torch.ones(3, requires_grad=True)\noptimizer = torch.optim.SGD([w], 0.1)\nfor step in range(6):\n"
+        "    loss = nn.Linear(3, 1)(nn.Linear(3, 3)(w)).sum()\n    optimizer.zero_grad()\n    loss.backward()\n"
+        "    optimizer.step()\n    del loss\n"
+    )
+    recording = record(START + program)[1]
+    paths = [{row.path for row in read_models(recording, step).rows} for step in range(6)]
+    assert {len(each) for each in paths} == {2}
+    assert len(set.union(*paths)) < 12

@@ -45,6 +45,10 @@ class Names:
         """The parameters and buffers of modules that were bound to a name, each with its path and line at that time."""
         self._modules: dict[str, WeakTensor] = {}
         """The module that each name was last bound to."""
+        self._classes: dict[str, WeakTensor] = {}
+        """For each name that stands for a module to which no variable leads, the module's first parameter, or the module."""
+        self._numbers: dict[str, int] = {}
+        """For each class, the number in the name that was given last."""
         self._sweep_at = _SWEEP
 
     def bind(self, name: str, value: Tensor, line: int, *, transient: bool = False) -> None:
@@ -150,6 +154,33 @@ class Names:
     def module(self, module: torch.nn.Module) -> str:
         """Return the path of a module, such as ``model.layers.0``, or ``""`` if no variable leads to it."""
         return self._name(module) or ""
+
+    def name_after_class(self, module: torch.nn.Module) -> list[tuple[str, torch.nn.Module]]:
+        """Name a module to which no variable leads after its class, such as ``Model()``.
+
+        Return the module and the modules inside it with their paths, without those to which a variable leads. The name is
+        used again once the parameters of the module are gone, so that a module that each step makes anew keeps its name.
+        """
+        name = self._free_name(f"{type(module).__name__}()")
+        found = list(parts(name, module))
+        tensors = [(path, part) for path, part in found if isinstance(part, Tensor)]
+        self._classes[name] = weak(tensors[0][1] if tensors else module)
+        for path, part in tensors:
+            entry = self._of_modules.get(id(part))
+            if entry is None or entry.tensor.get() is not part:
+                self._of_modules[id(part)] = _Binding(weak(part), path, self._line_made(part))
+        if len(self._of_modules) > self._sweep_at:
+            self._sweep()
+        modules = [(path, part) for path, part in found if isinstance(part, torch.nn.Module)]
+        return [(path, part) for path, part in modules if self._name(part) is None]
+
+    def _free_name(self, kind: str) -> str:
+        """Return ``kind``, or ``kind`` with a number if that name is taken."""
+        number = 1
+        while (taken := self._classes.get(name := f"{kind}_{number}" if number > 1 else kind)) and taken.get() is not None:
+            number = max(number, self._numbers[kind]) + 1
+        self._numbers[kind] = number
+        return name
 
     def refresh(self, scopes: Iterable[Mapping[str, Any]] = ()) -> None:
         """Search the variables again; ``scopes`` are local ones, innermost first.
