@@ -181,3 +181,37 @@ def test_axe_reports_no_violation_and_nothing_is_cut_off(visit: Visit, width: in
     expect(page.locator("[data-path='model.h.47.up']")).to_be_visible()
     assert not violations(page)
     assert not outside(page)
+
+
+@pytest.mark.parametrize("by", ["pointer", "Shift and pointer", "keyboard"])
+def test_two_rows_are_compared_in_a_sentence(visit: Visit, path: str, by: str) -> None:
+    page = visit()
+    run = path.removeprefix("/r/")
+    rows = {row["path"]: row for row in page.request.get(f"/api/v1/runs/{run}/models?step=0").json()["rows"]}
+    shrinks = rows["model.h.40"]["gradient"] / rows["model.h.3"]["gradient"]
+    compared = page.locator(".compared")
+    expect(compared).to_be_hidden()
+    for block in (40, 3):
+        row = page.locator(f"[data-path='model.h.{block}']")
+        if by == "pointer":
+            row.locator("td.grad").first.click()
+        elif by == "keyboard":
+            row.press("Shift+Enter")
+        else:
+            row.click(modifiers=["Shift"])
+        expect(row).to_have_attribute("aria-selected", "true")
+    expect(compared).to_contain_text("From h.40 to h.3, the gradient shrinks from")
+    expect(compared).to_contain_text("Over 37 blocks, that is ÷ ")
+    said = compared.locator("b").inner_text().removeprefix("÷ ").replace(",", "").replace("e+", "e")
+    assert float(said) == pytest.approx(shrinks, rel=1e-2)
+    if by == "pointer":
+        page.get_by_role("button", name="Next step").click()
+        expect(compared.locator("b")).not_to_have_text(f"÷ {said}")
+        page.get_by_role("button", name="Clear").click()
+    elif by == "keyboard":
+        page.keyboard.press("Escape")
+    else:
+        page.locator("[data-path='model.h.40']").click(modifiers=["Shift"])
+        expect(compared).to_contain_text("Compare h.3 with")
+        return
+    expect(compared).to_be_hidden()

@@ -23,6 +23,7 @@ export const SHORTCUTS = [
   { action: "walk", keys: ["ArrowUp", "ArrowDown"], with: ["ArrowUp", "ArrowDown"], does: "walk the graph along its edges" },
   { action: "zoom", keys: ["+", "-", "0"], with: [1, -1, 0], does: "zoom in, zoom out, fit the graph", letter: true },
   { action: null, keys: ["Enter"], does: "in a map: open or close a group; on a loop, type the number of a turn first" },
+  { action: null, keys: ["Shift+Enter"], does: "in Models: compare the gradient of the row with that of another one" },
   { action: "search", keys: ["/"], does: "search the graph; ↵ and Shift ↵ go to the next and the previous hit", letter: true },
   { action: "why", keys: ["y"], does: "explain the number of the selected node; then 1 to 9 follow a term, ⌫ goes back", letter: true },
   { action: null, keys: ["Escape", "Tab"], does: "leave the editor: Esc, then Tab" },

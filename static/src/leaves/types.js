@@ -181,7 +181,7 @@
  * @property {ModuleRow[]} rows
  * @property {ModuleParameter[]} outside
  * @property {number | null} reference            index of the row that others are compared with
- * @property {{headline: string, sentence: string} | null} trend
+ * @property {{headline: string, sentence: string, unit: string} | null} trend
  * @property {number} omitted
  *
  * @typedef {object} SearchHit

@@ -2,6 +2,7 @@
 
 import { fill, h, widget } from "../leaves/dom.js";
 import * as format from "../leaves/format.js";
+import { comparison } from "./models/comparison.js";
 
 /** @import {ModelRows, ModuleParameter, ModuleRow, Scalar} from "../leaves/types.js" */
 
@@ -20,6 +21,7 @@ const TICK = 40; // least distance between two labels of the scale, in pixels
  * @property {ModuleRow | null} row
  * @property {ModuleParameter | null} parameter
  * @property {boolean} inner   there are rows inside
+ * @property {ModuleRow} within  the module itself, or that of the parameter
  */
 
 /**
@@ -44,7 +46,7 @@ export function models({ onmodule, onparameter, onopen, width }) {
       "tr",
       null,
       h("th", { scope: "col", class: "module" }, "Module"),
-      h("th", { scope: "col", class: "number", title: "L2 norm of the gradient of its parameters" }, "‖∂L/∂θ‖"),
+      h("th", { scope: "col", class: "number", title: "L2 norm of the gradient of its parameters. Click two of them to compare them." }, "‖∂L/∂θ‖"),
       h("th", { scope: "col", class: "plot", title: "Gradient relative to the reference, on a logarithmic scale; beyond the dashed lines it vanishes or explodes" }, h("div", { class: "about" }, reference, h("small", null, "smaller ← → larger", h("span", { class: "far" }, " · dashed: vanishing, exploding"))), axis),
       h("th", { scope: "col", class: "number wide", title: "L2 norm of the gradient that arrives at its outputs" }, "arrives"),
       h("th", { scope: "col", class: "number value", title: "L2 norm of its parameters" }, "‖θ‖"),
@@ -52,9 +54,10 @@ export function models({ onmodule, onparameter, onopen, width }) {
     ),
   );
   const body = h("tbody");
-  const table = h("table", { role: "treegrid", "aria-label": "Modules, from the loss downwards" }, head, body);
+  const table = h("table", { role: "treegrid", "aria-multiselectable": "true", "aria-label": "Modules, from the loss downwards" }, head, body);
   const note = h("p", { class: "note" });
-  const element = h("div", { class: "models" }, summary, h("div", { class: "scroll" }, table, note));
+  const between = comparison(() => compare(null));
+  const element = h("div", { class: "models" }, summary, between, h("div", { class: "scroll" }, table, note));
 
   /** @type {ModelRows | null} */
   let shown = null;
@@ -67,6 +70,8 @@ export function models({ onmodule, onparameter, onopen, width }) {
   let scale = { least: LEAST, most: MOST };
   let ticked = 0; // width for which the scale has labels, in pixels
   let focused = ""; // key of the row that is the tab stop
+  /** Keys of the rows that are compared: at most two. @type {readonly string[]} */
+  let chosen = [];
   let owner = ""; // the run and the structure that the open rows belong to
 
   /** Return the rows to show: a row is shown if all modules around it are open. @param {ModelRows} given @returns {Line[]} */
@@ -82,21 +87,21 @@ export function models({ onmodule, onparameter, onopen, width }) {
       const level = levels[i] ?? 1;
       const own = open?.has(row.path) ? row.own : [];
       return [
-        { key: row.path, level, row, parameter: null, inner: row.inner },
-        ...own.map((parameter) => ({ key: parameter.id, level: level + 1, row: null, parameter, inner: false })),
+        { key: row.path, level, row, parameter: null, inner: row.inner, within: row },
+        ...own.map((parameter) => ({ key: parameter.id, level: level + 1, row: null, parameter, inner: false, within: row })),
       ];
     });
   }
 
   /** Make a row. @param {Line} made */
-  function line({ key, level, row, parameter, inner }) {
+  function line({ key, level, row, parameter, inner, within }) {
     const chevron = inner && h("button", { type: "button", class: "chevron", tabindex: -1, "aria-label": "Open or close", onclick: (/** @type {Event} */ event) => (event.stopPropagation(), toggle(key)) });
     const flow = h("i", { class: "flow", "aria-hidden": "true" });
     const name = h("span", { class: "name" });
     const size = h("span", { class: "size" });
     const bar = h("i", { class: "bar" });
     const label = h("span", { class: "factor" });
-    const cells = { gradient: h("td", { class: "number grad" }), arrives: h("td", { class: "number wide grad" }), value: h("td", { class: "number value" }), ratio: h("td", { class: "number ratio" }) };
+    const cells = { gradient: h("td", { class: "number grad", title: "Click to compare this gradient with another one" }), arrives: h("td", { class: "number wide grad" }), value: h("td", { class: "number value" }), ratio: h("td", { class: "number ratio" }) };
     const element = h(
       "tr",
       { class: row ? "of-module" : "of-parameter", "aria-level": level, "aria-expanded": inner ? String(open?.has(key) ?? false) : null, tabindex: -1, "data-path": row?.path, "data-node": parameter?.node },
@@ -108,7 +113,12 @@ export function models({ onmodule, onparameter, onopen, width }) {
       cells.ratio,
     );
     element.style.setProperty("--level", `${level - 1}`);
-    element.addEventListener("click", () => choose(key));
+    element.addEventListener("click", (event) => {
+      if (event.shiftKey || cells.gradient.contains(/** @type {Node} */ (event.target))) compare(key);
+      else choose(key);
+    });
+    // a click with Shift would select the text between two rows
+    element.addEventListener("mousedown", (event) => event.shiftKey && event.preventDefault());
     element.addEventListener("focus", () => stop(key));
 
     return {
@@ -116,6 +126,7 @@ export function models({ onmodule, onparameter, onopen, width }) {
       inner,
       row,
       parameter,
+      within,
       /** Write the numbers. @param {Line} now @param {ModuleRow | null} base  the reference */
       write(now, base) {
         [this.row, this.parameter] = [now.row, now.parameter];
@@ -165,6 +176,28 @@ export function models({ onmodule, onparameter, onopen, width }) {
     else if (found?.parameter) onparameter(found.parameter);
   }
 
+  /** Compare a row with the one chosen before, or no longer; null for no comparison. @param {string | null} key */
+  function compare(key) {
+    if (key === null) chosen = [];
+    else chosen = chosen.includes(key) ? chosen.filter((each) => each !== key) : [...chosen.slice(0, 1), key];
+    showComparison();
+  }
+
+  /** Mark the rows that are compared, and write the comparison with their numbers. */
+  function showComparison() {
+    chosen = chosen.filter((key) => lines.has(key));
+    for (const [key, { element: row }] of lines) row.setAttribute("aria-selected", String(chosen.includes(key)));
+    between.show(
+      chosen.flatMap((key) => {
+        const { row, parameter, within } = lines.get(key) ?? {};
+        if (!within || !shown) return [];
+        const name = fullName(shown, within) + (parameter ? `.${parameter.name}` : "");
+        return [{ key, name, group: row ? `${row.parent} ${row.name.replace(/\d+\]?$/, "")}` : "", gradient: (row ?? parameter)?.gradient ?? null }];
+      }),
+      shown?.trend?.unit ?? "module",
+    );
+  }
+
   /** Make a row the tab stop. @param {string} key */
   function stop(key) {
     lines.get(focused)?.element.setAttribute("tabindex", "-1");
@@ -192,6 +225,7 @@ export function models({ onmodule, onparameter, onopen, width }) {
     }
     order = now;
     stop(focused);
+    showComparison();
   }
 
   /** Widen the scale to the numbers of an answer; it never shrinks while one structure is shown. @param {ModelRows} given */
@@ -213,7 +247,16 @@ export function models({ onmodule, onparameter, onopen, width }) {
   }
 
   table.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.shiftKey && event.key === "Enter" && event.target instanceof HTMLTableRowElement) compare(focused);
+    else if (event.key === "Escape" && chosen.length) compare(null);
+    else if (event.shiftKey || !moves(event)) return;
+    event.preventDefault();
+    event.stopPropagation();
+  });
+
+  /** Move the focus, or open, close or choose the focused row. Return false if the key does none of it. @param {KeyboardEvent} event */
+  function moves(event) {
     const keys = [...lines.keys()];
     const index = keys.indexOf(focused);
     const here = lines.get(focused);
@@ -229,10 +272,9 @@ export function models({ onmodule, onparameter, onopen, width }) {
     else if (event.key === "ArrowLeft") {
       const level = Number(here?.element.getAttribute("aria-level") ?? 1);
       focus(keys.slice(0, index).findLast((key) => Number(lines.get(key)?.element.getAttribute("aria-level")) < level));
-    } else return;
-    event.preventDefault();
-    event.stopPropagation();
-  });
+    } else return false;
+    return true;
+  }
 
   new ResizeObserver(() => shown && widen(shown)).observe(axis);
 
@@ -248,7 +290,7 @@ export function models({ onmodule, onparameter, onopen, width }) {
      */
     show(given, structure) {
       if (structure !== owner) {
-        [open, lines, order, scale, owner] = [null, new Map(), "", { least: LEAST, most: MOST }, structure];
+        [open, lines, order, scale, owner, chosen] = [null, new Map(), "", { least: LEAST, most: MOST }, structure, []];
         axis.replaceChildren();
       }
       shown = given;
