@@ -115,7 +115,7 @@ class _Matcher:
 
 
 def _hidden(graph: StructureColumns, found: list[list[_Reason]]) -> Bools:
-    """Return the nodes that are no hits: the transposes of parameters, which a map does not show, unless a term has their id."""
+    """Return the nodes that are no hits: transposes of parameters, which a map does not show, unless a term has their id."""
     hidden = graph.transposes
     for reason in (reason for reasons in found for reason in reasons if reason.field == "id"):
         hidden = hidden & ~reason.nodes
