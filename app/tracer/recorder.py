@@ -67,6 +67,7 @@ from .tensors.transforms import Unobserved
 from .training.boundaries import StepBoundaries
 from .training.detail import Detail
 from .training.gradient_trail import GradientTrail
+from .training.kept_views import KeptViews
 from .training.late_gradients import LateGradients
 from .training.locator import Locator
 from .training.optimizer_groups import KnownOptimizers
@@ -149,9 +150,10 @@ class Recorder:
         self._rebinds = rebinds = Rebinds(
             emitter=emitter, calls=calls, steps=steps, update=update, locator=locator, scopes=scopes, trail=trail, graphs=graphs
         )
+        views = KeptViews(emitter=emitter, names=names, source=source, step=lambda: steps.index)
         self._updates = updates = Updates(
             emitter=emitter, names=names, calls=calls, steps=steps, update=update, locator=locator, guard=guard,
-            changes=changes, trail=trail, late=late, missing=rebinds,
+            changes=changes, trail=trail, late=late, missing=rebinds, views=views,
         )  # fmt: skip
         self._shared = updates.shared
         self._turns = turns = Turns(
@@ -159,7 +161,7 @@ class Recorder:
             on_moved=self._catch_up,
             on_second=self._report_threads,
         )
-        self._mode = mode = ForwardMode(calls, updates, trail, source)
+        self._mode = mode = ForwardMode(calls, updates, trail, views, source)
         engine: Any = torch.autograd._engine_run_backward  # type: ignore[attr-defined]
         pass_observer: PassObserver = NoPassObserver()
         self._tape: Tape | None = None
@@ -176,7 +178,7 @@ class Recorder:
         )  # fmt: skip
         self._optimizers = Optimizers(
             emitter=emitter, mode=mode, turns=turns, update=update, parameters=parameters, known=known, names=names,
-            locator=locator, guard=guard,
+            locator=locator, guard=guard, views=views,
         )  # fmt: skip
         self._modules: dict[int, tuple[weakref.ref[torch.nn.Module], str]] = {}
         self._loops = threading.local()

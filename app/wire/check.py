@@ -44,6 +44,7 @@ from .signals import (
     Broadcast,
     Caught,
     GradientModified,
+    KeptByReference,
     LeafRebound,
     NonLeafGrad,
     PassFailed,
@@ -56,6 +57,7 @@ from .tables import check_table
 
 _OF_A_STEP: Final = (
     PassFailed, LeafRebound, NonLeafGrad, RequiresGradLate, Broadcast, GradientModified, StepsSummarized, StepsUnrecorded,
+    KeptByReference,
 )  # fmt: skip
 """The signals that refer to a step."""
 
@@ -201,6 +203,8 @@ class EventChecker:
                     raise ProtocolError("a signal refers to a graph that does not exist")
             case GradientModified():  # the event of the pass itself follows
                 self._check_node(signal.graph, max(signal.node, signal.shared))
+            case KeptByReference():
+                self._check_lines((signal.kept,))
             case NonLeafGrad() if signal.graph >= len(self._graphs):
                 raise ProtocolError("a signal refers to a graph that does not exist")
             case LeafRebound() if signal.parameter >= self._parameters:

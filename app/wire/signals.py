@@ -115,6 +115,21 @@ class GradientModified(Signal, tag="gradient-modified", frozen=True, kw_only=Tru
     shared: Index = -1
 
 
+class KeptByReference(Signal, tag="kept-by-reference", frozen=True, kw_only=True):
+    """``line`` has read numbers of the parameter ``name`` that line ``kept`` kept without a copy, after an update.
+
+    The line has combined them with the parameter, or with numbers that were kept at another time. With ``loads``, it has
+    written them to the parameter. ``changed`` is false if these numbers were kept after the last update, although the same
+    line had kept others before it.
+    """
+
+    step: Count
+    kept: Index
+    name: Name | None
+    loads: bool = False
+    changed: bool = True
+
+
 class ImplicitPass(Signal, tag="implicit-pass", frozen=True, kw_only=True):
     """The program never called ``backward()``, so the tracer did. ``scalar`` is true if the root had one element."""
 
@@ -201,6 +216,7 @@ AnySignal = (
     Caught
     | PassFailed
     | LeafRebound
+    | KeptByReference
     | NonLeafGrad
     | RequiresGradLate
     | Broadcast

@@ -40,6 +40,7 @@ SIGNALS: list[wire.AnyEvent] = [
         changed=6,
     ),
     wire.LeafRebound(line=10, step=1, parameter=0, name="m", grad_fn="SubBackward0"),
+    wire.KeptByReference(line=10, step=1, kept=3, name="m", loads=True),
     wire.NonLeafGrad(line=10, step=1, graph=0, name="y"),
     wire.RequiresGradLate(line=4, step=0, name="m", passes=1),
     wire.Broadcast(line=7, step=0, shapes=([4, 1], [4])),

@@ -41,6 +41,7 @@ print((w - before).norm())
 ## What it does not report
 
 - Copies: `clone()`, `copy.deepcopy(…)`, `tolist()`, `item()`.
+- Numbers through which the program itself changes the parameter.
 - Numbers that are read again before they are used, and numbers that the program does not compare with the parameter.
 """
 
@@ -50,9 +51,10 @@ import ast
 from collections.abc import Iterator
 from typing import Final
 
-from ... import model
+from ... import model, wire
 from ...recording import Recording
 from ..program.syntax import Syntax, called
+from .state_by_reference import holder, kept, state_on
 
 CODE: Final = "values-by-reference"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
@@ -66,6 +68,31 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
     """Yield a finding for each line that keeps a parameter by reference, to compare it later or to collect it in a list."""
     if recording.log.counts()[2] < STEPS:
         return
+    signals = [signal for signal in kept(recording) if signal.changed]
+    for signal in signals:
+        if state_on(syntax, signal.kept) is None:
+            yield _kept(syntax, signal)
+    reported = {signal.kept for signal in signals}
+    for finding in _of_text(recording, syntax):
+        if finding.line not in reported:
+            yield finding
+
+
+def _kept(syntax: Syntax, signal: wire.KeptByReference) -> model.Finding:
+    """Return the finding for numbers that were read after an update."""
+    variable = holder(syntax, next((each for each in syntax.statements(ast.expr) if each.lineno == signal.kept), None))
+    what = f"`{syntax.text(variable)}` uses" if variable is not None else "A kept tensor uses"
+    source = f"`{signal.name}`" if signal.name is not None else "the parameter"
+    effect = "copies the last numbers" if signal.loads else "reads the last numbers instead of the kept ones"
+    return _finding(
+        signal.kept,
+        f"{what} the memory of {source}, so line {signal.line} {effect}.",
+        "`detach()` and `.data` do not copy, and every update writes to that memory. Keep a copy: add `.clone()`.",
+    )
+
+
+def _of_text(recording: Recording, syntax: Syntax) -> Iterator[model.Finding]:
+    """Yield the findings that follow from the text: numbers that are compared later, or collected in a list."""
     names = {name for parameter in recording.parameters() for name in parameter.names}
     for statement in syntax.statements(ast.Assign):
         target, value = statement.targets[0], statement.value

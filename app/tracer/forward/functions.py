@@ -12,7 +12,8 @@ from torch import Tensor
 
 READ, CALL, WRITE, UPDATES_STATISTICS, COMPOSITE = "read", "call", "write", "updates-statistics", "composite"
 """The kinds of calls. A call that updates running statistics writes to arguments although its name does not end in ``_``."""
-GRAD_READ, GRAD_SET, DATA_SET, LATE, HOOK, DETACH = "grad-read", "grad-set", "data-set", "late", "hook", "detach"
+GRAD_READ, GRAD_SET, DATA_READ, DATA_SET = "grad-read", "grad-set", "data-read", "data-set"
+LATE, HOOK, DETACH = "late", "hook", "detach"
 SHARE = "share"
 """A call that shares a tensor's memory with NumPy, which can then write to it unobserved."""
 
@@ -23,6 +24,7 @@ _requires_grad: Any = Tensor.requires_grad
 KINDS: dict[Any, str] = {
     _grad.__get__: GRAD_READ,
     _grad.__set__: GRAD_SET,
+    _data.__get__: DATA_READ,
     _data.__set__: DATA_SET,
     Tensor.requires_grad_: LATE,
     _requires_grad.__set__: LATE,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import CodeType, FrameType
 from typing import Any, Protocol
 
@@ -44,7 +44,9 @@ class ForwardMode(TorchFunctionMode):
     Limits: only this thread is observed. Scripted functions and ``Function.apply`` are not observed (see :mod:`.patches`).
     """
 
-    def __init__(self, calls: Calls, observer: ForwardObserver, trail: Trail, source: ProgramSource) -> None:
+    def __init__(
+        self, calls: Calls, observer: ForwardObserver, trail: Trail, views: ParameterViews, source: ProgramSource
+    ) -> None:
         super().__init__()
         self._calls = calls
         self._filename = source.filename
@@ -53,6 +55,7 @@ class ForwardMode(TorchFunctionMode):
         self.reporting = OwnFailures(observer.failed)
         """A context in which our own failures are reported, and do not fail the program."""
         self._trail = trail
+        self._views = views
         self._open_functions: set[Any] = set()
         self.modules: list[str] = []
         self.paused = 0
@@ -111,6 +114,8 @@ class ForwardMode(TorchFunctionMode):
             kind = classify(func)
         if kind is READ:
             return func(*args, **kwargs) if kwargs else func(*args)
+        if (kind is CALL and self._views.old) or (kind is WRITE and self._views.lines):
+            self._read_views(args, kwargs, writes=kind is WRITE)
         first = next_sequence_nr()
         if kind is CALL and not (kwargs and "out" in kwargs):
             out = func(*args, **kwargs) if kwargs else func(*args)
@@ -140,6 +145,14 @@ class ForwardMode(TorchFunctionMode):
         except Exception as error:  # our failure must not fail the program
             self._observer.failed(error)
         return out
+
+    def _read_views(self, args: Sequence[Any], kwargs: dict[str, Any] | None, *, writes: bool) -> None:
+        """Report that a call is about to read tensors, among which may be old views of parameters."""
+        try:
+            with _C.DisableTorchFunction():
+                self._views.read((*args, *kwargs.values()) if kwargs else args, writes=writes)
+        except Exception as error:
+            self._observer.failed(error)
 
     def _run_composite(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         if func in self._open_functions:  # the copy has called the original function
@@ -282,6 +295,21 @@ class Trail(Protocol):
 
     def extend(self, out: Any, args: Sequence[Any]) -> None:
         """Follow the results of a call if any of its arguments is followed."""
+
+
+class ParameterViews(Protocol):
+    """Detects numbers of a parameter that the program has kept without a copy."""
+
+    @property
+    def old(self) -> Mapping[int, Any]:
+        """The living views of parameters that were updated since, by id. While there are any, every call must be inspected."""
+
+    @property
+    def lines(self) -> Collection[int]:
+        """The lines that have made old views. While there are any, the writes of the program must be inspected."""
+
+    def read(self, arguments: Sequence[Any], *, writes: bool = False) -> None:
+        """Record that the program calls a function with these arguments. With ``writes``, it writes to the first one."""
 
 
 class ForwardObserver:

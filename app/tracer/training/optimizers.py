@@ -24,6 +24,7 @@ from ..tensors.handles import tensors_in
 from ..tensors.memory import Write
 from ..tensors.references import WeakTensor, weak
 from ..tensors.transforms import Unobserved
+from .kept_views import KeptViews
 from .locator import Locator
 from .optimizer_groups import KnownOptimizers
 from .parameters import Parameters
@@ -80,6 +81,7 @@ class Optimizers:
         names: Names,
         locator: Locator,
         guard: BeforeWrite,
+        views: KeptViews,
     ) -> None:
         self._emitter = emitter
         self._mode = mode
@@ -93,6 +95,7 @@ class Optimizers:
         self._stepped = weakref.WeakSet[torch.optim.Optimizer]()
         self._here = locator.here
         self._guard = guard
+        self._views = views
         self.running: list[_OptimizerStep] = []
         """The optimizers' steps that have begun and not ended. A failed step remains until :meth:`close_abandoned`."""
         self._handles: list[Any] = []
@@ -176,6 +179,7 @@ class Optimizers:
             with Unobserved():
                 leaves = [leaf for group in optimizer.param_groups for leaf in group["params"]]
                 self._stepped.add(optimizer)
+                self._views.updated(leaf for leaf in leaves if leaf.grad is not None)
                 reached = [index for index in self._parameters.indexes_of(enumerate(leaves)) if index >= 0]
                 self._update.optimized(optimizer, reached, self._here())
                 if len(reached) < len(leaves):

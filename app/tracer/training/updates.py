@@ -11,7 +11,7 @@ from torch import Tensor
 from ... import wire
 from ..emitter import Emitter
 from ..forward.calls import Calls
-from ..forward.functions import DATA_SET, DETACH, GRAD_READ, GRAD_SET, HOOK, LATE, SHARE
+from ..forward.functions import DATA_READ, DATA_SET, DETACH, GRAD_READ, GRAD_SET, HOOK, LATE, SHARE
 from ..forward.mode import ForwardObserver
 from ..source.names import Names
 from ..source.statements import Statement
@@ -19,6 +19,7 @@ from ..tensors.handles import storage_pointer
 from ..tensors.memory import Write
 from ..tensors.snapshot import is_leaf, shape_of
 from .gradient_trail import GradientTrail
+from .kept_views import KeptViews
 from .late_gradients import LateGradients
 from .locator import Locator
 from .program_changes import ProgramChanges
@@ -57,6 +58,7 @@ class Updates(ForwardObserver):
         trail: GradientTrail,
         late: LateGradients,
         missing: MissingGradientObserver,
+        views: KeptViews,
     ) -> None:
         self._emitter = emitter
         self._names = names
@@ -71,6 +73,7 @@ class Updates(ForwardObserver):
         self._trail = trail
         self._late = late
         self._missing = missing
+        self._views = views
         self._shared = SharedMemory(steps.parameters)
         self.shared = self._shared.keys
         """The storages that NumPy arrays share, by address. While there are any, each statement must be checked."""
@@ -129,6 +132,9 @@ class Updates(ForwardObserver):
             self._emitter.emit(signal)
 
     def _after_special(self, kind: str, out: Any, args: Sequence[Any]) -> None:
+        if kind in (DETACH, DATA_READ):
+            with torch._C.DisableTorchFunction():
+                self._views.made(out, args[0])
         if kind == HOOK and out is not None:  # the call returned the handle of a hook, or a node
             self._changes.hooked = True
         if kind == DETACH:
@@ -146,6 +152,8 @@ class Updates(ForwardObserver):
             parameter = self._parameters.index(args[0])
             with torch._C.DisableTorchFunction():
                 self._parameters.moved(parameter)
+                if self._views.old:
+                    self._views.read(args, writes=True)
             self._update.updated(parameter, self._here())
 
     def _missed(self, tensor: Any) -> None:
@@ -195,6 +203,8 @@ class Updates(ForwardObserver):
             changed = parameters.written(target, key)
             for parameter in changed:
                 update.updated(parameter, self._here())
+                if (leaf := parameters.leaf(parameter)) is not None and not self._views.is_view(target):
+                    self._views.updated((leaf,))
             graded = None if changed else parameters.with_gradient_at(key)
             if graded is not None:
                 (update.cleared if getattr(func, "__name__", "") in _CLEARING else update.scaled)(graded, self._here())

@@ -203,6 +203,21 @@ REPORTED = {
             use="print(abs(before - net[0].weight.detach().numpy()).max())"
         ),
         "a history": loop(*STEP, "history.append(net[0].weight.detach())  # here", begin=f"{BEGIN}history = []\n"),
+        "a moving average": loop(
+            *STEP,
+            "for k, p in net.named_parameters(): shadow[k] = 0.9 * shadow[k] + 0.1 * p.data",
+            begin=f"{BEGIN}shadow = {{k: p.data for k, p in net.named_parameters()}}  # here\n",
+        ),
+        "an average written in place": loop(
+            *STEP,
+            "for k, p in net.named_parameters(): shadow[k].mul_(0.9).add_(p.detach(), alpha=0.1)",
+            begin=f"{BEGIN}shadow = {{}}\nfor k, p in net.named_parameters():\n    shadow[k] = p.detach()  # here\n",
+        ),
+        "a distance in the loss": loop(
+            "loss = loss + sum(((p - a) ** 2).sum() for p, a in zip(net.parameters(), anchor))",
+            *STEP,
+            begin=f"{BEGIN}anchor = [p.detach() for p in net.parameters()]  # here\n",
+        ),
     },
     "state-by-reference": {
         "a dict of the same tensors": loop(*STEP, "if step == 1: best = {k: v for k, v in net.state_dict().items()}  # here")
@@ -211,6 +226,25 @@ REPORTED = {
         + "net.load_state_dict(states[0])\n",
         "a shallow copy": loop(*STEP, "if step == 1: best = net.state_dict().copy()  # here") + "net.load_state_dict(best)\n",
         "copy.copy": loop(*STEP, "if step == 1: best = copy.copy(net.state_dict())  # here") + "net.load_state_dict(best)\n",
+        "an object keeps it": loop(
+            *STEP,
+            "keeper.keep(-step, net)",
+            begin=f"{BEGIN}class Keeper:\n    best = -1e9\n    def keep(self, score, model):\n        if score > self.best:\n"
+            "            self.best, self.state = score, model.state_dict()  # here\nkeeper = Keeper()\n",
+        )
+        + "net.load_state_dict(keeper.state)\n",
+        "the best is the last": loop(*STEP, "if step > -1: best = net.state_dict()  # here") + "net.load_state_dict(best)\n",
+        "an average of states": loop(*STEP, "states.append(net.state_dict())  # here", begin=f"{BEGIN}states = []\n")
+        + "net.load_state_dict({k: sum(s[k] for s in states) / 3 for k in states[0]})\n",
+        "a step towards the new state": steps(
+            "old = net.state_dict()  # here",
+            LOSS,
+            *STEP,
+            "new = net.state_dict()",
+            "net.load_state_dict({k: old[k] + 0.5 * (new[k] - old[k]) for k in old})",
+        ),
+        "moved to the CPU": loop(*STEP, "if step == 0: first = {k: v.cpu() for k, v in net.state_dict().items()}  # here")
+        + "print([(p - first[k]).norm() for k, p in net.named_parameters()])\n",
     },
     "misspelled-attribute": {
         "grad": steps(
@@ -410,6 +444,23 @@ CORRECT = {
             use="print(torch.equal(before, net[0].weight))"
         ),
         "not compared": KEPT.format(kept="weight = net[0].weight.data").format(use="print(weight.norm())"),
+        "numbers that are only read": loop(*STEP, "print(weight.norm(), loss)", begin=f"{BEGIN}weight = net[0].weight.data\n"),
+        "beside a layer": loop(*STEP, "print(weight.norm(), net(x).mean())", begin=f"{BEGIN}weight = net[0].weight.detach()\n"),
+        "weight decay through them": loop(
+            "net.zero_grad()",
+            "loss.backward()",
+            "for d, p in zip(numbers, net.parameters()): d -= 0.01 * (p.grad + 0.1 * d)",
+            "opt.step()",
+            begin=f"{BEGIN}numbers = [p.detach() for p in net.parameters()]\n",
+        ),
+        "two views of one instant": loop(
+            *STEP, "one, two = net[0].weight.data, net[0].weight.detach()", "print(torch.equal(one, two))"
+        ),
+        "a moving average of copies": loop(
+            *STEP,
+            "for k, p in net.named_parameters(): shadow[k] = 0.9 * shadow[k] + 0.1 * p.data",
+            begin=f"{BEGIN}shadow = {{k: p.data.clone() for k, p in net.named_parameters()}}\n",
+        ),
         "a history of losses": loop(*STEP, "history.append(loss.detach())", begin=f"{BEGIN}history = []\n"),
         "a history of clones": loop(*STEP, "history.append(net[0].weight.detach().clone())", begin=f"{BEGIN}history = []\n"),
     },
@@ -418,6 +469,17 @@ CORRECT = {
         + "net.load_state_dict(best)\n",
         "cloned by a function": loop(*STEP, "if step == 1: best = {k: torch.clone(v) for k, v in net.state_dict().items()}")
         + "net.load_state_dict(best)\n",
+        "the state of an average, kept as a variable": loop(
+            *STEP,
+            "for k, v in net.state_dict().items(): shadow[k].mul_(0.9).add_(0.1 * v)",
+            "average.load_state_dict(shadow)",
+            begin=f"{BEGIN}average = copy.deepcopy(net)\nshadow = average.state_dict()\n",
+        ),
+        "the last checkpoint": loop(*STEP, "saved = net.state_dict()") + "net.load_state_dict(saved)\n",
+        "loaded at once": loop(*STEP, "state = net.state_dict()", "net.load_state_dict(state)"),
+        "into another network": loop(
+            *STEP, "target.load_state_dict(net.state_dict())", begin=f"{BEGIN}target = copy.deepcopy(net)\n"
+        ),
         "a deep copy": loop(*STEP, "if step == 1: best = copy.deepcopy(dict(net.state_dict()))")
         + "net.load_state_dict(best)\n",
     },
