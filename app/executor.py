@@ -135,8 +135,8 @@ class LocalExecutor:
     """Runs jobs in this machine's pool of confined children.
 
     ``entry`` is the module that runs in the children, ``path`` lists additional folders to import it from, ``mode`` is the only
-    mode to try, and ``namespaces`` is whether to enter namespaces. These four are for tests. Only the setting ``unconfined``
-    can select the mode ``none``.
+    mode to try, and ``namespaces`` says whether children run in namespaces. These four are for tests. Only the setting
+    ``unconfined`` can select the mode ``none``.
     """
 
     def __init__(

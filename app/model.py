@@ -268,8 +268,8 @@ class MapLeaf(Struct, frozen=True):
     """A leaf that several boxes of a map use.
 
     ``boxes`` are the boxes that use it, from the loss downwards, and ``arrives`` is its gradient. Pictures show the leaf at the
-    last of these boxes and, with ``stubs``, refer to it at the others. At a box with several shared leaves, pictures show one
-    and count the others.
+    last of these boxes. If ``stubs`` is true, they show a reference to it at each of the others. At a box with several shared
+    leaves, pictures show one and count the others.
     """
 
     node: str

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from ..drawing.numerals import count_of
 from ..errors import SandboxError
 from ..executor import LocalExecutor
 from ..explain.registry import RULES
@@ -70,7 +71,8 @@ def _read(path: Path) -> list[Lesson]:
 def _update(file: Path, checked: LessonCheck) -> None:
     text, missing = updated(file.read_text(encoding="utf-8"), checked.stale)
     file.write_text(text, encoding="utf-8")
-    print(f"{file}: rewrote {len(checked.stale) - len(missing)} numbers: read the difference before you keep it.")
+    rewritten = count_of(len(checked.stale) - len(missing), "number")
+    print(f"{file}: rewrote {rewritten}: read the difference before you keep it.")
     for bound in missing:
         print(f"{file}:{bound.line}: {bound.shown} was not found in this line: change it by hand.")
 

@@ -45,7 +45,7 @@ class DrainingServer(uvicorn.Server):
                 log_level="warning",
                 access_log=False,
                 server_header=False,
-                proxy_headers=False,  # the app itself reads the headers of the proxies in its settings
+                proxy_headers=False,  # the app reads these headers itself, from the proxies in its settings only
                 timeout_keep_alive=math.ceil(limits.idle_seconds),
                 timeout_graceful_shutdown=math.ceil(settings.limits.wall_seconds + GRACE_SECONDS),
                 lifespan="on",

@@ -80,7 +80,7 @@ def swapped(grad: Array, dim0: int, dim1: int) -> Array:
 
 @_moves
 def unpermuted(grad: Array, dims: tuple[int, ...]) -> Array:
-    """Return a tensor with its dimensions in the order from before ``permute(dims)``."""
+    """Return a tensor with its dimensions in the order that they had before ``permute(dims)``."""
     return np.transpose(grad, np.argsort([each % grad.ndim for each in dims]))
 
 
@@ -92,7 +92,7 @@ def outer(x: Array, y: Array) -> Array:
 
 @_moves
 def inserted(grad: Array, like: Array, dim: int, start: int, step: int | None = None) -> Array:
-    """Return zeros in the shape of ``like`` with a gradient at index ``start`` of a dimension, or from there on by ``step``."""
+    """Return zeros in the shape of ``like`` with a gradient at index ``start`` of a dimension, or at each ``step``-th from there."""
     whole = np.zeros(np.shape(like), grad.dtype)
     length: int = whole.shape[dim]
     begin = start + length if start < 0 else start

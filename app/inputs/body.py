@@ -76,7 +76,7 @@ _decode = msgspec.json.Decoder(_Body).decode
 def limit_of(media_type: str, limits: model.Limits) -> int:
     """Return the largest body in bytes of a media type. Raises :class:`UnsupportedMedia`.
 
-    A program may be twice as large as its limit, because a line break may have two bytes until it is read.
+    A program may have twice its limit in bytes here, because each line break of two bytes later becomes one.
     """
     return 2 * limits.source_bytes + 3 if _kind(media_type) in PYTHON else limits.body_bytes
 

@@ -129,7 +129,7 @@ class Reply(Struct, frozen=True):
 
 
 class Opening(Struct, frozen=True):
-    """The content that a right answer opens: the products along an edge between the nodes ``names``, the finding, or a view."""
+    """The content that appears after a right answer: the products along the edge between ``names``, a finding, or a view."""
 
     what: Literal["products", "finding", "view"]
     names: list[str] = []
@@ -165,7 +165,7 @@ class WrongAttempt(Struct, frozen=True, tag="mistake"):
 
 
 class WriteTask(Struct, frozen=True, tag="write"):
-    """Code that the reader writes after the first ``cells`` cells of recording ``starts``.
+    """Code that the reader writes. It runs after the first ``cells`` cells of the recording named ``starts``.
 
     ``judge`` says what must hold: the left side of a comparison is read after the reader's code, the right side at ``scope``.
     ``check`` is the verdict that a gradient check must give. ``then`` is code that runs after the reader's.
@@ -187,7 +187,7 @@ class WriteTask(Struct, frozen=True, tag="write"):
 
 
 class FixTask(Struct, frozen=True, tag="break-fix"):
-    """A program with a fault, which the reader fixes. It runs after the first ``cells`` cells of recording ``starts``, if any.
+    """A program with a fault, which the reader fixes. It runs after the first ``cells`` cells of a recording, if ``starts`` names one.
 
     The fault is the code of a finding, the type of an exception, or the verdict of a gradient check. ``solution`` is a whole
     program, and so is the code of each mistake.

@@ -25,7 +25,7 @@ def is_unfinished(recording: Recording) -> bool:
 def unfinished_step(recording: Recording) -> model.Step:
     """Return the step after the last complete one. It has passes and values of lines, but no parameters and no update.
 
-    Raise :class:`NotFound` if nothing was recorded after the last complete step.
+    Raises :class:`NotFound` if nothing was recorded after the last complete step.
     """
     if not is_unfinished(recording):
         raise NotFound("Nothing was recorded after the last complete step.")

@@ -6,7 +6,7 @@ The tracer runs the program as it is, counts its marked statements and thereby k
 - for the first step, every hundredth one and the last, the parameters before the pass and their gradients after it;
 - the parameters after the last step, except those whose names were then bound to other tensors.
 
-No other numbers are compared. If anything differs, :class:`CountedProof` is lost. The program is then replayed with the
+No other numbers are compared. If anything differs, :attr:`CountedProof.lost` is true. The program is then replayed with the
 recorder, which decides whether it is repeatable.
 """
 

@@ -113,7 +113,7 @@ class BlockCache:
         self._size = 0
         """The sum of the sizes of ``_blocks``."""
         self._large: tuple[tuple[int, int, int], EventBlock] | None = None
-        """The block read last that would displace most others, with its key."""
+        """The large block that was read last, with its key. Among ``_blocks``, it would displace most others."""
         self._loading: dict[tuple[int, int, int], Future[EventBlock | None]] = {}
         """The blocks that a thread is loading."""
         self._headings = ByteCache[tuple[int, int], list[BlockHeading]](HEADING_CACHE_BYTES)

@@ -61,7 +61,7 @@ _INSPECTING: Final = frozenset({
 })  # fmt: skip
 """Functions and methods whose use is not a computation with the tensor."""
 _PLAIN: Final = frozenset({"numpy", "data", "data_ptr", "grad"})
-"""Attributes that behave differently, or fail, after a tensor requires a gradient."""
+"""Attributes that behave differently, or fail, once a tensor requires a gradient."""
 _NO_GRAPH: Final = re.compile(r"does not require grad")
 
 

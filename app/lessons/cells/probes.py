@@ -22,9 +22,9 @@ MOST_PATHS: Final = 200
 class ProbedProgram(Struct, frozen=True):
     """A program with probes.
 
-    ``cells`` has the first and the last line of each of the recording's own cells, and ``plain`` has the same lines without
-    probes, as a reader sees them. ``lines`` has two lines of the program for each
-    cell and path: the line that tests whether the path is ``None`` at the end of the cell, and the line that reads it.
+    ``cells`` has the first and the last line of each cell of the lesson in this program. ``plain`` has the same cells with the
+    numbers that their lines have without probes, as a reader sees them. ``lines`` has two lines for each cell and path: one
+    tests whether the path is ``None`` at the end of the cell, the other reads the path.
     """
 
     program: model.Program

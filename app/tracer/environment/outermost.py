@@ -19,7 +19,7 @@ from typing import Any, Final
 from greenlet import greenlet
 
 _ROOM: Final = 60
-"""Number of calls, beyond the frames outside, that the lowered limit allows while a probe measures the depth."""
+"""Room for the calls of a probe, which measures how deep the program can nest calls."""
 _ALONE: Final = 2
 """The limit of recursion minus the depth that :data:`_PROBE` reaches without the recorder."""
 _OWN_CALLS: Final = 3

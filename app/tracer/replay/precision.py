@@ -1,4 +1,4 @@
-"""Detect the precision in which calls are computed, whether autocast, the program or a custom function casts."""
+"""Detect the precision in which calls are computed, even if autocast, the program or a custom function casts."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def _unsummarized(waiting: Iterable[tuple[SummarizedTable, Sequence[int]]]) -> I
 
 
 def _alike(rows: Iterable[tuple[_Row, Tensor]]) -> Iterable[list[tuple[Tensor, list[_Row]]]]:
-    """Group the dense tensors by dtype and size, each with the rows that have its elements, and summarize the others."""
+    """Group dense tensors by dtype and size, each with the rows that have its elements. Summarize rows of other tensors."""
     views: dict[tuple[Any, ...], list[_Row]] = {}
     alike: dict[tuple[torch.dtype, int], list[tuple[Tensor, list[_Row]]]] = {}
     for row, tensor in rows:

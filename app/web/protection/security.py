@@ -94,7 +94,7 @@ class SecurityHeaders:
 
 
 OPEN_TO_PAGES: Final = ("/api/", "/openapi.json", "/oembed", "/static/")
-"""Starts of the paths that pages of any origin may read. A sandboxed frame has an origin of its own, which no server has."""
+"""Starts of the paths that pages of any origin may read. A sandboxed frame needs this too: it has no origin."""
 
 
 class CrossOriginApi:
