@@ -115,7 +115,7 @@ class LayoutPrograms:
         )  # succeeds, or says why not
 
     def _wait(self, process: LayoutProcess) -> bool:
-        """Let a process wait for the next graph. Return whether none else waits."""
+        """Let a process wait for the next graph. Return ``False``, and do not let it, if another process waits already."""
         with self._lock:
             alone = self._waiting is None and self._path == process.path
             if alone:

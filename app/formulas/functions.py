@@ -92,7 +92,7 @@ def outer(x: Array, y: Array) -> Array:
 
 @_moves
 def inserted(grad: Array, like: Array, dim: int, start: int, step: int | None = None) -> Array:
-    """Return zeros in the shape of ``like`` with a gradient at index ``start`` of a dimension, or at each ``step``-th from there."""
+    """Return zeros in the shape of ``like`` with a gradient at index ``start`` of a dimension, or at each ``step``-th index."""
     whole = np.zeros(np.shape(like), grad.dtype)
     length: int = whole.shape[dim]
     begin = start + length if start < 0 else start

@@ -9,8 +9,8 @@ from .rule import LocalRule
 _SLIDING: Final = {"stride": (1, 2, 3, 4), "padding": (0, 1, 2, 3), "dilation": (1, 2), "transposed": (False, True)}
 _OPTIONS: Final = "stride, padding, dilation"
 _CENTRED: Final = "(input - by_channel(result1, input)) * by_channel(result2, input)"
-"""The normalized input, which a batch normalization multiplies by its weight. `result1` and `result2` are the mean and the inverse
-of the standard deviation of each channel."""
+"""The normalized input, which a batch normalization multiplies by its weight. `result1` and `result2` are the mean and the
+inverse of the standard deviation of each channel."""
 
 RULES: Final = (
     LocalRule(

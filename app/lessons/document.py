@@ -187,7 +187,7 @@ class WriteTask(Struct, frozen=True, tag="write"):
 
 
 class FixTask(Struct, frozen=True, tag="break-fix"):
-    """A program with a fault, which the reader fixes. It runs after the first ``cells`` cells of a recording, if ``starts`` names one.
+    """A program with a fault, which the reader fixes. It runs after ``cells`` cells of the recording ``starts``, if any.
 
     The fault is the code of a finding, the type of an exception, or the verdict of a gradient check. ``solution`` is a whole
     program, and so is the code of each mistake.

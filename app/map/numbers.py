@@ -64,7 +64,7 @@ class BoxSums:
 
     ``arriving`` is the norm of the gradients that arrive from outside, or that a pass starts with. ``passed_on`` is the
     norm of the gradients that go to operations outside, and ``parameters`` the norm of the gradients of the leaves that the
-    interval uses. These gradients include the parts from other users.
+    interval uses. The gradient of a leaf is the whole one, to which other users of the leaf contribute too.
     """
 
     arriving: list[Norm]

@@ -174,7 +174,7 @@ class GroupTree:
         return group.entries
 
     def _numbers(self, group: Group, entries: Entries) -> list[int]:
-        """Return for each entry the number of entries before it in the scope that would have the same id."""
+        """Return for each entry how many entries before it in the group's scope would have the same id."""
         everything = self._entries(group.scope)
         if len(everything) == len(entries):
             everything = entries

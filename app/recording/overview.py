@@ -41,7 +41,7 @@ class Overview:
         self.history = history or LineHistory()
         self._lines = [lines] if lines is not None else []
         self._awaiting: dict[int, wire.StepEvent | None] = {}
-        """For each line whose last value was sent before its step ended: the last step after that with a value of the line."""
+        """The lines whose last value was sent before its step ended, each with the last step that has a newer value."""
         self._await(lines.rows if lines is not None else [])
         self._nonfinite = (list(nonfinite[0]), list(nonfinite[1]))
         self._lock = threading.Lock()

@@ -29,7 +29,7 @@ _LARGEST: Final = 1 << 30
 
 
 class HotPages(NamedTuple):
-    """Ranges of memory as addresses and sizes in bytes, in turn: those to be written, and those of files, to be read."""
+    """The ranges of memory to be written, and those of files to be read. Addresses and sizes in bytes alternate."""
 
     written: array[int]
     read: array[int]

@@ -17,7 +17,7 @@ Matrix = np.ndarray[Any, np.dtype[Any]]
 MAX_ORDER: Final = 3
 """Largest number of times that differences are taken. A converging parameter is smooth up to third differences."""
 DELAYED: Final = 255
-"""Order that marks a delayed column: its entries repeat those of another column, one row later."""
+"""The value, in place of a number of times, that marks a delayed column: its entries repeat another column one row later."""
 MAX_COMPARED: Final = 100_000
 """Largest number of columns that are searched for equal ones. For more columns, the search takes more time than it saves."""
 

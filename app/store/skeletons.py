@@ -55,7 +55,7 @@ def _split_step(event: wire.StepEvent) -> SplitEvent:
         integers.append(ended.ran)
         ended = replace(ended, ran=0)
     if iteration is not None:
-        integers.append(iteration[1])  # last: groups of steps read it from there
+        integers.append(iteration[1])  # the last integer, because groups of steps expect it there
         iteration = (iteration[0], 0)
     optimizer, groups = split_options(event, numbers)
     rows, texts = _without_texts(event.values)
