@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Final
 
 from . import combining, elementwise, moving, networks
-from .moving import joining
-from .rule import LocalRule
+from .moving import joining, splitting
+from .rule import GRADIENTS, LocalRule
 
 RULES: Final = {rule.op: rule for rules in (elementwise.RULES, combining.RULES, moving.RULES, networks.RULES) for rule in rules}
 """The rules, by the class of a node."""
 
-__all__ = ["RULES", "LocalRule", "joining"]
+__all__ = ["GRADIENTS", "RULES", "LocalRule", "joining", "splitting"]

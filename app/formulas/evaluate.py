@@ -13,11 +13,12 @@ from .functions import FUNCTIONS, Array
 from .rule import LocalRule
 
 
-def gradient(rule: LocalRule, operand: str, grad: Array, known: Mapping[str, Any], shape: tuple[int, ...]) -> Array:
+def gradient(rule: LocalRule, operand: str, grad: Array | None, known: Mapping[str, Any], shape: tuple[int, ...]) -> Array:
     """Return the gradient that a node sends to an operand of this shape, given the gradient ``grad`` of its result.
 
-    ``known`` has the operands, the saved tensors, ``result`` and the options by name. A text in it is an expression of other
-    names. Raises :class:`KeyError` for a missing name, and NumPy's exceptions for operands that do not fit.
+    ``known`` has the operands, the saved tensors, ``result``, the options and the gradients of other outputs by name. A text in
+    it is an expression of other names. Raises :class:`KeyError` for a missing name, and NumPy's exceptions for operands that do
+    not fit.
     """
     return summed_to(np.asarray(evaluate(rule.gradients[operand], {**known, "grad": grad})), shape)
 

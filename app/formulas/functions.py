@@ -198,6 +198,31 @@ def part_of(grad: Array, at: int, dim: int, *tensors: Array) -> Array:
 
 
 @_moves
+def joined(like: Array, dim: int, *parts: Array | None) -> Array:
+    """Return tensors side by side along a dimension, in the shape of ``like``, with zeros for those that are ``None``.
+
+    The parts have the same size, except perhaps the last one. If sizes differ otherwise, only one part may be ``None``.
+    """
+    shape = np.shape(like)
+    sizes = [None if each is None else np.shape(each)[dim] for each in parts]
+    given = [each for each in sizes[:-1] if each is not None]
+    left = shape[dim] - sum(each for each in sizes if each is not None)
+    missing = [at for at, each in enumerate(sizes) if each is None]
+    for at in missing:
+        rest = left if at == missing[-1] else given[0] if given else -(-left // len(missing))
+        sizes[at], left = rest, left - rest
+    zeros = [(*shape[: dim % len(shape)], length or 0, *shape[dim % len(shape) + 1 :]) for length in sizes]
+    return np.concatenate([np.zeros(each) if part is None else part for part, each in zip(parts, zeros, strict=True)], dim)
+
+
+@_moves
+def stacked(like: Array, dim: int, *layers: Array | None) -> Array:
+    """Return tensors as the layers of one tensor in the shape of ``like``, with zeros for those that are ``None``."""
+    shape = tuple(np.delete(np.shape(like), dim))
+    return np.stack([np.zeros(shape) if each is None else each for each in layers], dim)
+
+
+@_moves
 def layer_of(grad: Array, at: int, dim: int) -> Array:
     """Return the part of a gradient that belongs to one of the tensors that ``stack`` joined."""
     return np.asarray(np.take(grad, at, dim))
@@ -217,10 +242,10 @@ FUNCTIONS: Final[Mapping[str, Any]] = {
     "sqrt": np.sqrt, "tan": np.tan, "tanh": np.tanh, "trunc": np.trunc, "where": np.where, "isfinite": np.isfinite,
     "pi": math.pi,
     "at_classes": at_classes, "average": average, "cross": cross, "flipped": flipped, "identity": identity,
-    "inserted": inserted, "inverse": inverse, "layer_of": layer_of, "outer": outer,
+    "inserted": inserted, "inverse": inverse, "joined": joined, "layer_of": layer_of, "outer": outer,
     "part_of": part_of, "repeated": repeated, "reshaped": reshaped,
     "reversed_sums": reversed_sums, "rolled": rolled, "rows_added": rows_added, "scattered": scattered, "size": size,
-    "spread": spread, "swapped": swapped, "total": total, "transposed": transposed, "triangle": triangle,
+    "spread": spread, "stacked": stacked, "swapped": swapped, "total": total, "transposed": transposed, "triangle": triangle,
     "unpermuted": unpermuted,
     **{function.__name__: _moves(function) for function in _OF_WINDOWS},
 }  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from .rule import LocalRule
+from .rule import GRADIENTS, MOST_OUTPUTS, LocalRule
 
 _LIKE: Final = "reshaped(grad, self)"
 _COPY: Final = "spread(grad, self)"
@@ -55,3 +55,19 @@ def joining(op: str, count: int) -> LocalRule | None:
     call = "stack" if op == "StackBackward0" else "cat"
     gradients = {name: code.format(at=at) for at, name in enumerate(names)}
     return LocalRule(op, f"{call}({listed}, dim)", gradients, {}, tuple(names), True)
+
+
+SPLITTING: Final = {
+    "SplitBackward0": "joined", "SplitWithSizesBackward0": "joined", "UnsafeSplitBackward0": "joined",
+    "UnsafeSplitWithSizesBackward0": "joined", "UnbindBackward0": "stacked",
+}  # fmt: skip
+"""The operations that split a tensor, each with the function that puts the gradients of its parts together."""
+
+
+def splitting(op: str, count: int) -> LocalRule | None:
+    """Return the rule of a node that splits a tensor into ``count`` parts; ``None`` for other nodes, or very many parts."""
+    if op not in SPLITTING or not 0 < count <= MOST_OUTPUTS:
+        return None
+    call = "unbind(self, dim)" if op == "UnbindBackward0" else "split(self, size, dim)"
+    gradients = ", ".join(GRADIENTS[:count])
+    return LocalRule(op, call, {"self": f"{SPLITTING[op]}(self, dim, {gradients})"}, {}, ("self",), True)

@@ -6,7 +6,7 @@ from typing import Final
 
 from .rule import LocalRule
 
-_SLIDING: Final = {"stride": (1, 2, 3, 4), "padding": (0, 1, 2, 3), "dilation": (1, 2), "transposed": (False, True)}
+_SLIDING: Final = {"stride": (1, 2, 3, 4), "padding": (0, 1, 2, 3), "dilation": (1, 2), "is_transposed": (False, True)}
 _OPTIONS: Final = "stride, padding, dilation"
 _CENTRED: Final = "(input - by_channel(result1, input)) * by_channel(result2, input)"
 """The normalized input, which a batch normalization multiplies by its weight. `result1` and `result2` are the mean and the
@@ -16,8 +16,8 @@ RULES: Final = (
     LocalRule(
         "ConvolutionBackward0", f"conv2d(input, weight, bias, {_OPTIONS})",
         {
-            "input": f"input_gradient(grad, input, weight, {_OPTIONS}, transposed)",
-            "weight": f"kernel_gradient(grad, input, weight, {_OPTIONS}, transposed)",
+            "input": f"input_gradient(grad, input, weight, {_OPTIONS}, is_transposed)",
+            "weight": f"kernel_gradient(grad, input, weight, {_OPTIONS}, is_transposed)",
             "bias": "summed_over_all_but_channels(grad)",
         },
         _SLIDING,

@@ -16,7 +16,7 @@ import numpy as np
 from . import windows
 from .evaluate import evaluate, summed_to
 from .functions import FUNCTIONS, Array
-from .rule import LocalRule
+from .rule import GRADIENTS, LocalRule
 
 _Back = Callable[[Array], Array]
 """A transposed operation: it takes the derivatives by a result and returns those by an operand."""
@@ -87,15 +87,22 @@ def _to(shape: tuple[int, ...]) -> _Back:
 
 
 def derivatives_of(
-    rule: LocalRule, operand: str, known: Mapping[str, Any], result: tuple[int, ...], shape: tuple[int, ...], element: int
+    rule: LocalRule,
+    operand: str,
+    known: Mapping[str, Any],
+    result: tuple[int, ...],
+    shape: tuple[int, ...],
+    element: int,
+    output: int = 0,
 ) -> Array:
     """Return the derivatives of each element of a result by one element of an operand, as a flat array.
 
-    ``result`` and ``shape`` are their shapes. Raises :class:`KeyError` for a name that is not known, and NumPy's exceptions for
+    ``result`` and ``shape`` are their shapes. The result is an ``output`` of the operation; ``known`` has the gradients of the
+    others. Raises :class:`KeyError` for a name that is not known, and NumPy's exceptions for
     operands that do not fit.
     """
     grad = _Traced(np.zeros(result))
-    found = evaluate(rule.gradients[operand], {**known, "grad": grad}, _FUNCTIONS)
+    found = evaluate(rule.gradients[operand], {**known, GRADIENTS[output]: grad}, _FUNCTIONS)
     total = np.zeros(result)
     if isinstance(found, _Traced):
         unit = np.zeros(shape)
@@ -138,6 +145,19 @@ def _summing(function: Callable[..., Any], grad: _Traced, *others: Any) -> _Trac
         return np.broadcast_to(whole, grad.shape) * weight
 
     return _Traced(value, (grad, back_of))
+
+
+def _together(name: str, like: Array, dim: int, *grads: Any) -> _Traced:
+    """Trace one of the gradients that a function puts side by side."""
+    at = next(at for at, each in enumerate(grads) if isinstance(each, _Traced))
+
+    def function(grad: Array) -> Array:
+        placed = [
+            grad if place == at else None if each is None else np.zeros(np.shape(each)) for place, each in enumerate(grads)
+        ]
+        return np.asarray(FUNCTIONS[name](like, dim, *placed))
+
+    return _moving(function, grads[at])
 
 
 def _where(condition: Array, first: Any, second: Any) -> _Traced:
@@ -202,7 +222,7 @@ def _cross(x: Any, y: Any) -> _Traced:
 _TRACED: Final[Mapping[str, Callable[..., _Traced]]] = {
     "where": _where, "rows_added": _rows_added, "scattered": _scattered, "at_largest": _at_largest, "cross": _cross,
     "input_gradient": _input_gradient, "kernel_gradient": _kernel_gradient, "spread_over_windows": _spread_over_windows,
-    "repeated": _repeated,
+    "repeated": _repeated, "joined": partial(_together, "joined"), "stacked": partial(_together, "stacked"),
     "outer": lambda grad, y: _Traced(np.outer(grad.value, y), (grad, lambda back: back @ y)),
     "reversed_sums": lambda grad, dim: _Traced(
         FUNCTIONS["reversed_sums"](grad.value, dim), (grad, lambda back: np.cumsum(back, dim))

@@ -29,13 +29,14 @@ MOST_RULES: Final = 3
 class ProductTerm(Struct, frozen=True):
     """A product that is part of a gradient: ``factor`` is a derivative of the node ``source``, times its used gradient.
 
-    It is the derivative of the element ``result`` by the ``element`` of an operand.
+    It is the derivative of the element ``result`` of an ``output`` by the ``element`` of an operand.
     """
 
     edge: model.Edge
     source: int
     operand: str
     element: int
+    output: int
     result: int
     factor: float
     value: float
@@ -57,10 +58,12 @@ def of_edge(scene: PassScene, edge: model.Edge, flat: int) -> list[ProductTerm] 
     source = int(edge.source[1:])
     local, operand = scene.local(source), scene.operand_of(edge)
     entries = local.column(operand, flat) if operand is not None else None
-    if operand is None or entries is None or local.grad is None:
+    if operand is None or entries is None:
         return None
-    used = local.grad.reshape(-1)
-    return [ProductTerm(edge, source, operand, flat, at, factor, factor * float(used[at])) for at, factor in entries]
+    return [
+        ProductTerm(edge, source, operand, flat, output, at, factor, factor * float(local.grads[output].reshape(-1)[at]))
+        for output, at, factor in entries
+    ]
 
 
 def explain_gradient(scene: PassScene, node: int, output: int, flat: int) -> Why:
@@ -68,7 +71,7 @@ def explain_gradient(scene: PassScene, node: int, output: int, flat: int) -> Why
     asked = scene.numbers.array("arrived", node, output)
     shape = () if asked is None else tuple(asked.shape)
     address = _address(scene, node, output, flat, shape)
-    name = scene.gradient_name(node, flat, shape)
+    name = scene.gradient_name(node, flat, shape, output)
     there, there_output, place, skipped = scene.behind_gradient(node, output, flat)
     array = scene.numbers.array("arrived", there, there_output)
     if array is None:
@@ -173,7 +176,7 @@ def _factors_replay(scene: PassScene, edge: model.Edge) -> dict[str, Any]:
 
 
 def _term(scene: PassScene, each: ProductTerm) -> WhyTerm:
-    node, output, place, _ = scene.behind_gradient(each.source, 0, each.result)
+    node, output, place, _ = scene.behind_gradient(each.source, each.output, each.result)
     link = scene.gradient(node, output, place)
     text = worked(scene, each)
     grad = shown(link.value)
@@ -190,16 +193,17 @@ def reads(scene: PassScene, each: ProductTerm) -> list[WhyLink]:
     local = scene.local(each.source)
     found: dict[str, WhyLink] = {}
     target = int(each.edge.target[1:])
-    places = local.reads(each.operand, each.result, each.element, "column")
+    places = local.reads(each.operand, each.result, each.element, "column", each.output)
     for name, place in places:
         of = (each.source, 0) if name == "result" else local.target(name)
         if of is not None:
-            node, flat, _ = scene.behind_value(of[0], place)
-            link = scene.value(node, flat)
+            node, output, flat, _ = scene.behind_value(of[0], place, of[1])
+            link = scene.value(node, flat, output)
             found[link.of] = link
     if (
         not found
         and local.rule is not None
+        and not local.rule.plain
         and local.rule.needs[each.operand]
         and scene.numbers.array("value", target) is not None
     ):

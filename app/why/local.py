@@ -6,14 +6,15 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import combinations, islice, permutations, product
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 
 from .. import model
-from ..formulas import RULES, LocalRule, joining
+from ..formulas import GRADIENTS, RULES, LocalRule, joining, splitting
 from ..formulas.evaluate import evaluate, gradient
 from ..formulas.functions import Array
+from ..formulas.moving import SPLITTING
 from ..formulas.transposed import derivatives_of
 from ..recording.pass_numbers import PassNumbers
 from .literals import literals
@@ -29,6 +30,14 @@ Entries = list[tuple[int, float]]
 """Positions in a flattened tensor, each with a derivative."""
 _Failures: Final = (KeyError, ValueError, IndexError, TypeError, ZeroDivisionError, np.linalg.LinAlgError)
 """Exceptions that NumPy raises for operands or options that do not fit."""
+
+
+class Derivative(NamedTuple):
+    """The derivative of the element ``at`` of an output, flattened, by an element of an operand."""
+
+    output: int
+    at: int
+    factor: float
 
 
 class LocalDerivatives:
@@ -52,7 +61,8 @@ class LocalDerivatives:
         edges = self._numbers.edges_from(self._index)
         # joined constants have no edges, so their slots are missing
         whole = sorted(edge.slot for _, edge in edges) == list(range(len(edges)))
-        return RULES.get(self._node.op) or (joining(self._node.op, len(edges)) if whole else None)
+        op, outputs = self._node.op, self._node.outputs
+        return RULES.get(op) or splitting(op, outputs) or (joining(op, len(edges)) if whole else None)
 
     @cached_property
     def edges(self) -> Mapping[str, tuple[int, model.Edge]]:
@@ -74,10 +84,15 @@ class LocalDerivatives:
             target = self.target(operand)
             if target is None:
                 continue
-            if (array := numbers.array("value", target[0])) is not None or (array := self._moved(target[0])) is not None:
+            first = target[1] == 0
+            array = numbers.array("value", target[0]) if first else None
+            if array is None:
+                array = self._moved(*target)
+            if array is not None:
                 names[operand] = array
             else:
-                form = numbers.form("value", target[0]) or numbers.form("edge", self.edges[operand][0])
+                form = numbers.form("value", target[0]) if first else None
+                form = form or numbers.form("edge", self.edges[operand][0])
                 if form is not None and "complex" not in form.dtype:
                     names[operand] = np.broadcast_to(np.nan, tuple(form.shape))
         for at, name in enumerate(self._node.saved):
@@ -87,32 +102,47 @@ class LocalDerivatives:
             names["result"] = array
         return names
 
-    def _moved(self, node: int) -> Array | None:
-        """Return the value of an operation inside a call that only moves elements, such as a transpose in a linear layer."""
+    def _moved(self, node: int, output: int) -> Array | None:
+        """Return a result of an operation that only moves elements: a transpose in a linear layer, or a part of a split."""
         local = LocalDerivatives(self._numbers, node, self._lines)
         if local.rule is None or not local.rule.plain or list(local.rule.gradients) != ["self"] or local.options is None:
             return None
-        source, grad = local.known.get("self"), local.grad
-        if source is None or grad is None or source.size != grad.size or np.isnan(source).all():
+        source, result = local.known.get("self"), local.grads.get(output)
+        if source is None or result is None or source.size < result.size or np.isnan(source).all():
             return None
-        counted = np.arange(1.0, grad.size + 1).reshape(grad.shape)
-        places = gradient(local.rule, "self", counted, {**local.known, **local.options}, source.shape).astype(int).reshape(-1)
-        found = np.full(grad.size + 1, np.nan)
+        counted = np.arange(1.0, result.size + 1).reshape(result.shape)
+        known = {**local.known, **local.options, **local.gradients(output, counted)}
+        places = gradient(local.rule, "self", known["grad"], known, source.shape).astype(int).reshape(-1)
+        found = np.full(result.size + 1, np.nan)
         found[places] = source.reshape(-1)
-        return found[1:].reshape(grad.shape)
+        return found[1:].reshape(result.shape)
+
+    @cached_property
+    def grads(self) -> Mapping[int, Array]:
+        """The gradients that the node used, by output; empty if one was not recorded."""
+        outputs = [at for at in range(self._node.outputs) if self._numbers.form("used", self._index, at) is not None]
+        found = {at: array for at in outputs if (array := self._numbers.array("used", self._index, at)) is not None}
+        return found if len(found) == len(outputs) and not any(np.isnan(each).any() for each in found.values()) else {}
 
     @cached_property
     def grad(self) -> Array | None:
         """The gradient that the node used; ``None`` if it was not recorded, or if the node has several."""
-        used = [self._numbers.array("used", self._index, at) for at in range(self._node.outputs)]
-        there = [array for array in used if array is not None]
-        return there[0] if len(there) == 1 and used[0] is not None and not np.isnan(there[0]).any() else None
+        return self.grads[0] if list(self.grads) == [0] else None
+
+    def gradients(self, output: int, grad: Array | None) -> dict[str, Any]:
+        """Return a gradient of one output by the name in a rule, and no gradient of the others: zeros, or ``None``."""
+        rule = self.rule
+        names = [name for name in GRADIENTS if rule is not None and any(name in code for code in rule.gradients.values())]
+        like = next(iter(self.grads.values()), np.zeros(()))
+        none = None if self._node.op in SPLITTING else np.zeros(like.shape)
+        others = {at: np.zeros(each.shape) for at, each in self.grads.items()}
+        return {name: grad if at == output else others.get(at, none) for at, name in enumerate(names)}
 
     @cached_property
     def options(self) -> Mapping[str, Any] | None:
         """The options with which the rule gives the recorded gradients; ``None`` if none does."""
-        rule, grad = self.rule, self.grad
-        if rule is None or grad is None:
+        rule, grads = self.rule, self.grads
+        if rule is None or not grads:
             return None
         sent = {
             operand: array
@@ -121,19 +151,22 @@ class LocalDerivatives:
         }
         if not sent:
             return None
-        for options in islice(self._candidates(rule, grad), MOST_CANDIDATES):
+        for options in islice(self._candidates(rule), MOST_CANDIDATES):
             known = {**self.known, **options}
-            given = {operand: self._gives(rule, operand, grad, known, array) for operand, array in sent.items()}
+            given = {operand: self._gives(rule, operand, known, array) for operand, array in sent.items()}
             if False not in given.values() and True in given.values():
                 self._proved = {operand for operand, equal in given.items() if equal}
                 return options
         return None
 
-    def _gives(self, rule: LocalRule, operand: str, grad: Array, known: Mapping[str, Any], sent: Array) -> bool | None:
+    def _gives(self, rule: LocalRule, operand: str, known: Mapping[str, Any], sent: Array) -> bool | None:
         """Return whether a rule gives a recorded gradient, up to rounding; ``None`` if it reads unrecorded numbers."""
+        given = {**self.gradients(-1, None), **{GRADIENTS[at]: each for at, each in self.grads.items()}}
+        sizes = {name: None if each is None else np.abs(each) for name, each in given.items()}
+        grad = np.concatenate([each.reshape(-1) for each in self.grads.values()])
         try:
-            found = gradient(rule, operand, grad, known, sent.shape)
-            size = gradient(rule, operand, np.abs(grad), known, sent.shape)
+            found = gradient(rule, operand, given.get("grad"), {**known, **given}, sent.shape)
+            size = gradient(rule, operand, sizes.get("grad"), {**known, **sizes}, sent.shape)
         except _Failures:
             return False
         unknown = any(np.isnan(known[name]).all() for name in rule.needs[operand] if isinstance(known.get(name), np.ndarray))
@@ -152,21 +185,21 @@ class LocalDerivatives:
         found = self._numbers.form("edge", self.edges[operand][0])
         return found.dtype if found is not None else "float32"
 
-    def _candidates(self, rule: LocalRule, grad: Array) -> Iterator[dict[str, Any]]:
+    def _candidates(self, rule: LocalRule) -> Iterator[dict[str, Any]]:
         """Yield options to try, those in the program's text first."""
-        first = next(iter(self.edges), None)
-        shape = tuple(np.shape(self.known[first])) if first is not None and first in self.known else grad.shape
+        first, result = next(iter(self.edges), None), next(iter(self.grads.values())).shape
+        shape = tuple(np.shape(self.known[first])) if first is not None and first in self.known else result
         needed = {name for operand in self.edges for name in rule.needs[operand]}
         wanted = [name for name in sorted(needed) if name not in self.known]
         written = literals(self._lines, self._node)
-        choices = [_choices(name, rule, shape, grad.shape, written) for name in wanted]
+        choices = [_choices(name, rule, shape, result, written) for name in wanted]
         for values in product(*choices):
             yield dict(zip(wanted, values, strict=True))
 
     def _provides(self, operand: str) -> bool:
         """Return whether the derivatives by an operand are known."""
         rule = self.rule
-        if rule is None or self.grad is None or self.options is None or operand not in rule.gradients:
+        if rule is None or not self.grads or self.options is None or operand not in rule.gradients:
             return False
         unproved = operand in self.edges and self.edges[operand][1].gradient and operand not in self._proved
         return not unproved and self.shape(operand) is not None
@@ -178,45 +211,56 @@ class LocalDerivatives:
             return tuple(form.shape)
         return tuple(np.shape(self.known[operand])) if operand in self.known else None
 
-    def column(self, operand: str, element: int) -> Entries | None:
-        """Return the elements of the result that an operand's element influences, with the derivatives."""
-        found = self._line("column", operand, element, {}) if self._provides(operand) else None
+    def column(self, operand: str, element: int) -> list[Derivative] | None:
+        """Return the elements of the results that an operand's element influences, with the derivatives."""
+        if not self._provides(operand):
+            return None
+        found: list[Derivative] = []
+        for output in self.grads:
+            line = self._line("column", operand, element, output, {})
+            if line is None:
+                return None
+            found += [Derivative(output, at, factor) for at, factor in _entries(line)]
+        return found
+
+    def row(self, operand: str, element: int, output: int = 0) -> Entries | None:
+        """Return the elements of an operand that influence an element of a result, with the derivatives."""
+        if not self._provides(operand) or output not in self.grads:
+            return None
+        found = self._line("row", operand, element, output, {})
         return None if found is None else _entries(found)
 
-    def row(self, operand: str, element: int) -> Entries | None:
-        """Return the elements of an operand that influence an element of the result, with the derivatives."""
-        found = self._line("row", operand, element, {}) if self._provides(operand) else None
-        return None if found is None else _entries(found)
-
-    def _line(self, along: Along, operand: str, element: int, replaced: Mapping[str, Array]) -> Array | None:
+    def _line(self, along: Along, operand: str, element: int, output: int, replaced: Mapping[str, Array]) -> Array | None:
         """Return the derivatives of one element of a result, or by one element of an operand; ``None`` if they do not exist.
 
         ``replaced`` has numbers to use instead of the recorded ones.
         """
-        key: tuple[str | int, ...] = (along, operand, element, *replaced)
+        key: tuple[str | int, ...] = (along, operand, element, output, *replaced)
         if key not in self._lines_of:
-            self._lines_of[key] = self._read_line(along, operand, element, replaced)
+            self._lines_of[key] = self._read_line(along, operand, element, output, replaced)
         return self._lines_of[key]
 
-    def _read_line(self, along: Along, operand: str, element: int, replaced: Mapping[str, Array]) -> Array | None:
-        rule, grad, shape = self.rule, self.grad, self.shape(operand)
-        if rule is None or grad is None or shape is None:
+    def _read_line(self, along: Along, operand: str, element: int, output: int, replaced: Mapping[str, Array]) -> Array | None:
+        rule, shape, result = self.rule, self.shape(operand), self.grads[output].shape
+        if rule is None or shape is None:
             return None
         known = {**self.known, **replaced, **(self.options or {})}
         try:
-            if rule.elementwise:
+            if rule.elementwise and self.grad is not None:
                 values = self._elementwise(operand, known) if replaced else self._factors(operand)
-                places = _places(shape, grad.shape)
+                places = _places(shape, result)
                 if along == "column":
                     return np.where(places == element, values, 0.0)
                 found = np.zeros(math.prod(shape))
                 found[places[element]] = values[element]
                 return found
             if along == "column":
-                return derivatives_of(rule, operand, known, grad.shape, shape, element)
-            unit = np.zeros(grad.shape)
+                known |= self.gradients(output, None)
+                return derivatives_of(rule, operand, known, result, shape, element, output)
+            unit = np.zeros(result)
             unit.reshape(-1)[element] = 1.0
-            return gradient(rule, operand, unit, known, shape).reshape(-1)
+            known |= self.gradients(output, unit)
+            return gradient(rule, operand, known.get("grad"), known, shape).reshape(-1)
         except _Failures:
             return None
 
@@ -234,35 +278,35 @@ class LocalDerivatives:
         return np.broadcast_to(found, shape).reshape(-1)
 
     def row_length(self, element: int) -> int:
-        """Return the number of elements that influence an element of the result."""
+        """Return the number of elements that influence an element of the first result."""
         rule = self.rule
         return sum(len(self.row(operand, element) or ()) for operand in (rule.sums if rule is not None else ()))
 
-    def reads(self, operand: str, result: int, element: int, along: Along) -> list[tuple[str, int]]:
+    def reads(self, operand: str, result: int, element: int, along: Along, output: int = 0) -> list[tuple[str, int]]:
         """Return the elements from which a derivative was computed: for each, an operand's name in the rule and a position.
 
         ``along`` says whether the caller reads the derivatives of one ``result`` or those by one ``element`` of the operand.
         """
         rule, grad = self.rule, self.grad
-        if rule is None or grad is None or self.shape(operand) is None:
+        if rule is None or self.shape(operand) is None:
             return []
         found: list[tuple[str, int]] = []
         for name in rule.needs[operand] + (("result",) if "result" in rule.gradients[operand] else ()):
             array = self.known.get(name)
             if array is None or name not in (*self.edges, "result"):
                 continue
-            if rule.elementwise:
+            if rule.elementwise and grad is not None:
                 found.append((name, int(_places(array.shape, grad.shape)[result])))
-            elif (place := self._place(operand, name, result, element, along)) is not None:
+            elif (place := self._place(operand, name, result, element, along, output)) is not None:
                 found.append((name, place))
         return found
 
-    def _place(self, operand: str, name: str, result: int, element: int, along: Along) -> int | None:
+    def _place(self, operand: str, name: str, result: int, element: int, along: Along, output: int) -> int | None:
         """Return the element of an operand that is itself a derivative, as in a product of matrices; else ``None``."""
         array = self.known[name]
         line, at = (result, element) if along == "row" else (element, result)
         counted = {name: np.arange(1.0, array.size + 1).reshape(array.shape)}
-        counts, values = self._line(along, operand, line, counted), self._line(along, operand, line, {})
+        counts, values = self._line(along, operand, line, output, counted), self._line(along, operand, line, output, {})
         if counts is None or values is None:
             return None
         place = float(counts[at])

@@ -38,7 +38,9 @@ def why(recording: Recording, of: str, step: int | None = None, pass_: int | Non
     node = address.index
     scene.numbers.node_index(f"n{node}")
     if address.part == "value":
-        return explain_value(scenes, scene, node, element_of(scene.numbers.value(node), address.element, address.subject))
+        summary = scene.numbers.value(node) if address.output == 0 else scene.numbers.arrived(node, address.output)
+        flat = element_of(summary, address.element, address.subject)
+        return explain_value(scenes, scene, node, flat, address.output)
     asked = scene.numbers.arrived(node, address.output)
     flat = element_of(asked, address.element, address.subject)
     answer = explain_gradient(scene, node, address.output, flat)

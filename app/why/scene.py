@@ -16,13 +16,14 @@ from ..recording import MOST_ELEMENTS, Recording
 from ..recording.pass_numbers import Kind, PassNumbers
 from .address import NumberAddress
 from .answer import WhyLink
+from .literals import text_of
 from .local import Entries, LocalDerivatives
 from .names import factor_name, node_name, number_of, with_element
 
 MOST_NODES: Final = 20_000
 """Largest number of nodes of a graph whose numbers are explained."""
 SECONDS: Final = 2.0
-"""Time limit of an explanation, in seconds."""
+"""Limit of an explanation, in seconds of processor time."""
 LONGEST_WAY: Final = 200
 """Largest number of plain operations that are skipped in a row."""
 
@@ -45,7 +46,7 @@ class PassScene:
 
     def local(self, node: int) -> LocalDerivatives:
         """Return the local derivatives of a node. Raises :class:`OverBudget` when the question takes too long."""
-        if time.monotonic() > self._deadline:
+        if time.thread_time() > self._deadline:
             raise OverBudget(f"The explanation takes more than {SECONDS:g} s. Ask for one element of a smaller tensor.")
         if node not in self._locals:
             self._locals[node] = LocalDerivatives(self.numbers, node, self.lines)
@@ -62,28 +63,36 @@ class PassScene:
         root = self.graph.nodes[int(self.graph.roots[0][1:])] if self.graph.roots else None
         return "loss" if root is None else node_name(self.lines, root)
 
-    def name(self, node: int) -> str:
-        """Return the name of a node."""
-        return node_name(self.lines, self.graph.nodes[node])
+    def name(self, node: int, output: int = 0) -> str:
+        """Return the name of a node's result. One of several results has the index of its output."""
+        found = self.graph.nodes[node]
+        if output == 0:
+            return node_name(self.lines, found)
+        return f"{text_of(self.lines, found) or found.op}[{output}]"
 
-    def gradient_name(self, node: int, flat: int, shape: tuple[int, ...]) -> str:
+    def gradient_name(self, node: int, flat: int, shape: tuple[int, ...], output: int = 0) -> str:
         """Return the name of the gradient of the loss with respect to an element of a node's result."""
-        return f"∂{factor_name(self.root)}/∂{factor_name(with_element(self.name(node), flat, shape))}"
+        return f"∂{factor_name(self.root)}/∂{factor_name(with_element(self.name(node, output), flat, shape))}"
 
     def gradient(self, node: int, output: int, flat: int) -> WhyLink:
         """Return the link to the gradient that arrived at an element."""
         used = self.numbers.array("used", node, output)
         array = used if used is not None else self.numbers.array("arrived", node, output)
-        return self._link(NumberAddress("node", "grad", node, output=output), array, flat, self.gradient_name)
-
-    def value(self, node: int, flat: int) -> WhyLink:
-        """Return the link to an element of a node's value."""
-        array = self.numbers.array("value", node)
         return self._link(
-            NumberAddress("node", "value", node),
+            NumberAddress("node", "grad", node, output=output),
             array,
             flat,
-            lambda node, flat, shape: with_element(self.name(node), flat, shape),
+            lambda node, flat, shape: self.gradient_name(node, flat, shape, output),
+        )
+
+    def value(self, node: int, flat: int, output: int = 0) -> WhyLink:
+        """Return the link to an element of a result of a node."""
+        array = self.numbers.array("value", node) if output == 0 else None
+        return self._link(
+            NumberAddress("node", "value", node, output=output),
+            array,
+            flat,
+            lambda node, flat, shape: with_element(self.name(node, output), flat, shape),
         )
 
     def _link(self, address: NumberAddress, array: Array | None, flat: int, name: object) -> WhyLink:
@@ -125,29 +134,32 @@ class PassScene:
             if local.rule is None or not local.rule.plain or operand is None:
                 break
             entries = local.column(operand, flat)
-            if entries is None or len(entries) != 1 or entries[0][1] != 1.0:
+            if entries is None or len(entries) != 1 or entries[0].factor != 1.0:
                 break
             skipped.append(self.graph.nodes[source].op)
-            node, output, flat = source, 0, entries[0][0]
+            node, (output, flat, _) = source, entries[0]
         return node, output, flat, skipped
 
-    def behind_value(self, node: int, flat: int) -> tuple[int, int, list[str]]:
-        """Follow a value back through plain operations. Return the node and element, and the operations that were skipped."""
-        found: tuple[int, int, list[str]] = (node, flat, [])
+    def behind_value(self, node: int, flat: int, output: int = 0) -> tuple[int, int, int, list[str]]:
+        """Follow an element of a result back through plain operations, to one that was recorded.
+
+        Return its node, output and element, and the names of the operations that were skipped.
+        """
+        found: tuple[int, int, int, list[str]] = (node, output, flat, [])
         skipped: list[str] = []
         for _ in range(LONGEST_WAY):
             local = self.local(node)
             if local.rule is None or not local.rule.plain:
                 break
-            rows = [(operand, local.row(operand, flat)) for operand in local.rule.sums]
+            rows = [(operand, local.row(operand, flat, output)) for operand in local.rule.sums]
             operand, entries = next(((name, row) for name, row in rows if row or row is None), rows[0])
             target = local.target(operand)
-            if target is None or target[1] != 0 or entries is None or len(entries) != 1 or entries[0][1] != 1.0:
+            if target is None or entries is None or len(entries) != 1 or entries[0][1] != 1.0:
                 break
             skipped.append(self.graph.nodes[node].op)
-            node, flat = target[0], entries[0][0]
-            if self.numbers.array("value", node) is not None:  # a step between two parts of one call has no value
-                found = (node, flat, list(skipped))
+            node, output, flat = *target, entries[0][0]
+            if output == 0 and self.numbers.array("value", node) is not None:  # a step inside a call has no value
+                found = (node, output, flat, list(skipped))
         return found
 
     def lacks_elements(self, node: int) -> bool:
@@ -178,7 +190,7 @@ class Scene:
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
         self._passes: dict[int, PassScene] = {}
-        self._deadline = time.monotonic() + SECONDS
+        self._deadline = time.thread_time() + SECONDS
 
     def pass_(self, index: int) -> PassScene:
         """Return a pass. Raises :class:`NotFound` if there is none with a graph."""

@@ -23,23 +23,27 @@ MOST_READS: Final = 24
 """Largest number of operands' elements that are listed for a function."""
 
 
-def explain_value(scenes: Scene, scene: PassScene, node: int, flat: int) -> Why:
-    """Return why an element of a node's value is what it is."""
-    array = scene.numbers.array("value", node)
-    shape = () if array is None else tuple(array.shape)
-    address = NumberAddress("node", "value", node, step=scene.event.step, pass_=scene.index).at(flat, shape)
+def explain_value(scenes: Scene, scene: PassScene, node: int, flat: int, output: int = 0) -> Why:
+    """Return why an element of a node's result is what it is."""
+    there, result, place, skipped = scene.behind_value(node, flat, output)
+    array = scene.numbers.array("value", node) if output == 0 else None
+    form = scene.numbers.form("arrived", node, output) if array is None else None
+    shape = tuple(array.shape) if array is not None else tuple(form.shape) if form is not None else ()
+    address = NumberAddress("node", "value", node, output=output, step=scene.event.step, pass_=scene.index).at(flat, shape)
     common: dict[str, Any] = {
-        "of": address.of, "name": with_element(scene.name(node), flat, shape), "step": scene.event.step, "pass_": scene.index,
-        "element": list(address.element or ()),
+        "of": address.of, "name": with_element(scene.name(node, output), flat, shape), "step": scene.event.step,
+        "pass_": scene.index, "element": list(address.element or ()),
     }  # fmt: skip
-    if array is None:
+    if output and result:
+        sentence = "Of this operation, the recording has the value of the first result only."
+        return Why(kind="unknown", value=None, sentence=sentence, **common, **of_node(scene, node))
+    if array is None and not output:
         summary = scene.numbers.value(node)
         fields = (
             {"sentence": "This value was not recorded."} if summary is None
             else unrecorded(scene.recording, summary, scene.event.step)
         )  # fmt: skip
         return Why(kind="unknown", value=None, **fields, **common, **of_node(scene, node))
-    there, place, skipped = scene.behind_value(node, flat)
     whole = scene.numbers.array("value", there)
     assert whole is not None
     value = whole.reshape(-1)[place]
@@ -107,8 +111,8 @@ def _term(scene: PassScene, node: int, operand: str, result: int, element: int, 
     """Return a product in a sum: an element of an operand, times the derivative of the result with respect to it."""
     target = scene.local(node).target(operand)
     assert target is not None
-    there, place, _ = scene.behind_value(target[0], element)
-    link = scene.value(there, place)
+    there, output, place, _ = scene.behind_value(target[0], element, target[1])
+    link = scene.value(there, place, output)
     text = link.name if factor == 1 else f"−{link.name}" if factor == -1 else f"{shown(factor)}·{link.name}"
     return WhyTerm(number_of(product), 0.0, number_of(factor), text, link, _reads(scene, node, operand, result, element))
 
@@ -119,7 +123,8 @@ def _reads(scene: PassScene, node: int, operand: str, result: int, element: int)
     for name, place in local.reads(operand, result, element, "row"):
         target = local.target(name)
         if target is not None:
-            found.append(scene.value(*scene.behind_value(target[0], place)[:2]))
+            there, output, at, _ = scene.behind_value(target[0], place, target[1])
+            found.append(scene.value(there, at, output))
     return found
 
 
@@ -147,8 +152,8 @@ def _function(scene: PassScene, node: int, flat: int, common: dict[str, Any]) ->
         entries = local.row(operand, flat)
         places = [(at, abs(factor)) for at, factor in entries] if entries else _same_place(array, scene, node, flat)
         for at, size in places:
-            there, place, _ = scene.behind_value(target[0], at)
-            link = scene.value(there, place)
+            there, output, place, _ = scene.behind_value(target[0], at, target[1])
+            link = scene.value(there, place, output)
             found[link.of] = (size, link)
     if local.rule is None or not local.edges:
         for _, edge in scene.numbers.edges_from(node):

@@ -62,7 +62,7 @@ def _ways(scene: PassScene, node: int, output: int, flat: int, depth: int, count
     if found is None:
         raise _NoLine
     for each in found:
-        for way in _ways(scene, each.source, 0, each.result, depth + 1, count):
+        for way in _ways(scene, each.source, each.output, each.result, depth + 1, count):
             yield _Way((*way.factors, *_factor(scene, each)), way.value * each.factor)
 
 

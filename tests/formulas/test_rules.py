@@ -11,6 +11,7 @@ import pytest
 import torch
 from tapedeck.formulas import RULES
 from tapedeck.formulas.evaluate import evaluate, gradient
+from tapedeck.formulas.functions import FUNCTIONS
 from tapedeck.formulas.latex import latex
 from tapedeck.formulas.rule import LocalRule
 from tapedeck.formulas.transposed import derivatives_of
@@ -163,7 +164,7 @@ def test_a_convolution_has_its_gradients_in_every_number_of_dimensions(
         "stride": 1,
         "padding": 0,
         "dilation": 1,
-        "transposed": False,
+        "is_transposed": False,
         **options,
         "input": x.detach().numpy(),
         "weight": kernel.detach().numpy(),
@@ -192,7 +193,7 @@ def test_a_transposed_convolution_has_its_gradients_in_every_number_of_dimension
     kernel = torch.rand(channels[0], channels[1] // groups, *(2 for _ in sizes), dtype=torch.float64, requires_grad=True)
     result = call(x, kernel, **options)
     grad = torch.rand_like(result)
-    known = {"stride": 1, "padding": 0, "dilation": 1, **options, "transposed": True}
+    known = {"stride": 1, "padding": 0, "dilation": 1, **options, "is_transposed": True}
     known |= {"input": x.detach().numpy(), "weight": kernel.detach().numpy()}
     for name, operand in (("input", x), ("weight", kernel)):
         (theirs,) = torch.autograd.grad(result, operand, grad, retain_graph=True)
@@ -220,6 +221,12 @@ def test_a_rule_gives_the_gradient_that_the_node_gives(op: str) -> None:
             np.testing.assert_allclose(np.array(each) @ grad.numpy().reshape(-1), ours.reshape(-1), rtol=1e-7, atol=1e-12)
     targets = [getattr(target, "variable", None) for target, _ in node.next_functions if target is not None]
     assert all(target is operand for target, operand in zip(targets, operands.values(), strict=True))
+
+
+def test_no_option_of_a_rule_has_the_name_of_a_function() -> None:
+    for rule in RULES.values():
+        assert not set(rule.options) & set(FUNCTIONS), rule.op
+        assert set(rule.options) <= {name for needs in rule.needs.values() for name in needs} | {"self"}, rule.op
 
 
 def test_there_are_rules_of_at_least_120_kinds_of_nodes() -> None:

@@ -103,6 +103,45 @@ loss.backward()
     assert gradient.terms[0].factor == 5.0
 
 
+@pytest.mark.parametrize(
+    "layer", ["Conv2d(2, 3, 2, stride=2, padding=1)", "ConvTranspose2d(2, 3, 2, stride=2)", "Conv1d(3, 2, 2)"]
+)
+def test_the_gradient_of_a_kernel_is_a_sum_of_products_with_the_elements_under_its_windows(layer: str) -> None:
+    program = f"""\
+import torch
+x = torch.rand(1, 2, 3, 3, requires_grad=True)
+layer = torch.nn.{layer}
+loss = layer(x if x.ndim == layer.weight.ndim else x[0]).square().mean()
+loss.backward()
+"""
+    recording = record(program, values=4096)[1]
+    for of in ("layer.weight.grad", "x.grad"):
+        answer = why(recording, of)
+        assert answer.kind == "sum"
+        assert all(term.factor is not None for term in answer.terms)
+        assert any(term.reads for term in answer.terms)
+        assert abs(real(answer.rounding)) < 1e-5
+
+
+@pytest.mark.parametrize("parts", ["x.split(2)", "x.split([1, 3])", "x.chunk(2)", "x.unbind()[1:3]"])
+def test_a_part_of_a_split_is_followed_to_the_whole(parts: str) -> None:
+    program = f"""\
+import torch
+x = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0], [7.0, 8.0]], requires_grad=True)
+first, second = {parts}
+loss = (second * second).sum() + first[0].exp().sum() / 100
+loss.backward()
+"""
+    recording = recorded(program)
+    gradient = why(recording, "x.grad")
+    assert gradient.value in (16.0, 12.0, 10.0)
+    assert sums_exactly(gradient)
+    assert not any("first" in term.source.name for term in gradient.terms if term.source)
+    square = next(node for node in recording.graph(0).nodes if node.op == "MulBackward0")
+    value = why(recording, square.id)
+    assert [term.source.name.partition("[")[0] for term in value.terms if term.source] == ["x"]
+
+
 MOMENTUM = """\
 import torch
 torch.manual_seed(1)
