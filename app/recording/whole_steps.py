@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec import Struct
 
@@ -25,30 +25,59 @@ class WholeStep(Struct, frozen=True):
     passes: Mapping[int, wire.PassEvent]
 
 
+class WholeStepStore(Protocol):
+    """The stored whole steps of a run. Several threads may use it."""
+
+    def indices(self) -> set[int]:
+        """Return the indices of the steps."""
+
+    def read(self, index: int) -> WholeStep | None:
+        """Return a step, or ``None`` if it is not stored."""
+
+    def keep(self, whole: WholeStep) -> None:
+        """Store a step, if there is room for it."""
+
+
 class WholeStepCache(ByteCache[tuple[str, int, bool], WholeStep]):
     """Steps of all runs of a server, by the id of their run, their index, and whether they have elements of larger tensors."""
 
-    def of_run(self, run: str) -> WholeSteps:
-        """Return the steps of a run."""
-        return WholeSteps(self, run)
+    def of_run(self, run: str, stored: WholeStepStore | None = None) -> WholeSteps:
+        """Return the steps of a run, some of which may be stored."""
+        return WholeSteps(self, run, stored)
 
 
 class WholeSteps:
-    """The steps of a run that replays have recorded again. Several threads may use it.
+    """The steps of a run that replays have recorded again, from the cache or else from the store. Several threads may use it.
 
-    A step that is ``enlarged`` has the elements of tensors of which the recording has only statistics.
+    A step that is ``enlarged`` has the elements of tensors of which the recording has only statistics. It is large, and not
+    stored.
     """
 
-    def __init__(self, cache: WholeStepCache, run: str) -> None:
+    def __init__(self, cache: WholeStepCache, run: str, stored: WholeStepStore | None) -> None:
         self._cache = cache
         self._run = run
+        self._stored = stored
+        self._indices: set[int] | None = None
 
     def get(self, index: int, *, enlarged: bool = False) -> WholeStep | None:
-        """Return a step, or ``None`` if it is not cached."""
-        return self._cache.get((self._run, index, enlarged))
+        """Return a step, or ``None`` if no replay has recorded it, or its numbers were dropped since."""
+        found = self._cache.get((self._run, index, enlarged))
+        if found is not None or enlarged or self._stored is None:
+            return found
+        if self._indices is None:  # read once, because most steps are not stored
+            self._indices = self._stored.indices()
+        if index in self._indices and (found := self._stored.read(index)) is not None:
+            self._remember(found, enlarged=False)
+        return found
 
     def add(self, whole: WholeStep, *, enlarged: bool = False) -> None:
         """Add a step, or replace it."""
+        self._remember(whole, enlarged=enlarged)
+        if self._stored is not None and not enlarged:
+            self._stored.keep(whole)
+            self._indices = None
+
+    def _remember(self, whole: WholeStep, *, enlarged: bool) -> None:
         size = sum(map(wire.memory_of, (whole.step, *whole.passes.values())))
         self._cache.put((self._run, whole.step.index, enlarged), whole, size)
 

@@ -246,7 +246,7 @@ class Replays:
                 await self._run(job, proof, live, ticket)
         finally:
             self._slots.release(ticket)
-        return await self._archive.beside(_conclude, recorded, request, proof, self._archive.whole_steps_of(recorded.id))
+        return await self._archive.beside(_conclude, recorded, request, proof, self._archive.whole_steps_of(recorded))
 
     async def _run(self, job: wire.Job, proof: Proof | CountedProof, live: LiveReplay, ticket: Ticket) -> None:
         """Run a job, and compare its events with the recording until the proof needs no more."""

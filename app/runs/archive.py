@@ -143,9 +143,14 @@ class Archive:
         if recorded.size > LIVE_BYTES:
             recorded.forget(lambda counts, end: self._store.log_of(written.number, counts, end))
 
-    def whole_steps_of(self, run: str) -> WholeSteps:
-        """Return the steps of a run that replays have recorded whole."""
-        return self._whole_steps.of_run(run)
+    def whole_steps_of(self, recorded: RecordedRun) -> WholeSteps:
+        """Return the steps of an ended run that replays have recorded whole."""
+        stored = None
+        if isinstance(recorded, StoredRun):
+            stored = self._store.whole_steps(recorded.stored.number, recorded.stored.events)
+        elif isinstance(recorded, LiveRun) and recorded.number is not None:
+            stored = self._store.whole_steps(recorded.number, recorded.count)
+        return self._whole_steps.of_run(recorded.id, stored)
 
     async def replay(self, run: str, id: str) -> Json | None:
         """Return the stored result of a replay, or ``None``."""
@@ -229,7 +234,7 @@ class Archive:
 
     def _from_store(self, stored: RunRow) -> RecordedRun:
         recorded = StoredRun(stored, self._store.log(stored), self._limits)
-        recorded.recording.read_whole(self.whole_steps_of(stored.id))
+        recorded.recording.read_whole(self.whole_steps_of(recorded))
         if recorded.ended:
             self.remember(recorded)
         return recorded

@@ -1,6 +1,7 @@
 """Store parts that are derived from the blocks of ended runs, so that reading a part does not unpack the blocks.
 
-A part that is missing, as in a run that was stored by an earlier version, is computed from the blocks again.
+A part that is missing, as in a run that was stored by an earlier version, is computed from the blocks again. A whole step comes
+from a replay of the run instead.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ OVERVIEW: Final = "overview"
 """Name of the part packed by :func:`.overviews.pack_overview`."""
 SERIES: Final = "series:"
 """Prefix of the names of the parts packed by :func:`.series.pack_series`. A key follows."""
+WHOLE: Final = "whole:"
+"""Prefix of the names of the parts packed by :mod:`.whole_steps`. The index of a step follows."""
 FREE_BYTES: Final = 1024 * 1024
 """Size that the parts of any run may have together, in bytes. :data:`SHARE` adds to it for a large recording."""
 SHARE: Final = 4
@@ -32,6 +35,9 @@ log = logging.getLogger(__name__)
 _GET = select(derived.c.name, derived.c.payload).where(
     derived.c.run == bindparam("run"), derived.c.name.in_(bindparam("names", expanding=True))
 )
+
+
+_NAMES = select(derived.c.name).where(derived.c.run == bindparam("run"), derived.c.name.startswith(bindparam("prefix")))
 
 
 class DerivedPart(Protocol):
@@ -74,18 +80,23 @@ class DerivedParts:
             rows = connection.execute(_GET, {"run": run, "names": list(names)})
             return {row.name: row.payload for row in rows}
 
-    def keep(self, run: int, end: int, parts: Mapping[str, bytes]) -> None:
+    def names(self, run: int, prefix: str) -> list[str]:
+        """Return the names of the stored parts of a run that begin with ``prefix``."""
+        with self._engine.connect() as connection:
+            return list(connection.execute(_NAMES, {"run": run, "prefix": prefix}).scalars())
+
+    def keep(self, run: int, end: int, parts: Mapping[str, bytes], *, share: float = 1.0) -> None:
         """Store parts that were derived from the first ``end`` events of a run. They replace parts with the same names.
 
-        They are not stored if the run was deleted, has not ended, or has more events, if its parts became too large, or if the
-        database cannot be written to.
+        They are not stored if the run was deleted, has not ended, or has more events, if its parts would take more than the
+        fraction ``share`` of the size that they may have together, or if the database cannot be written to.
         """
         try:
-            self._keep(run, end, parts)
+            self._keep(run, end, parts, share)
         except OperationalError:
             log.warning("Derived parts of run number %d could not be stored.", run, exc_info=True)
 
-    def _keep(self, run: int, end: int, parts: Mapping[str, bytes]) -> None:
+    def _keep(self, run: int, end: int, parts: Mapping[str, bytes], share: float) -> None:
         with self._writing, self._engine.begin() as connection:
             ended = select(runs.c.recording_bytes).where(
                 runs.c.number == run, runs.c.events == end, runs.c.status.in_(model.FINAL)
@@ -97,7 +108,7 @@ class DerivedParts:
             stored = {row.name: row.bytes for row in connection.execute(sizes)}
             room = FREE_BYTES + (recording_bytes - sum(stored.values())) // SHARE
             others = sum(size for name, size in stored.items() if name not in parts)
-            if others + sum(map(len, parts.values())) > room:
+            if others + sum(map(len, parts.values())) > share * room:
                 return
             connection.execute(delete(derived).where(derived.c.run == run, derived.c.name.in_(list(parts))))
             size = insert_parts(connection, run, parts) + others - sum(stored.values())

@@ -57,7 +57,7 @@ blocks = Table(
 )
 
 derived = Table(
-    "derived",  # parts of ended runs that can be computed from their blocks
+    "derived",  # parts of ended runs that can be computed from their blocks or by a replay
     metadata,
     Column("run", Integer, ForeignKey("runs.number", ondelete="CASCADE"), primary_key=True, autoincrement=False),
     Column("name", String(250), primary_key=True),  # the names are defined in `derived.py`

@@ -29,6 +29,7 @@ from .reserve import RESERVE_BYTES, DiskReserve
 from .schema import blocks, replays, runs
 from .series import StoredSeries
 from .shares import leaving
+from .whole_steps import StoredWholeSteps
 
 FILE: Final = "tapedeck.sqlite3"
 """Name of the database in its folder."""
@@ -233,6 +234,10 @@ class Store:
         ``counts`` is the number of graphs, passes and steps before that position.
         """
         return StoredLog(self._blocks, self._overviews, self._series, run, counts, end)
+
+    def whole_steps(self, run: int, end: int) -> StoredWholeSteps:
+        """Return the whole steps of the run with a number, which has ``end`` events."""
+        return StoredWholeSteps(self._parts, run, end)
 
     def replay(self, run: str, id: str) -> bytes | None:
         """Return the stored answer of a replay, or ``None``."""

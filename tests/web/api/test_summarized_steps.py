@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from tapedeck.model import Limits
+from tapedeck.store import whole_steps
 
 from ...in_process import InProcess
 from ..conftest import Serve
@@ -88,7 +89,22 @@ async def test_a_surface_and_the_factors_of_a_summarized_step_are_those_of_a_who
             assert one == two
 
 
-async def test_a_whole_step_that_was_forgotten_is_recorded_again(serve: Serve) -> None:
+async def test_a_whole_step_is_still_whole_after_a_restart(serve: Serve) -> None:
+    executor = InProcess()
+    body = {"what": "step", "step": STEP}
+    async with serve(executor=executor, limits=LIMITS) as client:
+        run = await posted(client, FIT)
+        assert (await client.post(f"{run}/replays", json=body)).json()["repeatable"] is True
+        whole = await got(client, f"{run}/steps/{STEP}")
+    async with serve(executor=executor, limits=LIMITS) as client:
+        assert await got(client, f"{run}/steps/{STEP}") == whole
+        assert (await got(client, f"{run}/steps/{STEP - 1}"))["summary"] is True
+        assert (await client.get(f"{run}/why?of=m.grad&step={STEP}")).status_code == 200
+        assert len([job for job in executor.jobs if job.replay is not None]) == 1
+
+
+async def test_a_whole_step_that_was_forgotten_is_recorded_again(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whole_steps, "SHARE", 0.0)  # no room in the store
     executor = InProcess()
     async with serve(executor=executor, limits=LIMITS) as client:
         run = await posted(client, FIT)
