@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgspec
@@ -25,6 +25,8 @@ from .workers import Budget, Workers
 SECONDS: Final = 2.0
 """Time for all findings of one run, in seconds."""
 BUDGET: Final = Budget(cpu_seconds=SECONDS, wall_seconds=SECONDS, answer_bytes=4 * 1024 * 1024)
+QUICK: Final = Budget(cpu_seconds=0.1, wall_seconds=0.5, answer_bytes=BUDGET.answer_bytes)
+"""Budget of a small run for its findings in one message. Beyond it, they are made again, with a message for each rule."""
 QUEUE: Final = 1_000
 """Number of runs that may wait for a process. A waiting run keeps its slot, so the slots limit this number too."""
 LIGHT_BYTES: Final = 200_000
@@ -71,6 +73,8 @@ class WorkerFinder:
         try:
             light = recorded.size <= LIGHT_BYTES
             evidence = evidence_of(recorded) if light else await asyncio.to_thread(evidence_of, recorded)
+            if light and (quick := await self._quickly(evidence)) is not None:
+                return arranged(quick)
             async for each in self._workers.stream(findings_of, evidence, budget=BUDGET):
                 found.append(each)  # noqa: PERF401 (kept if a later one raises)
         except (OverBudget, Busy) as error:
@@ -78,6 +82,18 @@ class WorkerFinder:
         except Exception:
             log.exception("The findings of run %s could not be made.", recorded.id)
         return arranged(found)
+
+    async def _quickly(self, evidence: Evidence) -> list[RuleFindings] | None:
+        """Return all findings of a small run in one message, which is faster. Return ``None`` if they exceed :data:`QUICK`."""
+        try:
+            return await self._workers.run(all_of, findings_of, evidence, budget=QUICK)
+        except OverBudget:
+            return None
+
+
+def all_of(make: Callable[[Evidence], Iterator[RuleFindings]], evidence: Evidence) -> list[RuleFindings]:
+    """Return the findings of all rules. A worker process calls this function."""
+    return list(make(evidence))
 
 
 def evidence_of(recorded: LiveRun) -> Evidence:

@@ -84,6 +84,17 @@ async def test_a_process_reads_the_events_that_have_left_memory(
         assert await made.find(recorded) == here
 
 
+async def test_a_small_run_beyond_the_quick_budget_gets_the_same_findings(
+    made: WorkerFinder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with ended_run(tmp_path, with_signals(3)) as recorded:
+        at_once = await made.find(recorded)
+        assert made._workers.killed == 0
+        monkeypatch.setattr(finder, "QUICK", Budget(answer_bytes=1))
+        assert await made.find(recorded) == at_once
+        assert made._workers.killed == 1
+
+
 def never_ends(evidence: Evidence) -> Iterator[RuleFindings]:
     yield RuleFindings("diverging", [finding(str(os.getpid()))], True)
     yield RuleFindings("vanishing", [], True)
