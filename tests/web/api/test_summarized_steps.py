@@ -20,6 +20,8 @@ FIT = fit(300, 0.001)
 LIMITS = Limits(events=2_400)
 """Limits of which 300 events, at least 100 steps and at most 200, are recorded whole."""
 STEP = 250
+PATIENT = {"Prefer": "wait=60"}
+"""A header: the machine may be busy."""
 
 
 async def got(client: httpx.AsyncClient, url: str, **headers: str) -> Any:
@@ -46,7 +48,7 @@ async def test_a_replay_makes_a_summarized_step_whole_for_every_route(serve: Ser
         assert refused.status_code == 422
         assert '"what": "step"' in refused.json()["detail"]
 
-        answer = await client.post(f"{run}/replays", json={"what": "step", "step": STEP})
+        answer = await client.post(f"{run}/replays", json={"what": "step", "step": STEP}, headers=PATIENT)
         assert answer.status_code == 201, answer.text
         assert answer.json()["repeatable"] is True
 
@@ -59,7 +61,7 @@ async def test_a_replay_makes_a_summarized_step_whole_for_every_route(serve: Ser
         assert (await got(client, f"{run}/steps/{STEP - 1}"))["summary"] is True
         replays = [job for job in executor.jobs if job.replay is not None]
         assert len(replays) == 1
-        await client.post(f"{run}/replays", json={"what": "step", "step": STEP})
+        await client.post(f"{run}/replays", json={"what": "step", "step": STEP}, headers=PATIENT)
         assert len([job for job in executor.jobs if job.replay is not None]) == 1
 
 
@@ -69,7 +71,7 @@ async def test_a_replay_of_a_summarized_step_compares_what_was_recorded_of_it(se
         again = "import builtins\nbuiltins._runs = getattr(builtins, '_runs', 0) + 1\n"
         shifted = f"range(300):\n    m.data += (builtins._runs - 1) * (step == {STEP})"
         run = await posted(client, again + FIT.replace("range(300):", shifted))
-        result = (await client.post(f"{run}/replays", json={"what": "step", "step": STEP})).json()
+        result = (await client.post(f"{run}/replays", json={"what": "step", "step": STEP}, headers=PATIENT)).json()
         assert result["repeatable"] is False
         assert result["difference"]["step"] == STEP
         assert (await got(client, f"{run}/steps/{STEP}"))["summary"] is True
@@ -82,7 +84,10 @@ async def test_a_surface_and_the_factors_of_a_summarized_step_are_those_of_a_who
     ):
         run, same = await posted(client, FIT), await posted(unlimited, FIT)
         for body in ({"what": "surface", "step": STEP}, {"what": "factors", "step": STEP - 1, "node": "n0"}):
-            one, two = [(await on.post(f"{at}/replays", json=body)).json() for on, at in ((client, run), (unlimited, same))]
+            one, two = [
+                (await on.post(f"{at}/replays", json=body, headers=PATIENT)).json()
+                for on, at in ((client, run), (unlimited, same))
+            ]
             for each in (one, two):
                 del each["links"], each["id"]
                 each.pop("owner_key", None)
@@ -94,7 +99,7 @@ async def test_a_whole_step_is_still_whole_after_a_restart(serve: Serve) -> None
     body = {"what": "step", "step": STEP}
     async with serve(executor=executor, limits=LIMITS) as client:
         run = await posted(client, FIT)
-        assert (await client.post(f"{run}/replays", json=body)).json()["repeatable"] is True
+        assert (await client.post(f"{run}/replays", json=body, headers=PATIENT)).json()["repeatable"] is True
         whole = await got(client, f"{run}/steps/{STEP}")
     async with serve(executor=executor, limits=LIMITS) as client:
         assert await got(client, f"{run}/steps/{STEP}") == whole
@@ -109,8 +114,8 @@ async def test_a_whole_step_that_was_forgotten_is_recorded_again(serve: Serve, m
     async with serve(executor=executor, limits=LIMITS) as client:
         run = await posted(client, FIT)
         body = {"what": "step", "step": STEP}
-        assert (await client.post(f"{run}/replays", json=body)).json()["repeatable"] is True
+        assert (await client.post(f"{run}/replays", json=body, headers=PATIENT)).json()["repeatable"] is True
     async with serve(executor=executor, limits=LIMITS) as client:
         assert (await got(client, f"{run}/steps/{STEP}"))["summary"] is True
-        assert (await client.post(f"{run}/replays", json=body)).json()["repeatable"] is True
+        assert (await client.post(f"{run}/replays", json=body, headers=PATIENT)).json()["repeatable"] is True
         assert (await got(client, f"{run}/steps/{STEP}"))["summary"] is False
