@@ -23,8 +23,8 @@ from .store import BlocksInStore, blocks_of, pack_overview, reading, unpack_over
 from .workers import Budget, Workers
 
 SECONDS: Final = 2.0
-"""Time for all findings of one run, in seconds."""
-BUDGET: Final = Budget(cpu_seconds=SECONDS, wall_seconds=SECONDS, answer_bytes=4 * 1024 * 1024)
+"""Processor time for all findings of one run, in seconds."""
+BUDGET: Final = Budget(cpu_seconds=SECONDS, wall_seconds=4 * SECONDS, answer_bytes=4 * 1024 * 1024)
 QUICK: Final = Budget(cpu_seconds=0.1, wall_seconds=0.5, answer_bytes=BUDGET.answer_bytes)
 """Budget of a small run for its findings in one message. Beyond it, they are made again, with a message for each rule."""
 QUEUE: Final = 1_000
