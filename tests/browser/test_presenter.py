@@ -68,6 +68,10 @@ def test_a_run_is_presented_and_followed(page: Page) -> None:
     student = page.context.new_page()
     student.goto(link.text_content() or "")
     expect(student.get_by_text("You see what the teacher shows.")).to_be_visible()
+    note, panes = student.locator(".following").bounding_box(), student.locator(".panes").bounding_box()
+    assert note
+    assert panes
+    assert note["y"] + note["height"] <= panes["y"] + 1  # the strip covers nothing
     page.keyboard.press("q")
     page.keyboard.press("End")
     expect(student).to_have_url(re.compile("step=2"))

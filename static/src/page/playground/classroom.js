@@ -1,7 +1,7 @@
 // Follow a teacher's playhead, or share one's own with a class.
 
 import { read, write } from "../../core/address.js";
-import { h } from "../../leaves/dom.js";
+import { find, h } from "../../leaves/dom.js";
 import { toast } from "../../widgets/shell.js";
 
 /** @import {Client} from "../../leaves/api.js" */
@@ -27,7 +27,7 @@ export function follow(api, go) {
   const text = h("span", null, "You see what the teacher shows.");
   const leave = h("button", { type: "button", class: "btn" }, "Stop following");
   const note = h("div", { class: "following", role: "status" }, text, leave);
-  document.body.append(note);
+  find(".playground > div").after(note); // below the head of the page
   const events = new EventSource(api.address(`/classrooms/${encodeURIComponent(room)}/events`));
   /** @param {string} said */
   const end = (said) => {

@@ -27,7 +27,8 @@ export function presenter(state, server, canvas, onsize, teach) {
   const code = h("img", { alt: "QR code of this page’s address", width: 300, height: 300 });
   const text = h("p", null);
   const share = h("button", { type: "button", class: "btn" }, "Let others follow me");
-  const link = h("div", { class: "qr", hidden: true }, code, text, share);
+  const about = h("small", { hidden: true }, "Whoever opens this link sees what you show.");
+  const link = h("div", { class: "qr", hidden: true }, code, text, share, about);
   const black = h("div", { class: "black", hidden: true });
   find(".floor").before(h("section", { class: "stage", "aria-label": "Lines that run" }, shown));
   document.body.append(link, black);
@@ -58,6 +59,7 @@ export function presenter(state, server, canvas, onsize, teach) {
     if (!followed) return;
     encode(followed);
     share.hidden = true;
+    about.hidden = false;
   });
 
   return {
