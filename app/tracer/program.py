@@ -33,15 +33,18 @@ from .recorder import Recorder
 from .replay.answers import ReplayFinished
 from .replay.counted import CountedReplay
 from .replay.watch import watch_points
-from .source.exceptions import encodable, exception_text, with_suggestion
+from .source.exceptions import encodable, exception_text
 from .source.instrument import PROGRAM, ProgramSource
 from .source.own_modules import OwnModules, own_folders
+from .source.printed_traceback import SYNTAX_ERRORS, printed_syntax_error, printed_traceback
 from .source.tracebacks import leave_out, raised_at, raised_in
 from .source.value_text import MAX_TEXT, tensor_text
 from .tensors.lifetimes import Lifetimes
 
 SCRIPT = "program.py"
 """The value of ``__file__`` for a program that has no file."""
+_LONGEST = 10 * MAX_TEXT - 1
+"""The number of characters of the longest traceback, message or ``repr`` that is recorded."""
 
 
 def run(job: wire.Job, write: Callable[[bytes], None]) -> int:
@@ -197,12 +200,24 @@ class RunningProgram:
         if self._forked or sys.excepthook is not sys.__excepthook__:
             try:
                 sys.excepthook(type(error), error, error.__traceback__)
-            except Exception:
-                traceback.print_exc()
+            except Exception as failed:
+                self._report_hook(failed, error)
         elif self._job.own_streams:
             with own_streams.unrecorded():  # the failure has the traceback
                 sys.excepthook(type(error), error, error.__traceback__)
         return -signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
+
+    def _report_hook(self, failed: Exception, error: BaseException) -> None:
+        """Print what Python prints if the program's ``sys.excepthook`` raises: its failure and the program's own.
+
+        If the streams are not the process's own, the recorded failure has the second traceback.
+        """
+        leave_out(failed)
+        print("Error in sys.excepthook:", printed_traceback(failed, _LONGEST), sep="\n", file=sys.stderr)
+        print("Original exception was:", file=sys.stderr)
+        if self._job.own_streams or self._forked:
+            with own_streams.unrecorded():
+                sys.__excepthook__(type(error), error, error.__traceback__)
 
     def _run_cells(self) -> BaseException | None:
         """Run the cells until one fails, and return the exception that ended the program, if any."""
@@ -259,7 +274,7 @@ def _seed(seed: int) -> None:
 def _repr(value: Any) -> str:
     """Return the ``repr`` of an object, as a notebook shows it. The ``repr`` may be the program's code, and may fail."""
     try:
-        return repr(value)[: 10 * MAX_TEXT - 1]
+        return repr(value)[:_LONGEST]
     except Exception as error:
         return f"<repr failed: {type(error).__name__}: {error}>"[:MAX_TEXT]
 
@@ -286,7 +301,10 @@ def _unparsable(error: BaseException, source: ProgramSource) -> wire.ProgramFail
     line = getattr(error, "lineno", None) or -1
     start, end = (getattr(error, "offset", None) or 0), (getattr(error, "end_offset", None) or 0)
     columns = (start - 1, max(end - 1, start)) if start > 0 else None
-    text = "".join(traceback.format_exception_only(type(error), error))
+    if isinstance(error, SyntaxError) and type(error) in SYNTAX_ERRORS:
+        text = printed_syntax_error(error)
+    else:
+        text = "".join(traceback.format_exception_only(error))
     message = error.msg if isinstance(error, SyntaxError) else str(error)
     return wire.ProgramFailure(type(error).__name__, message[:MAX_TEXT], None, line, text[: 10 * MAX_TEXT], columns)
 
@@ -297,19 +315,17 @@ def _failure(error: BaseException, source: ProgramSource, confined: bool = True)
     The recorder's own frames are left out of the traceback.
     """
     leave_out(error)
-    stack = traceback.TracebackException.from_exception(error, limit=-200, compact=True)
     location = raised_at(error, source.filename)
     line, columns = source.locate(*location) if location is not None else (-1, None)
     message = missing_module_text(error) if confined and isinstance(error, ModuleNotFoundError) else exception_text(error)
     if confined and source.filename == PROGRAM and (instead := remedy(error)) is not None:
         message = f"{message}: {instead}"
-    text = with_suggestion("".join(stack.format()), error)
     return wire.ProgramFailure(
         type(error).__name__[:300],
-        encodable(message)[: 10 * MAX_TEXT - 1],
+        encodable(message)[:_LONGEST],
         None,
         line,
-        encodable(text)[-10 * MAX_TEXT + 1 :],
+        printed_traceback(error, _LONGEST),
         columns,
         source.own.origin(raised_in(error, source.filename, source.own.has)),
     )
