@@ -62,6 +62,7 @@ from .source.value_text import NUMBERS
 from .tensors.handles import tensors_in
 from .tensors.kinds import PLAIN_TYPES, is_fake
 from .tensors.memory import Write
+from .tensors.own_tensors import hide_own_tensors
 from .tensors.references import hide_own_references
 from .tensors.transforms import Unobserved
 from .training.boundaries import StepBoundaries
@@ -199,6 +200,7 @@ class Recorder:
             return self
         self._stack.enter_context(hide_recorder_frames())
         self._stack.enter_context(hide_own_references())
+        self._stack.enter_context(hide_own_tensors())
         self._stack.enter_context(install_event_loops())
         self._stack.enter_context(send_before_silence(self._send_pending, self._finish_early))
         self._stack.enter_context(show_warnings_at_program_lines())
