@@ -775,10 +775,11 @@ class QueuePosition(Struct, frozen=True):
 
 
 class Instant(Struct, frozen=True):
-    """A step, and a phase of it."""
+    """A step, a phase of it, and a node to select in the graph of the step's main pass, if one is of special interest."""
 
     step: int
     phase: Phase
+    node: str | None = None
 
 
 class Run(Struct, frozen=True):
@@ -806,8 +807,9 @@ class Run(Struct, frozen=True):
     ``unfinished`` is true if an error or a limit ended the program after its last complete step, and something was recorded
     since. Read it as ``steps/{steps}``: a step with passes and values of lines, but without parameters and an update.
 
-    ``opens_at`` is the instant at which a page opens the run: at its first finding that is an error, else where an exception
-    ended the program, else at the first step. It is ``null`` without steps, and the first step while the program runs.
+    ``opens_at`` is the instant at which a page opens the run: at its first finding that is an error, with the node of the
+    finding, else where an exception ended the program, else at the first step. It is ``null`` without steps, and the first step
+    while the program runs.
     """
 
     id: str

@@ -16,7 +16,9 @@ COLUMN: Final = 50
 """Pixels between the padding and the numbers of a card: the room for a label such as ``m.grad``."""
 RADIUS: Final = 6
 ROWS: Final = 70
-"""Smallest height in pixels of a card with numbers."""
+"""Smallest height in pixels of a card with a value and a gradient."""
+VALUE_ROW: Final = 58
+"""Smallest height in pixels of a card with a value."""
 LOW: Final = 44
 """Height in pixels below which a card or constant is compact, with its numbers in one row."""
 MISSING: Final = "·"
@@ -103,9 +105,22 @@ def _card(pen: Pen, box: Box, content: CardContent) -> str:
     for mark, wide in badges:
         parts.append(_badge(pen, mark, x, 33, wide))
         x += wide + 6
+    if box.height >= VALUE_ROW:
+        parts.append(_value_row(pen, box, content))
     if box.height >= ROWS:
-        parts.append(_rows(pen, box, content))
+        parts.append(_gradient_row(pen, box, content))
     return "".join(parts)
+
+
+def _value_row(pen: Pen, box: Box, content: CardContent) -> str:
+    characters = _characters(box)
+    shown, token = _value(content, characters)
+    label = f'<text {pen.fill("ink-3")} x="{PAD}" y="50">value</text>'
+    return label + pen.numbers(shown, token, PAD + COLUMN, 50, "value", characters)
+
+
+def _characters(box: Box) -> int:
+    return room(box.width - COLUMN - 2 * PAD + 2)
 
 
 def _compact(pen: Pen, box: Box, content: CardContent, where: str) -> str:
@@ -146,16 +161,11 @@ def _gradient_label(pen: Pen, content: CardContent) -> str:
     return "grad" if pen.wide(content.label) > COLUMN - 5 else content.label
 
 
-def _rows(pen: Pen, box: Box, content: CardContent) -> str:
-    characters = room(box.width - COLUMN - 2 * PAD + 2)
-    shown, token = _value(content, characters)
-    label = _gradient_label(pen, content)
+def _gradient_row(pen: Pen, box: Box, content: CardContent) -> str:
+    characters, label = _characters(box), _gradient_label(pen, content)
     gradient, of_gradient = gradients(content, characters)
-    return (
-        f'<text {pen.fill("ink-3")} x="{PAD}" y="50">value</text>'
-        + pen.numbers(shown, token, PAD + COLUMN, 50, "value", characters)
-        + f'<text {pen.fill("ink-3")} x="{PAD}" y="64">{escape(label)}</text>'
-        + pen.numbers(gradient, of_gradient, PAD + COLUMN, 64, "grad", characters)
+    return f'<text {pen.fill("ink-3")} x="{PAD}" y="64">{escape(label)}</text>' + pen.numbers(
+        gradient, of_gradient, PAD + COLUMN, 64, "grad", characters
     )
 
 

@@ -48,7 +48,7 @@ def _lines(sheet: Sheet, program: labels.ProgramText) -> Iterator[str]:
         node = graph.nodes[index]
         yield ""
         yield _heading(node, program) + (_why_idle(index, numbers) if numbers is not None and index not in has_run else "")
-        yield from _numbers(node, index, numbers, arriving)
+        yield from _numbers(node, index, sheet, arriving)
         for edge_index in outgoing.get(node.id, ()):
             edge = graph.edges[edge_index]
             target = graph.nodes[indices[edge.target]]
@@ -68,7 +68,7 @@ def _lines(sheet: Sheet, program: labels.ProgramText) -> Iterator[str]:
         for index in of_kind:
             node = graph.nodes[index]
             yield f"  {_heading(node, program)}"
-            for line in _numbers(node, index, numbers, arriving):
+            for line in _numbers(node, index, sheet, arriving):
                 yield f"  {line}"
 
 
@@ -88,13 +88,12 @@ def _heading(node: Node, program: labels.ProgramText) -> str:
     return "  ".join(parts)
 
 
-def _numbers(node: Node, index: int, numbers: PassNumbers | None, arriving: dict[tuple[str, int], int]) -> Iterator[str]:
-    if numbers is None:
-        return
-    value = numbers.value(index)
+def _numbers(node: Node, index: int, sheet: Sheet, arriving: dict[tuple[str, int], int]) -> Iterator[str]:
+    numbers = sheet.numbers
+    value = sheet.values.get(index) if numbers is None else numbers.value(index)
     if value is not None:
         yield f"  value {numerals.in_words(value)}  {numerals.described(value)}"
-    if node.kind == "constant":
+    if numbers is None or node.kind == "constant":
         return
     label = labels.gradient_label(node, numbers.event.kind)
     for output in range(node.outputs):

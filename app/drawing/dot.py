@@ -80,15 +80,14 @@ def export(sheet: Sheet) -> str:
         lines = [program.title(node), labels.subtitle(node)]
         if node.line is not None:
             lines[1] += f", {labels.location(node)}"
-        if numbers is not None:
-            value = numbers.value(index)
-            if value is not None:
-                lines += [f"value {numerals.brief(value, 60)}", numerals.described(value)]
-            if node.kind != "constant":
-                lines += [
-                    f"{labels.gradient_label(node, numbers.event.kind)} {numerals.brief(numbers.used(index, output), 60)}"
-                    for output in range(node.outputs)
-                ]
+        value = sheet.values.get(index) if numbers is None else numbers.value(index)
+        if value is not None:
+            lines += [f"value {numerals.brief(value, 60)}", numerals.described(value)]
+        if numbers is not None and node.kind != "constant":
+            lines += [
+                f"{labels.gradient_label(node, numbers.event.kind)} {numerals.brief(numbers.used(index, output), 60)}"
+                for output in range(node.outputs)
+            ]
         leaf = node.kind == "leaf"
         picture.node(
             node.id,

@@ -137,7 +137,8 @@ def sheet_of_graph(
     if form in _DRAWN and _is_map(recording, graph_index, view, reveal, look):
         return _map_sheet(recording, graph_index, None, view, reveal, look)
     make_map = partial(read_map, recording, graph_index, None, view, reveal)
-    return Sheet(recording.graph(graph_index), None, recording.program, make_map=make_map, **look)
+    values = recording.displayed_values(graph_index)
+    return Sheet(recording.graph(graph_index), None, recording.program, make_map=make_map, values=values, **look)
 
 
 def _is_map(recording: Recording, graph: int, view: str | None, reveal: str | None, look: SheetLook) -> bool:
@@ -276,7 +277,8 @@ async def _whole(sheet: Sheet, tools: Tools) -> PlacedSheet | None:
 
 
 def _plan(sheet: Sheet) -> LayoutPlan:
-    return plan(sheet.graph, sheet.direction, numbers=sheet.numbers is not None, density=sheet.density)
+    numbers = sheet.numbers is not None
+    return plan(sheet.graph, sheet.direction, numbers=numbers, density=sheet.density, values=sheet.values)
 
 
 async def _map_svg(sheet: Sheet, shown: GraphMap, tools: Tools) -> _Svg:

@@ -7,6 +7,7 @@ the deepest use, and a stub at each other use. All these boxes show the same nod
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -30,6 +31,8 @@ LOW_CARD: Final = (250, 44)
 """A card without numbers."""
 COMPACT_CARD: Final = (440, 40)
 """A card whose value and gradient are side by side, 27 characters each."""
+VALUE_CARD: Final = (250, 58)
+"""A card with a value, but without a gradient."""
 CONSTANT: Final = (140, 64)
 LOW_CONSTANT: Final = (140, 44)
 COMPACT_CONSTANT: Final = (200, 40)
@@ -38,6 +41,8 @@ LABEL: Final = 194
 """Width of an edge's label: 27 characters."""
 NARROW_LABEL: Final = 84
 """Width of an edge's label from left to right: 10 characters, enough for a norm."""
+NO_LABEL: Final = 8
+"""Width of a label without text, which keeps the edge as long as others."""
 LABEL_HEIGHT: Final = 26
 """Height of an edge's label: the gradient, and the local derivative below it."""
 COMPACT_LABEL: Final = 290
@@ -117,11 +122,18 @@ class _Sizes(Struct, frozen=True):
 _FULL: Final = _Sizes(CARD, CONSTANT, (LABEL, LABEL_HEIGHT))
 _COMPACT: Final = _Sizes(COMPACT_CARD, COMPACT_CONSTANT, (COMPACT_LABEL, COMPACT_LABEL_HEIGHT))
 _SIDEWAYS: Final = _Sizes(NARROW, CONSTANT, (NARROW_LABEL, NARROW_LABEL_HEIGHT))
-_LOW: Final = _Sizes(LOW_CARD, LOW_CONSTANT, (0, LABEL_HEIGHT))
+_LOW: Final = _Sizes(LOW_CARD, LOW_CONSTANT, (NO_LABEL, LABEL_HEIGHT))
 
 
-def plan(graph: Graph, direction: Direction = "TB", *, numbers: bool = True, density: Density = "full") -> LayoutPlan:
-    """Plan the picture of a graph. Without ``numbers``, cards are low and edges have no labels.
+def plan(
+    graph: Graph,
+    direction: Direction = "TB",
+    *,
+    numbers: bool = True,
+    density: Density = "full",
+    values: Container[int] = frozenset(),
+) -> LayoutPlan:
+    """Plan the picture of a graph. Without ``numbers``, cards are low unless they have ``values``, and labels have no text.
 
     The ``density`` is that of pictures with numbers from top to bottom.
     """
@@ -132,6 +144,8 @@ def plan(graph: Graph, direction: Direction = "TB", *, numbers: bool = True, den
     for index, node in enumerate(graph.nodes):
         role: Role = "constant" if node.kind == "constant" else "card"
         width, height = constant if role == "constant" else card
+        if index in values:
+            width, height = CONSTANT if role == "constant" else VALUE_CARD
         boxes.append(Box(f"n{index}", index, -1, role, width, height))
     stubs = _stubs(graph, indices)
     links: list[Link] = []

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from ..model import Graph, GraphMap
+from ..model import Graph, GraphMap, TensorSummary
 from ..recording import PassNumbers
 from .graph_layout import GraphLayout
 from .pen import BROWSER, Face
@@ -19,7 +19,7 @@ class Sheet(Struct, frozen=True):
     graph: Graph
     """Structure of the graph; without nodes if a map is drawn instead."""
     numbers: PassNumbers | None = None
-    """Numbers of the pass; without them only the structure is drawn."""
+    """Numbers of the pass; without them only the structure and the ``values`` are drawn."""
     program: str = ""
     """Text of the program, to which the lines and columns of nodes refer."""
     theme: Theme = "light"
@@ -37,6 +37,8 @@ class Sheet(Struct, frozen=True):
     density: Density = "full"
     """Size of the cards. A map, a picture from left to right and a wide graph always have full ones."""
     face: Face = BROWSER
+    values: dict[int, TensorSummary] = {}
+    """Values in a graph without a pass, by the index of the node."""
 
 
 class PlacedSheet(Struct, frozen=True):

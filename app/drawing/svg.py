@@ -195,7 +195,7 @@ class _SvgWriter:
         if cached := self._contents.get(index):
             return cached
         node, numbers = self.graph.nodes[index], self.numbers
-        value, grads, hooked = None, list[TensorSummary | None](), False
+        value, grads, hooked = self.sheet.values.get(index), list[TensorSummary | None](), False
         if numbers is not None:
             value = numbers.value(index)
             for output in range(node.outputs):

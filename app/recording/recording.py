@@ -283,6 +283,26 @@ class Recording:
                 step=index_or_none(row.at),
             )
 
+    def displayed_values(self, graph: int) -> dict[int, model.TensorSummary]:
+        """Return the known values in a graph that no pass reached, by the index of the node.
+
+        A displayed value is that of its root. The value of an assignment's line is that of the node with the assigned name.
+        """
+        lines = [line for line in self.lines() if line.tensor is not None]
+        of_roots = {line.graph: line.tensor for line in lines if line.graph is not None}
+        assigned = {line.line: line.tensor for line in lines if line.file is None}
+        structure = self.graph(graph)
+        found: dict[int, model.TensorSummary] = {}
+        for index, node in enumerate(structure.nodes):
+            value = of_roots.get(structure.id) if node.id in structure.roots else None
+            if value is None and node.name and node.line is not None and node.file is None:
+                after_name = (self.source(node.line) or "").strip().removeprefix(node.name).lstrip()
+                if after_name.startswith("=") and not after_name.startswith("=="):
+                    value = assigned.get(node.line)
+            if value is not None:
+                found[index] = value
+        return found
+
     def parameters(self) -> list[model.Parameter]:
         """Return every parameter with all its names."""
         found: dict[int, model.Parameter] = {}

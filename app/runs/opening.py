@@ -9,15 +9,18 @@ from ..recording import Recording
 def opening(recording: Recording, findings: list[model.Finding], *, failed: bool, last: int) -> model.Instant | None:
     """Return the instant at which a run opens, or ``None`` if it has no steps.
 
-    This is the place of the first finding that is an error, else the place where an exception ended the program (if it
-    ``failed``), else the backward phase of the first step. ``last`` is the index of the last step, the unfinished one included.
+    This is the place of the first finding that is an error, with its node if that belongs to the step's main pass. Otherwise it
+    is the place where an exception ended the program (if it ``failed``), else the backward phase of the first step. ``last`` is
+    the index of the last step, the unfinished one included.
     """
     steps = recording.log.counts()[2]
     if last < 0:
         return None
     for finding in findings:
         if finding.severity == "error" and finding.step is not None and finding.step < steps:
-            return model.Instant(finding.step, _phase(recording.log.step(finding.step), finding.line))
+            step = recording.log.step(finding.step)
+            node = finding.node if finding.pass_ in (None, step.main) else None
+            return model.Instant(finding.step, _phase(step, finding.line), node)
     if not failed:
         return model.Instant(0, "backward")
     return model.Instant(last, "update" if last < steps and recording.log.step(last).update else "backward")

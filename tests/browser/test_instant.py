@@ -85,8 +85,9 @@ def test_a_bare_address_opens_at_the_finding_and_every_other_instant_has_an_addr
     expect(step).to_have_text("step2of 0–3")
     expect(phase).to_have_attribute("data-phase", "backward")
     expect(page.locator("#canvas .root")).to_contain_text("NaN")
+    expect(page.locator("#inspected h3").first).to_have_text("torch.softmax(s + mask, 0)")  # the node of the finding
     page.keyboard.press("Home")
-    expect(page).to_have_url(re.compile(r"\?step=0$"))
+    expect(page).to_have_url(re.compile(r"[?&]step=0$"))
     page.reload()
     expect(step).to_have_text("step0of 0–3")
     page.evaluate("to => { history.pushState(null, '', to); dispatchEvent(new PopStateEvent('popstate')) }", bare)

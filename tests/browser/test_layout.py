@@ -140,9 +140,9 @@ def test_a_picture_opens_at_a_readable_size_and_fades_where_it_continues(look: L
     size = """text => parseFloat(getComputedStyle(text).fontSize)
         * document.querySelector("#canvas .picture").getBoundingClientRect().width
         / document.querySelector("#canvas svg").width.baseVal.value"""
-    assert page.locator("#canvas .root [data-field=value]").evaluate(size) >= 9.9
+    assert page.locator("#canvas .selected [data-field=value]").evaluate(size) >= 9.9
     edges = page.locator("#canvas .fades")
-    expect(edges).to_have_attribute("data-more", re.compile("^(right )?bottom$"))
+    expect(edges).to_have_attribute("data-more", re.compile("^top( right)?$"))
     page.locator("#zoom").click()
     expect(edges).to_have_attribute("data-more", re.compile("^(bottom)?$"))
     page.wait_for_timeout(300)  # the picture glides
@@ -205,7 +205,7 @@ def test_the_scale_can_be_switched_by_touch_on_a_phone(look: Look, width: int) -
     own, *others = [each.bounding_box() for each in [scale, page.locator(".count b"), *page.locator(".key:visible").all()]]
     assert own
     assert min(own["width"], own["height"]) >= 32
-    assert len(others) == 6
+    assert len(others) == 7
     for other in others:
         assert other
         assert other["x"] + other["width"] + 4 <= own["x"], "the button must not overlap its neighbours"
@@ -351,7 +351,7 @@ def test_a_small_screen_has_every_control(look: Look, width: int, height: int) -
     page.goto("/")
     page.get_by_role("button", name="Graph", exact=True).click()
     expect(page.get_by_role("button", name="Graph", exact=True)).to_have_attribute("aria-pressed", "true")
-    expect(page.locator("#canvas .root")).to_be_in_viewport()
+    expect(page.locator("#canvas .selected")).to_be_in_viewport()
     more = page.locator("#more summary")
     more.scroll_into_view_if_needed()
     more.click()

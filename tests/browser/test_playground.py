@@ -113,6 +113,7 @@ def test_the_elements_of_a_small_matrix_are_a_table_with_colours_that_diverge_fr
         "import torch\nW = torch.tensor([[1.0, -2.0, 0.5], [0.0, 0.25, -0.5]], requires_grad=True)\n"
         "k = torch.tensor([[1e-3, -2e-3, float('nan')], [0.0, 1e-3, 1e-3]])\n(W * k).sum().backward()\n",
     )
+    node(page, "W").dispatch_event("click")  # the run opens at its finding
     page.locator("[data-jump=inspector]").click()
     value, gradient = page.get_by_role("table", name="W, element"), page.get_by_role("table", name="W.grad, element")
     expect(value.get_by_role("columnheader")).to_have_text(["0", "1", "2"])
@@ -190,6 +191,10 @@ def test_the_graph_of_a_displayed_tensor_without_a_backward_pass_can_be_shown(pa
     value(page, 16).click()
     expect(node(page, "m = m - learning_rate * m.grad")).to_contain_text("SubBackward0")
     expect(page.locator("#inspected")).to_contain_text("No backward pass reaches this graph")
+    for title, number in (("m = m - learning_rate * m.grad", "1.0933"), ("m", "1.0000")):  # as the editor shows them
+        expect(node(page, title).locator("[data-field=value]")).to_have_text(number)
+    shaft = page.locator("#canvas .shaft").first
+    assert float(shaft.get_attribute("data-length") or 0) >= 24, "as long as an arrow with a label"
     page.get_by_label("Graph", exact=True).select_option(label="loss.backward(), line 11")
     expect(node(page, "loss = ((y_pred - y) ** 2).mean()")).to_be_visible()
 

@@ -63,11 +63,14 @@ def test_a_plan_above_the_limit_does_not_fit() -> None:
     assert not plan(chain(BOXES).recording().graph(0)).fits
 
 
-def test_without_numbers_cards_are_low_and_edges_have_no_labels() -> None:
+def test_without_numbers_cards_are_low_unless_they_have_a_value_and_labels_are_narrow() -> None:
     graph = seed().graph(0)
     low = plan(graph, numbers=False)
     assert max(box.height for box in low.boxes) < min(box.height for box in plan(graph).boxes)
-    assert not any(link.label for link in low.links)
+    assert max(link.label for link in low.links) < min(link.label for link in plan(graph).links if link.label)
+    first, *rest = plan(graph, numbers=False, values={0}).boxes
+    assert low.boxes[0].height < first.height < plan(graph).boxes[0].height
+    assert rest == low.boxes[1:]
 
 
 def test_the_dot_to_lay_out_has_no_text_of_the_program() -> None:

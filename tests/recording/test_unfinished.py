@@ -51,6 +51,9 @@ def test_a_run_opens_at_its_error_or_at_its_first_step() -> None:
     shown = recording(*fit(3))
     assert opening(shown, [warning, error], failed=True, last=2) == model.Instant(1, "update")
     assert opening(shown, [msgspec.structs.replace(error, line=7)], failed=False, last=2) == model.Instant(1, "backward")
+    at_node = [msgspec.structs.replace(error, node="n2", pass_=each) for each in (None, 1, 0)]
+    opened = [opening(shown, [each], failed=False, last=2) for each in at_node]
+    assert [each and each.node for each in opened] == ["n2", "n2", None], "the step's main pass is 1"
     assert opening(shown, [warning], failed=True, last=3) == model.Instant(3, "backward")
     assert opening(shown, [], failed=True, last=2) == model.Instant(2, "update")
     assert opening(shown, [warning], failed=False, last=2) == model.Instant(0, "backward")
@@ -61,7 +64,7 @@ def test_a_run_opens_at_its_error_or_at_its_first_step() -> None:
 async def test_the_unfinished_step_is_served_as_the_one_after_the_last(serve: Serve) -> None:  # noqa: F811
     async with serve([*fit(2)[:-5], pass_(2, 1.2), LATE, STOPPED]) as client:
         run = (await client.post("/api/v1/runs", json={"program": FIT})).json()
-        assert (run["steps"], run["unfinished"], run["opens_at"]) == (2, True, {"step": 0, "phase": "backward"})
+        assert (run["steps"], run["unfinished"], run["opens_at"]) == (2, True, {"step": 0, "phase": "backward", "node": None})
         at = f"/api/v1/runs/{run['id']}/steps"
         assert (await client.get(f"{at}/2")).json()["main"] == 2
         assert (await client.get(f"{at}/3")).status_code == 404

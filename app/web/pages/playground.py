@@ -26,6 +26,8 @@ LISTED_LINES: Final = 2_000
 """Largest number of lines of the program on a page without JavaScript."""
 FEW: Final = 12
 """Largest number of nodes in a graph whose first leaf is selected by default, as in ``first`` of ``core/session.js``."""
+SOME: Final = 40
+"""The same for a graph with one leaf only."""
 NONE: Final = "·"
 FORMS: Final = ("svg", "png", "pdf", "dot", "txt")
 log = logging.getLogger(__name__)
@@ -164,7 +166,10 @@ def _select(recorded: RecordedRun, selection: Selection, root: str) -> _Selected
     recording = recorded.recording
     graphs, passes, steps = recorded.counts
     run = run_of(recorded, root, run_links(root, recorded.id))
-    at, phase = _instant(run, selection)
+    opens = _opens(run, selection)
+    if opens is not None:
+        selection = structs.replace(selection, node=selection.node or opens.node)
+    at, phase = (opens.step, opens.phase) if opens else (selection.step or 0, selection.phase or "backward")
     step: model.Step | None = None
     shown: model.Pass | None = None
     if selection.graph is not None:
@@ -193,12 +198,10 @@ def _select(recorded: RecordedRun, selection: Selection, root: str) -> _Selected
     return _Selected(run, step, shown, None, None, None, None, phase)
 
 
-def _instant(run: model.Run, selection: Selection) -> tuple[int, model.Phase]:
-    """Return the step and phase that a selection shows: those where the run opens if it names nothing else."""
+def _opens(run: model.Run, selection: Selection) -> model.Instant | None:
+    """Return the instant at which the run opens, or ``None`` if the selection names another one."""
     named = (selection.step, selection.phase, selection.graph, selection.pass_)
-    if run.opens_at is not None and named == (None, None, None, None):
-        return run.opens_at.step, run.opens_at.phase
-    return selection.step or 0, selection.phase or "backward"
+    return run.opens_at if named == (None, None, None, None) else None
 
 
 def _graph_index(id: str) -> int:
@@ -216,10 +219,14 @@ def _graph_and_node(recording: Recording, index: int, node: str | None) -> tuple
 
 
 def _selected_node(graph: model.Graph, node: str | None) -> str | None:
-    """Return the node that an address names, or the default: the first leaf of a small graph, the root of a large one."""
+    """Return the node that an address names, or the default: the first leaf of a small graph, the root of a large one.
+
+    A graph with a single leaf is small up to :data:`SOME` nodes, others up to :data:`FEW`.
+    """
     if node is None:
-        leaf = next((each.id for each in graph.nodes if each.kind == "leaf"), None)
-        return leaf if len(graph.nodes) <= FEW else next(iter(graph.roots), leaf)
+        leaves = [each.id for each in graph.nodes if each.kind == "leaf"]
+        small = len(graph.nodes) <= (SOME if len(leaves) == 1 else FEW)
+        return leaves[0] if leaves and small else next(iter(graph.roots), None)
     if all(each.id != node for each in graph.nodes):
         raise NotFound(f"Graph {graph.id} has no node {node[:40]!r}: its nodes are n0 to n{len(graph.nodes) - 1}.")
     return node
@@ -310,7 +317,8 @@ def _links(shown: _Selected, selection: Selection, page: str, root: str) -> dict
 
 
 def _page_url(page: str, run: model.Run, selection: Selection, *, step: int | None, node: str | None) -> str:
-    first = run.opens_at in (None, model.Instant(0, "backward"))  # then an address without a step means the first one
+    opens = run.opens_at
+    first = opens is None or (opens.step, opens.phase) == (0, "backward")  # then an address without a step means the first one
     parameters: dict[str, Any] = {
         "step": step or (None if first else step),
         "node": node,

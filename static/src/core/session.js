@@ -225,6 +225,19 @@ export function session(store, api, onrun) {
   }
 
   /**
+   * Return the selection of the node that a run opens with, unless the view is another one.
+   *
+   * @param {Run} run
+   * @param {Partial<State>} view
+   * @returns {Partial<State>}
+   */
+  function opening({ opens_at: opens }, view) {
+    if (!opens?.node || ["at", "phase", "pass", "apart", "node"].some((key) => key in view)) return {};
+    [named, sought] = [true, opens.node];
+    return { node: opens.node };
+  }
+
+  /**
    * Show a recording, with the current view or a given one, once its numbers are loaded. If the recording is already shown or
    * loading, it has grown, and a playhead on its last step follows.
    *
@@ -239,7 +252,7 @@ export function session(store, api, onrun) {
       const here = wantedOf(now);
       const follow = here.at >= lastStep(before) && (!over || untouched === answer.id);
       if (!now.coming) onrun(answer);
-      const grown = ofExpected({ run: answer, busy: over ? null : busy, ...withoutInstant(view) });
+      const grown = ofExpected({ run: answer, busy: over ? null : busy, ...(over && follow ? opening(answer, view) : {}), ...withoutInstant(view) });
       store.set({ ...grown, trouble: null, wanted: follow ? opened(answer, asked) : moved(here, view) });
     } else {
       take(answer);
@@ -260,6 +273,7 @@ export function session(store, api, onrun) {
           curves: null,
           step: null,
           node: again ? now.node : null,
+          ...(again ? {} : opening(answer, view)),
           parameter: again || answer.parameters.some(({ id }) => id === now.parameter) ? now.parameter : null,
           ...withoutInstant(view),
           run: answer,
@@ -378,7 +392,7 @@ export function session(store, api, onrun) {
     begin({ run: given, step, graph, node, svg }) {
       take(given);
       untouched = location.search ? "" : given.id;
-      const { node: addressed } = store.get();
+      const addressed = store.get().node ?? (untouched ? (given.opens_at?.node ?? null) : null);
       if (step) tape.keep(step);
       const part = Boolean(graph?.omitted?.["nodes"]); // the page has only the neighbours of the selected node
       if (graph && !part) cached.set(`graph ${graph.id}`, Promise.resolve(graph));
@@ -416,12 +430,15 @@ function displayed({ lines, program }, graph, { id, name, file, line }) {
   return lines.find((each) => each.file === null && each.line === line)?.tensor ?? null;
 }
 
-const SMALL = 12; // as in `app/web/pages/playground.py`
+const [FEW, SOME] = [12, 40]; // as in `app/web/pages/playground.py`
 
 /**
- * Return the node that is selected first: a leaf, or the root of a large graph.
+ * Return the node that is selected first: a leaf, or the root of a large graph. A graph with one leaf may have more nodes.
  *
  * @param {Graph} graph
  */
-export const first = ({ nodes, roots, omitted }) =>
-  (nodes.length + (omitted?.["nodes"] ?? 0) <= SMALL ? nodes.find(({ kind }) => kind === "leaf")?.id : null) ?? roots[0] ?? null;
+export function first({ nodes, roots, omitted }) {
+  const leaves = nodes.filter(({ kind }) => kind === "leaf");
+  const small = nodes.length + (omitted?.["nodes"] ?? 0) <= (leaves.length === 1 ? SOME : FEW);
+  return (small ? leaves[0]?.id : null) ?? roots[0] ?? null;
+}

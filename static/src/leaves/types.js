@@ -102,7 +102,7 @@
  * @property {Record<string, string>} links
  * @property {Record<string, number>} [omitted]   numbers of lines, parameters and graphs after the first ones
  * @property {boolean} unfinished                 the program was stopped within a step, which is read as step `steps`
- * @property {{step: number, phase: Phase} | null} opens_at    the instant at which a page opens the run
+ * @property {{step: number, phase: Phase, node: string | null} | null} opens_at    the instant at which a page opens the run, and the node that it selects
  *
  * @typedef {object} RunHeading
  * @property {string} id

@@ -92,8 +92,10 @@ export function deck({ onstep, onphase, onnode, onplay, onspeed, onscale, captio
   const next = key("next", "Next step (Shift →)", () => onstep(shown.at + 1));
   const end = key("last", "Last step (End)", () => onstep(last()));
   const speeds = SPEEDS.map(([speed, text, label]) =>
-    h("button", { type: "button", "aria-label": `${text}: ${label}`, title: label, onclick: () => onspeed(speed) }, text),
+    h("button", { type: "button", class: speed === "steps" && "whole-steps", "aria-label": `${text}: ${label}`, title: label, onclick: () => onspeed(speed) }, text),
   );
+  /** The speed on a small screen, which has no room for a button of each. */
+  const pace = h("button", { type: "button", class: "key pace", title: "Next speed", onclick: () => onspeed(following(shown.speed, last() > 0)) });
 
   const number = h("b", null);
   const [unit, of, ending] = [h("span", { class: "from-760" }), h("span"), h("span", { class: "from-760" })];
@@ -124,7 +126,7 @@ export function deck({ onstep, onphase, onnode, onplay, onspeed, onscale, captio
       "div",
       { class: "transport" },
       h("div", { class: "count" }, unit, number, h("span", null, of, ending)),
-      h("div", { class: "keys", role: "group", "aria-label": "Playback" }, first, previous, back, play, on, next, end),
+      h("div", { class: "keys", role: "group", "aria-label": "Playback" }, first, previous, back, play, on, next, end, pace),
       h("div", { class: "seg speeds", role: "group", "aria-label": "Speed" }, speeds),
     ),
     h(
@@ -178,6 +180,9 @@ export function deck({ onstep, onphase, onnode, onplay, onspeed, onscale, captio
         play.querySelector("path")?.setAttribute("d", playing ? ICONS.pause : ICONS.play);
         text(play.querySelector("small"), playing ? WORDS.pause : WORDS.play);
       }
+      const paced = speed === "steps" ? "all" : SPEEDS.find(([each]) => each === speed)?.[1];
+      text(pace, paced ?? "");
+      pace.setAttribute("aria-label", `Speed ${speed === "steps" ? "whole steps" : paced}. Next speed`);
       for (const [i, button] of speeds.entries()) button.setAttribute("aria-pressed", String(SPEEDS[i]?.[0] === speed));
       log.setAttribute("aria-pressed", String(now.logarithmic));
       for (const button of phases) {
@@ -216,6 +221,12 @@ export function deck({ onstep, onphase, onnode, onplay, onspeed, onscale, captio
         else progress.setAttribute(`aria-value${name}`, String(value));
     },
   });
+}
+
+/** Return the speed after another one; from the last one it is the first. Whole steps need more than one. @param {Speed} speed @param {boolean} many @returns {Speed} */
+function following(speed, many) {
+  const offered = SPEEDS.map(([each]) => each).filter((each) => many || each !== "steps");
+  return offered[(offered.indexOf(speed) + 1) % offered.length] ?? 1;
 }
 
 /** Set a text, if it has changed. @param {Element | null} element @param {string} content */

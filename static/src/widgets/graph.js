@@ -48,7 +48,6 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
   const element = h("div", { class: "canvas" }, frame, fades, typed, message);
   /** @type {string | null} */
   let selected = null;
-  let chosen = false; // the user selected the node: a picture that does not fit opens around it
   /** Nodes to show instead of a selected one that the picture does not have: the users of a leaf. @type {readonly string[]} */
   let instead = [];
   /** The nodes that are in focus; null if all are. @type {ReadonlySet<string> | null} */
@@ -83,7 +82,6 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
     focus: () => ({
       root: frame.querySelector(".node.root") ?? frame.querySelector(".box"),
       selected: selected === null ? null : group(selected),
-      chosen,
       lit: [...(lit ?? [])].flatMap((id) => group(id) ?? []),
     }),
     onmove(transform) {
@@ -367,12 +365,10 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
      * Select a node.
      *
      * @param {string | null} node
-     * @param {boolean} byHand  the node is not the one selected by default
      * @param {readonly string[]} users  nodes to show instead of it if the picture does not have it
      */
-    select(node, byHand, users) {
+    select(node, users) {
       selected = node;
-      chosen = byHand;
       instead = users;
       mark();
     },

@@ -2,7 +2,6 @@
 
 import { neighbour } from "../../core/neighbour.js";
 import { nodesReached, scene } from "../../core/scene.js";
-import { first } from "../../core/session.js";
 import { graph } from "../../widgets/graph.js";
 
 /** @import {Child} from "../../leaves/dom.js" */
@@ -43,9 +42,9 @@ export function stage({ state, work, edgeStyle, still, onmove, ondraw, absence, 
     pictured,
     /** Follow the state from now on. */
     begin() {
-      state.watch(["node", "graph", "detail"], ({ node, graph: shown, detail }) => {
+      state.watch(["node", "graph", "detail"], ({ node, detail }) => {
         const users = detail?.node.id === node ? detail.incoming.map((flow) => flow.node) : [];
-        canvas.select(node, shown !== null && node !== first(shown), users);
+        canvas.select(node, users);
       });
 
       state.watch(["picture", "absent", "graph", "run", "busy"], (now) => {

@@ -27,8 +27,7 @@ const EDGE = 16; // border of the server's pictures, in pixels of the picture
  * @param {HTMLElement} options.fades           marks the sides behind which the picture continues
  * @param {() => SVGSVGElement | null} options.svg
  * @param {() => readonly Box[]} options.more   boxes around the picture
- * @param {() => {root: Element | null, selected: Element | null, chosen: boolean, lit: readonly Element[]}} options.focus  chosen: the user
- *   selected the node; lit: the nodes in focus, which are shown together if the picture does not fit
+ * @param {() => {root: Element | null, selected: Element | null, lit: readonly Element[]}} options.focus  lit: the nodes in focus, which are shown together if the picture does not fit
  * @param {(transform: Transform) => void} options.onmove
  */
 export function viewport({ element, frame, fades, svg, more, focus, onmove }) {
@@ -115,7 +114,7 @@ export function viewport({ element, frame, fades, svg, more, focus, onmove }) {
     moved = false;
   }
 
-  /** Show the whole picture if it is easy to read, else the part around its root. @param {boolean} [smooth] */
+  /** Show the whole picture if it is easy to read, else the part around its root, or around the selected node if that is far from it. @param {boolean} [smooth] */
   function settle(smooth = false) {
     const { x, y, width, height } = bounds();
     const [across, down] = [element.clientWidth, element.clientHeight];
@@ -125,11 +124,11 @@ export function viewport({ element, frame, fades, svg, more, focus, onmove }) {
     if (lit.length) return together(lit, smooth);
     const most = Math.max(...fits); // the largest scale at which one of its sides fits
     const k = most < WHOLE ? PART : Math.min(PART, most);
-    const { root: first, selected, chosen } = focus();
+    const { root: first, selected } = focus();
     const root = middleOf(first) ?? { x: width / 2, y: 0 };
     const other = middleOf(selected) || root;
     const far = Math.abs(other.x - root.x) * k > across - 2 * (CARD.wide * k + MARGIN) || Math.abs(other.y - root.y) * k > down - 2 * (CARD.high * k + MARGIN);
-    const middle = chosen && far ? other : root;
+    const middle = far ? other : root;
     const [left, top] = [along(k, middle.x - x, width, across) - x * k, along(k, middle.y - y, height, down) - y * k];
     // move the selected node into view, unless the root would then be out of view
     const by = nudge(left + other.x * k, left + middle.x * k, across, CARD.wide * k);
