@@ -31,7 +31,7 @@ def loaded(page: Page) -> int:
 def open_lesson(page: Page) -> None:
     open_recorded(page, LESSON)
     page.mouse.move(4, 4)  # the stage is loaded when the reader does something
-    expect(page.locator("#canvas .first")).to_have_count(0)
+    expect(page.locator("#canvas .placeholder")).to_have_count(0)
     expect(page.locator("#canvas svg.graph")).to_be_visible()
 
 
@@ -162,6 +162,12 @@ def test_a_fixed_program_is_shown_on_the_stage(look: Look) -> None:
     fix.get_by_role("button", name="Run").click()
     expect(fix.locator(".verdict")).to_contain_text("Fixed", timeout=60_000)
     expect(page.locator("#deck .count")).to_contain_text("of 0–2")  # its three steps, where the faulty program had two
+    inside = """() => {
+        const deck = document.querySelector("#deck .keys").getBoundingClientRect();
+        return [...document.querySelectorAll("#deck .keys .key")].map(each => each.getBoundingClientRect())
+            .every(each => !each.width || each.left > deck.left - 1 && each.right < deck.right + 1 && each.top > deck.top - 1);
+    }"""
+    assert page.evaluate(inside), "a key is outside of the row of keys"
 
 
 @pytest.mark.parametrize("theme", THEMES)

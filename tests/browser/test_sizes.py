@@ -51,7 +51,7 @@ def test_a_lesson_is_small_until_the_reader_does_something(browser: Browser, ser
     open_recorded(page, LESSON)
     other, size = visited(browser, server + LESSON)
     assert size <= MOST_OF_PAGE
-    picture = other.locator("#canvas .first svg.graph")
+    picture = other.locator("#canvas .placeholder svg.graph")
     expect(picture).to_be_visible()
     expect(picture.locator("[data-field=grad]").first).to_be_hidden()  # a question asks for it
     other.mouse.wheel(0, 100)

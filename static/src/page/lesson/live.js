@@ -55,7 +55,7 @@ export function live({ given, kept, ask, still, narrow }) {
   // -- the stage
 
   /** The server's picture, which covers the canvas until there is another one. */
-  const cover = document.querySelector("#canvas > .first") ?? h("div", null);
+  const cover = document.querySelector("#canvas > .placeholder") ?? h("div", null);
 
   const drawn = stage({
     state,
