@@ -43,7 +43,7 @@ bundle: $(VENV)/.ready ## bundle the front end into static/dist
 	@$(BIN)/python static/bundle.py
 
 bench: $(VENV)/.ready-dev $(VENV)/.ready-bench bundle ## run all benchmarks
-	@for name in results browser pan playback reads record request scrub growth; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
+	@for name in results browser pan playback reads record request scrub throughput growth; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 docker-check: ## build the container image, start it locked down, and test it
 	@.ci/docker-check
