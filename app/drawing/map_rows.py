@@ -1,6 +1,7 @@
 """Draw the map of a graph as rows and lanes: one box in each row, edges between neighbours straight, all others in lanes.
 
-The rows need no layout program, so every graph has a picture. Opening a group moves no box sideways.
+The rows need no layout program, so every graph has a picture. Opening a group moves no box sideways. A leaf is below the box
+that uses it, so that the picture is as narrow as a phone.
 """
 
 from __future__ import annotations
@@ -15,11 +16,16 @@ from .style import width
 
 WIDE: Final = 300.0
 """Width of the boxes outside of all frames, in pixels."""
-NARROWEST: Final = 190.0
+NARROWEST: Final = 220.0
 GAP: Final = 12.0
 INDENT: Final = 14.0
 FOOT: Final = 8.0
 """Room below the last row of an open group."""
+LEAF_INDENT: Final = 24.0
+LEAF_GAP: Final = 5.0
+"""Distance of a leaf from the left edge of its box, and from its lower edge."""
+SPINE: Final = 40.0
+"""Distance of the edges between neighbours from the right edge of the boxes: the leaves are at their left."""
 
 
 def draw_rows(sheet: Sheet, shown: GraphMap, note: str = "") -> str:
@@ -48,7 +54,7 @@ class _RowsWriter:
         lanes = 1 + max((bus.lane for bus in laid), default=-1)
         tagged = any(bus.lane < 0 for bus in laid)
         wide = self.right + lanes * LANE + (8 if lanes else 0) + (TAG if tagged else 0)
-        leaf_lines, leaves, wide = self._leaves(wide)
+        leaf_lines, leaves = self._leaves()
         lines = "".join(map(self._straight, straight)) + "".join(self._bus(bus, by_rows) for bus in laid if bus.lane >= 0)
         boxes = "".join(map(self._box, shown.boxes))
         tags = "".join(self._tag(bus) for bus in laid if bus.lane < 0)
@@ -77,7 +83,7 @@ class _RowsWriter:
                 y += HEADER
             if box is not None:
                 self.top.append(y)
-                y += height(box) + GAP
+                y += self._height(box) + GAP
         self.frame_rects.reverse()  # outer frames are drawn first, below the inner ones
         return y - GAP
 
@@ -94,22 +100,27 @@ class _RowsWriter:
 
     # ------------------------------------------------------------------ leaves and edges
 
-    def _leaves(self, wide: float) -> tuple[str, str, float]:
-        """Return the lines to the leaves, the leaves at the right of their rows, and the width with them."""
-        lines, leaves, most = [], [], wide
+    def _height(self, box: MapBox) -> float:
+        """Return the height of a box with the leaf below it."""
+        sight = self.parts.sights.get(box.id)
+        return height(box) + (LEAF_GAP + sight.size[1] if sight is not None else 0.0)
+
+    def _leaves(self) -> tuple[str, str]:
+        """Return the lines to the leaves, and the leaves."""
+        lines, leaves = [], []
         for id_, sight in self.parts.sights.items():
-            row = self.row[id_]
-            top, x = self.top[row], wide + 14
-            lines.append(self.parts.leaf_line(f"M{self._edge_of_box(self.map.boxes[row]):g} {top + 14:g}H{x:g}"))
-            leaves.append(self.parts.leaf(sight, x, top + 2))
-            most = max(most, x + sight.size[0])
-        return "".join(lines), "".join(leaves), most
+            box = self.map.boxes[self.row[id_]]
+            left, bottom = len(self.parts.around(box)) * INDENT, self.top[self.row[id_]] + height(box)
+            x, middle = left + LEAF_INDENT, bottom + LEAF_GAP + sight.size[1] / 2
+            lines.append(self.parts.leaf_line(f"M{left + 12:g} {bottom:g}V{middle:g}H{x:g}"))
+            leaves.append(self.parts.leaf(sight, x, bottom + LEAF_GAP))
+        return "".join(lines), "".join(leaves)
 
     def _straight(self, edge: MapEdge) -> str:
         source, target = self.row[edge.source], self.row[edge.target]
         box = self.map.boxes[source]
         top, bottom = self.top[source] + height(box), self.top[target]
-        x = self.right / 2 + 20
+        x = self.right - SPINE
         count = self.parts.pen.small(f"{edge.count:,}", x + 7, (top + bottom) / 2 + 4, 60) if edge.count > 1 else ""
         return self.parts.edge(edge, f"M{x:g} {top:g}V{bottom:g}", count)
 

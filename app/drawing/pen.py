@@ -88,10 +88,14 @@ class Pen:
         return f'<text {self.fill("ink")} x="{x:g}" y="{y:g}" font-size="{size:g}" font-weight="600">{escape(text)}</text>'
 
     def small(self, text: str, x: float, y: float, room: float, token: str = "ink-3", field: str = "") -> str:
-        """Return a line of 11 pixels, cut if it does not fit. A script finds the text by ``field``, if given."""
+        """Return a line of 11 pixels, cut if it does not fit: its tooltip has the whole text then.
+
+        A script finds the text by ``field``, if given.
+        """
         shown = measure.fit(text, room, self.size, mono=self.face.fixed)
+        whole = f"<title>{escape(text)}</title>" if shown != text else ""
         name = f' data-field="{field}"' if field else ""
-        return f'<text {self.fill(token)} x="{x:g}" y="{y:g}"{name}>{escape(shown)}</text>'
+        return f'<text {self.fill(token)} x="{x:g}" y="{y:g}"{name}>{escape(shown)}{whole}</text>'
 
     def right(self, text: str, x: float, y: float) -> str:
         """Return a grey line that ends at ``x``."""

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any, Final
 
 import pytest
+from msgspec.structs import replace
 from tapedeck.drawing import dot, picture
 from tapedeck.drawing.conversion import ThreadConverter
 from tapedeck.drawing.engine import LayoutEngine
@@ -294,6 +295,34 @@ def test_edges_without_a_lane_are_named_at_their_source() -> None:
     lanes = {float(each) for link in groups(root, "link") for each in re.findall(r"H([\d.]+)Q", link[1].get("d") or "")}
     assert 1 < len(lanes) <= MOST_LANES
     assert list(rects(root, "frame")) == ["m:a"]
+
+
+@pytest.mark.parametrize("layout", ["graph", "rows"])
+def test_a_text_that_is_cut_has_a_tooltip_with_the_whole_text(layout: str) -> None:
+    from tapedeck.drawing.map_graph import PlacedMap, draw_graph
+    from tapedeck.drawing.map_rows import draw_rows
+    from tapedeck.drawing.sheet import Sheet
+    from tapedeck.model import Graph, MapInput, MapLeaf
+
+    long, norm = "a_module_with_a_name_that_no_box_has_room_for", MapNorm(1.0)
+    plain = made_by_hand(30, every_edge(30), (3, 9))
+    inputs = [MapInput("n90", "leaf", f"{long}.bias", 1, False)]
+    boxes = [replace(box, name=f"{long}.{index}", inputs=inputs) for index, box in enumerate(plain.boxes)]
+    leaves = [MapLeaf("n91", "p0", f"{long}.weight", norm, ["n2"], False)]
+    shown = replace(plain, boxes=boxes, frames=[replace(plain.frames[0], name=3 * long)], leaves=leaves)
+    sheet, plan = Sheet(Graph("g0", [], [], [])), plan_map(shown)
+    drawn = draw_rows(sheet, shown)
+    if layout == "graph":
+        drawn = draw_graph(PlacedMap(sheet, shown, plan, asyncio.run(engine.layout(plan))))
+    root, cut = ET.fromstring(drawn), 0
+    for group in root.iter(f"{NS}g"):
+        around = [title.text or "" for title in group.findall(f"{NS}title")]
+        for text in group.findall(f"{NS}text"):
+            if (text.text or "").endswith("…"):
+                cut += 1
+                whole = around + [title.text or "" for title in text.findall(f"{NS}title")]
+                assert any((text.text or "")[:-1].split(" + ")[0] in each for each in whole), text.text
+    assert cut > 60
 
 
 def test_a_frame_is_a_cluster_around_its_boxes() -> None:

@@ -82,7 +82,7 @@ def test_a_graph_that_is_too_large_is_drawn_as_a_map() -> None:
 
 
 def test_a_small_graph_is_a_map_where_a_view_is_requested() -> None:
-    assert "map" not in (drawn(recording_of("nested loops")).get("class") or "").split()
+    assert "map" not in (drawn(recording_of("nested loops"), layout="nodes").get("class") or "").split()
     root = drawn(recording_of("nested loops"), view="", theme="dark")
     assert [group.get("data-group") for group in groups(root, "box")] == ["n0", "x:5"]
     revealed = drawn(recording_of("nested loops"), reveal="n3")
