@@ -301,12 +301,12 @@ def test_while_the_tape_is_dragged_only_numbers_in_view_are_written_until_it_res
     assert made["steps"] == 60, made["error"]
     numbers = {}
     for step in (0, 40, 59):
-        page.goto(f"/r/{made['id']}?step={step}")
+        page.goto(f"/r/{made['id']}?layout=nodes&step={step}")
         expect(page.locator("#canvas")).to_have_attribute("data-step", str(step))
         page.wait_for_timeout(400)
         numbers[step] = {name: text for name, _, text in page.evaluate(CARDS)}
     for _ in range(8):  # until no frame takes so long that the tape rests
-        page.goto(f"/r/{made['id']}")
+        page.goto(f"/r/{made['id']}?layout=nodes")
         expect(page.locator("#canvas")).to_have_attribute("data-step", "0")
         page.wait_for_load_state("networkidle")
         slider(page).focus()

@@ -68,11 +68,12 @@ def test_axe_reports_no_violation(look: Look, path: str, theme: str) -> None:
 @pytest.mark.parametrize("width", [1024, 1440])
 def test_a_graph_that_does_not_fit_opens_with_its_root_in_view(look: Look, width: int) -> None:
     page = look(width, "light")
-    open_run(
+    made = recorded(
         page,
         "import torch\nws = [torch.tensor(float(i), requires_grad=True) for i in range(14)]\n"
         "loss = torch.stack([w * w for w in ws]).sum()\nloss.backward()",
     )
+    page.goto(f"/r/{made['id']}?layout=nodes")
     canvas, root = page.locator("#canvas").bounding_box(), page.locator("#canvas .node.root").bounding_box()
     assert canvas
     assert root
