@@ -42,6 +42,20 @@ class GraphOfPass:
     step: int
     graph: int
 
+    def warning(self, code: str, node: model.Node, *, line: int | None, message: str, why: str) -> model.Finding:
+        """Return a warning about a node of the graph, which is shown at a line of the program."""
+        return model.Finding(
+            code=code,
+            severity="warning",
+            file=None,
+            line=line,
+            step=self.step,
+            node=node.id,
+            message=message,
+            why=why,
+            pass_=self.pass_,
+        )
+
     @cached_property
     def nodes(self) -> list[model.Node]:
         """The nodes of the graph."""

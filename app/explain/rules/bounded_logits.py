@@ -85,14 +85,10 @@ def _is_loss(graph: GraphOfPass, index: int) -> bool:
 def _finding(graph: GraphOfPass, loss: model.Node, activation: model.Node) -> model.Finding:
     name, numbers, consequence = _ACTIVATIONS[activation.op]
     by = f"`{activation.module}`" if activation.module else f"on line {activation.line}" if activation.line else "before it"
-    return model.Finding(
-        code=CODE,
-        severity="warning",
-        file=None,
+    return graph.warning(
+        CODE,
+        activation,
         line=loss.line,
-        step=graph.step,
-        node=activation.id,
         message=f"The loss gets the result of a {name} ({by}), but expects logits.",
         why=f"After a {name}, all logits are {numbers}: {consequence}. Pass the outputs of the last layer, without the {name}.",
-        pass_=graph.pass_,
     )

@@ -81,17 +81,13 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
                 reported.add(line)
                 size = _size(graph, matrix)
                 name = graph.nodes[matrix].name or "the result"
-                yield model.Finding(
-                    code=CODE,
-                    severity="warning",
-                    file=None,
+                yield graph.warning(
+                    CODE,
+                    graph.nodes[matrix],
                     line=line,
-                    step=graph.step,
-                    node=graph.nodes[matrix].id,
                     message=f"`{column}` is a column of {size} numbers, so `{name}` has {size} × {size} numbers, not {size}.",
                     why=f"Line {node.line} combines each of {size} numbers with a row of {size} numbers, and the loss covers "
                     f"all pairs. Give both operands on line {line} the same shape: `{column}.squeeze(-1)`.",
-                    pass_=graph.pass_,
                 )
 
 

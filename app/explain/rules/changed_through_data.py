@@ -95,17 +95,13 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
 
 def _finding(graph: GraphOfPass, syntax: Syntax, write: Update, node: model.Node, when: str, remedy: str) -> model.Finding:
     """Return the finding for a write to a tensor that ``node`` saved. ``when`` names the tensor and the moment."""
-    return model.Finding(
-        code=CODE,
-        severity="warning",
-        file=None,
+    return graph.warning(
+        CODE,
+        node,
         line=write.statement.lineno,
-        step=graph.step,
-        node=node.id,
         message=f"`{first_line(syntax.text(write.statement))}` changes {when}, so the gradients are wrong.",
         why="The derivative is computed from the saved numbers, which are no longer those of the forward pass. "
         f"Autograd does not detect a write through `.data`. {remedy}",
-        pass_=graph.pass_,
     )
 
 

@@ -90,15 +90,11 @@ def _clamped(graph: GraphOfPass, given: int) -> model.Node | None:
 
 
 def _finding(graph: GraphOfPass, clamp: model.Node, line: int | None) -> model.Finding:
-    return model.Finding(
-        code=CODE,
-        severity="warning",
-        file=None,
+    return graph.warning(
+        CODE,
+        clamp,
         line=line,
-        step=graph.step,
-        node=clamp.id,
         message="`binary_cross_entropy` gets scores that are clamped to the range of probabilities.",
         why="A clamped score is not a probability, and where the clamp changes a score, its gradient is 0. Pass the scores to "
         "`binary_cross_entropy_with_logits`, or apply `torch.sigmoid` first.",
-        pass_=graph.pass_,
     )

@@ -111,15 +111,11 @@ def _finding(graph: GraphOfPass, index: int, softmax: int) -> model.Finding | No
     if value < limit or -mean < limit or value > -3 * mean:
         return None
     node = graph.nodes[index]
-    return model.Finding(
-        code=CODE,
-        severity="warning",
-        file=None,
+    return graph.warning(
+        CODE,
+        node,
         line=node.line,
-        step=graph.step,
-        node=node.id,
         message=f"The first loss is {short(value)}, although guessing among {result.shape[1]} classes gives {short(guessing)}.",
         why="The network is sure of wrong answers before it has learned anything. Scale the inputs to a mean near 0 and a "
         "standard deviation near 1, and start from smaller weights.",
-        pass_=graph.pass_,
     )

@@ -108,15 +108,11 @@ def _finding(graph: GraphOfPass, loss: model.Node, given: int, largest: float) -
     what = "probabilities" if probabilities else f"numbers up to {short(largest)}"
     remedy = "Pass the result of `log_softmax`" if made.op != "SigmoidBackward0" else "Pass the result of `logsigmoid`"
     alternative = ", or use `cross_entropy`, which takes logits" if function == "nll_loss" else ""
-    return model.Finding(
-        code=CODE,
-        severity="warning",
-        file=None,
+    return graph.warning(
+        CODE,
+        made,
         line=loss.line,
-        step=graph.step,
-        node=made.id,
         message=f"`{function}` gets {what}, but expects logarithms of probabilities.",
         why=f"Logarithms of probabilities are never above 0. `{function}` does not check this, and the number that it returns "
         f"does not measure the fit. {remedy}{alternative}.",
-        pass_=graph.pass_,
     )

@@ -91,19 +91,15 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
         if slope is not None and names:
             reported.add(node.line)
             function = _SLOPES[node.op]
-            yield model.Finding(
-                code=CODE,
-                severity="warning",
-                file=None,
+            yield graph.warning(
+                CODE,
+                node,
                 line=node.line,
-                step=graph.step,
-                node=node.id,
                 message=f"This {function} is saturated in the first step: its mean slope is {short(100 * slope)} % of the "
                 "greatest slope.",
                 why="Its inputs are so large that nearly all outputs lie at the bounds, where the slope is nearly 0. "
                 f"Hardly any gradient reaches {listed(names)}. Scale the inputs to a standard deviation near 1, and start from "
                 "smaller weights.",
-                pass_=graph.pass_,
             )
 
 

@@ -112,15 +112,11 @@ def _is_classified(graph: GraphOfPass, index: int) -> bool:
 
 
 def _finding(graph: GraphOfPass, node: model.Node, call: ast.Call, shape: list[int]) -> model.Finding:
-    return model.Finding(
-        code=CODE,
-        severity="warning",
-        file=None,
+    return graph.warning(
+        CODE,
+        node,
         line=call.lineno,
-        step=graph.step,
-        node=node.id,
         message=f"`dim=0` takes the softmax over the {shape[0]} samples of the batch, not over the {shape[1]} classes.",
         why="The numbers of each class add up to 1 over the batch, so every sample depends on the others. The loss does not "
         "measure how well each sample is classified. Use `dim=1`, or `dim=-1` for the last dimension.",
-        pass_=graph.pass_,
     )

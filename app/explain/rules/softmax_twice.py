@@ -106,16 +106,12 @@ def _finding(graph: GraphOfPass, loss: model.Node, below: model.Node, name: str,
 
 
 def _of_line(graph: GraphOfPass, loss: model.Node, below: model.Node, message: str, why: str) -> model.Finding:
-    return model.Finding(
-        code=CODE,
-        severity="warning",
-        file=None,
+    return graph.warning(
+        CODE,
+        below,
         line=loss.line,
-        step=graph.step,
-        node=below.id,
         message=message,
         why=why,
-        pass_=graph.pass_,
     )
 
 

@@ -82,18 +82,14 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             first, second = graph.nodes[below], graph.nodes[weight]
             value = graph.numbers.value(below)
             number = short(value.min) if value is not None and isinstance(value.min, float | int) else "equal"
-            yield model.Finding(
-                code=CODE,
-                severity="warning",
-                file=None,
+            yield graph.warning(
+                CODE,
+                first,
                 line=initial_line(syntax, [first.name or "", second.name or ""]) or first.line or graph.nodes[index].line,
-                step=graph.step,
-                node=first.id,
                 message=f"All weights of `{first.name}` are {number}, and those of `{second.name}` are equal too, so all units "
                 "of the layer stay the same.",
                 why="Units with equal weights compute the same number and get the same gradient, so training never makes them "
                 "different. Start from random weights, such as those that `nn.Linear` has by default.",
-                pass_=graph.pass_,
             )
             return
 

@@ -61,16 +61,12 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             sentences = _binary(graph, index) or _of_classes(graph, index)
             if sentences is not None and node.line not in reported:
                 reported.add(node.line)
-                yield model.Finding(
-                    code=CODE,
-                    severity="warning",
-                    file=None,
+                yield graph.warning(
+                    CODE,
+                    node,
                     line=node.line,
-                    step=graph.step,
-                    node=node.id,
                     message=sentences[0],
                     why=sentences[1],
-                    pass_=graph.pass_,
                 )
 
 
