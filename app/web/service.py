@@ -186,7 +186,7 @@ def service_of(request: Request | HTTPConnection) -> Service:
 
 
 def reader_of(request: Request) -> RunReader:
-    """Return what reads recordings and draws pictures for the sender of a request."""
+    """Return the reader of recordings for the sender of a request. It also draws pictures."""
     service = service_of(request)
     return RunReader(service.read, Tools(service.engine, service.converter, sender_of(request.scope)))
 

@@ -71,8 +71,10 @@ BREAKABLE = """
     source.names.Names.bind source.names.Names.binding source.names.Names.module source.names.Names.refresh
     source.names.Names.detach source.lines.LineValues.record source.lines.LineValues.protect
     training.steps.Steps.end_pass training.steps.Steps.begin_pass training.steps.Steps.register
-    training.steps.Steps.optimized training.steps.Steps.updated training.steps.Steps.cleared
-    training.steps.Steps.suspend training.steps.Steps.resume training.steps.Steps.enter_loop
+    training.update_phase.UpdatePhase.optimized training.update_phase.UpdatePhase.updated
+    training.update_phase.UpdatePhase.cleared training.update_phase.UpdatePhase.suspend
+    training.update_phase.UpdatePhase.resume training.open_step.OpenStep.begin_pass training.open_step.OpenStep.end_pass
+    training.open_step.OpenStep.optimized training.steps.Steps.enter_loop
     training.steps.Steps.next_iteration training.steps.Steps.end_step training.updates.Updates.share
     training.updates.Updates.check_shared training.updates.Updates.after_write
     backward.graph.Walk.__init__ backward.passes.OpenPass.event backward.passes.OpenPass.contributions

@@ -198,7 +198,7 @@ class _Trace:
         return _DELIBERATE if this.kind != "op" or this.op.startswith(DELIBERATE) else _HARMFUL
 
     def _rank_of_use(self, node: int) -> tuple[int, bool]:
-        """Return a rank of a node, which is highest for the first use in the forward pass, because backward runs in reverse."""
+        """Return a rank of a node, highest for the node that ran last in the backward pass and first in the forward pass."""
         if node in self._rank:
             return self._rank[node], False
         return max((self._rank.get(self._ends[edge][0], -1) for edge in self._in[node]), default=-1), True

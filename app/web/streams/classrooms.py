@@ -53,7 +53,7 @@ class Classrooms:
     def open(self, run: str, address: str) -> tuple[str, Classroom]:
         """Open a room for a run. Return the room's id and the room.
 
-        At the ceiling of the address or of the server, a deserted room closes first; see :data:`DESERTED_SECONDS`. Raises
+        If the address or the server has too many rooms, one that nobody follows is closed: see :data:`DESERTED_SECONDS`. Raises
         :class:`TooMany` if there is none.
         """
         self._forget()

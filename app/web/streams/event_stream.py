@@ -1,4 +1,4 @@
-"""Send server-sent events to many listeners: in turn, with ceilings, and without waiting for a listener that does not read."""
+"""Send server-sent events to many listeners: in turn, within limits, and without waiting for a listener that does not read."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class SendingTurns:
 
 
 class Listeners:
-    """The streams that are open, counted by run and by address, and their ceilings."""
+    """The streams that are open, counted by run and by address, and their limits."""
 
     def __init__(self, most: int, most_of_run: int, most_of_address: int) -> None:
         self._most, self._most_of_run, self._most_of_address = most, most_of_run, most_of_address
@@ -80,7 +80,7 @@ class Listeners:
         return self._of_run.total()
 
     def open(self, run: str, address: str, events: AsyncGenerator[bytes, None]) -> EventStream:
-        """Return a response that streams ``events`` to an address. Raises :class:`TooMany` at a ceiling."""
+        """Return a response that streams ``events`` to an address. Raises :class:`TooMany` at a limit."""
         for count, most, of in (
             (self._of_run[run], self._most_of_run, "This run has"),
             (self._of_address[address], self._most_of_address, "Your address has"),
