@@ -206,6 +206,7 @@ TRACER_ORDER = (
     "backward",
     "replay",
     "testing",
+    "statement_recorder",
     "recorder",
     "program",
     "main",

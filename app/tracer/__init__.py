@@ -4,6 +4,7 @@ Its modules and packages, from the top down. Each imports only from those below 
 
 - ``main.py``: warm the process up, and run a job
 - ``program.py``, ``recorder.py``: run the cells of a program; construct the parts and connect them
+- ``statement_recorder.py``: record the marked statements: the values of lines, loops, and names
 - ``testing``: assert that the gradients of a user's function are its slopes
 - ``replay``: evaluate recorded calls again for surfaces, gradient checks and local factors; watch an expression, with the
   recorder or by counting statements
