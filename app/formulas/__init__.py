@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import combining, elementwise, moving, networks
+from . import choosing, combining, elementwise, moving, networks, second
 from .moving import joining, splitting
+from .networks import IN_EVALUATION
 from .rule import GRADIENTS, LocalRule
 
-RULES: Final = {rule.op: rule for rules in (elementwise.RULES, combining.RULES, moving.RULES, networks.RULES) for rule in rules}
+_MODULES: Final = (
+    elementwise.RULES, combining.RULES, moving.RULES, choosing.RULES, networks.RULES, second.RULES,
+)  # fmt: skip
+RULES: Final = {rule.op: rule for rules in _MODULES for rule in rules}
 """The rules, by the class of a node."""
 
-__all__ = ["GRADIENTS", "RULES", "LocalRule", "joining", "splitting"]
+__all__ = ["GRADIENTS", "IN_EVALUATION", "RULES", "LocalRule", "joining", "splitting"]

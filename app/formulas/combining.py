@@ -54,6 +54,7 @@ RULES: Final = (
     LocalRule("LogsumexpBackward0", "logsumexp(self, dim)",
          {"self": "spread(grad, self, dim) * exp(self - spread(result, self, dim))"}),
     LocalRule("SoftmaxBackward0", "softmax(self, dim)", {"self": "result * (grad - total(grad * result, dim))"}),
+    LocalRule("SafeSoftmaxBackward0", "_safe_softmax(self, dim)", {"self": "result * (grad - total(grad * result, dim))"}),
     LocalRule("LogSoftmaxBackward0", "log_softmax(self, dim)", {"self": "grad - exp(result) * total(grad, dim)"}),
     LocalRule("CumsumBackward0", "cumsum(self, dim)", {"self": "reversed_sums(grad, dim)"}, {}, ("self",)),
     LocalRule("LogcumsumexpBackward0", "logcumsumexp(self, dim)",
@@ -118,6 +119,8 @@ RULES: Final = (
         {"self": "-grad * target * sigmoid(-target * self) / n"}, _MEAN,
     ),
     LocalRule("NllLossBackward0", "nll_loss(self, target)",
+         {"self": "-at_classes(grad, self, target) / n"}, {"n": ("size(target)", 1)}),
+    LocalRule("NllLoss2DBackward0", "nll_loss2d(self, target)",
          {"self": "-at_classes(grad, self, target) / n"}, {"n": ("size(target)", 1)}),
     LocalRule(
         "NativeLayerNormBackward0", "native_layer_norm(input, normalized_shape, weight, bias, 1e-5)[0]",

@@ -65,6 +65,8 @@ _UNARY: Final = {
 }
 """The calls and the gradients of functions of one tensor, by the class of their nodes."""
 
+_RATIO: Final = {"other": ("ratio(sent, grad)",)}
+"""The number by which a gradient is multiplied, if the program's text does not show it. `sent` is the recorded gradient."""
 _NORMAL: Final = "(1 + erf(self / sqrt(2))) / 2 + self * exp(-self ** 2 / 2) / sqrt(2 * pi)"
 
 RULES: Final = (
@@ -74,6 +76,10 @@ RULES: Final = (
     LocalRule(
         "LeakyReluBackward0", "leaky_relu(self, negative_slope)",
         {"self": "grad * where(self > 0, 1, negative_slope)"}, {"negative_slope": (0.01, 0.2, 0.1)},
+    ),
+    LocalRule(
+        "LeakyReluBackward1", "leaky_relu_(self.clone(), negative_slope)",
+        {"self": "grad * where(result > 0, 1, negative_slope)"}, {"negative_slope": (0.01, 0.2, 0.1)},
     ),
     LocalRule(
         "EluBackward0", "elu(self, alpha)",
@@ -92,6 +98,16 @@ RULES: Final = (
         "ClampBackward1", "clamp(self, min, max)", {"self": "grad * (self >= min) * (self <= max)"},
         {"min": (-float("inf"), 0, -1, 1e-8), "max": (float("inf"), 1)},
     ),
+    LocalRule(
+        "ClampBackward0", "clamp(self, min, max)",
+        {"self": "grad * (self >= min) * (self <= max)", "min": "grad * (self < min) * (min < max)",
+         "max": "grad * where(self > max, 1, max < min)"},
+        {"min": (-float("inf"),), "max": (float("inf"),)},
+    ),
+    LocalRule(
+        "PreluKernelBackward0", "_prelu_kernel(self, weight)",
+        {"self": "grad * where(self > 0, 1, weight)", "weight": "grad * where(self > 0, 0, self)"},
+    ),
     LocalRule("ClampMinBackward0", "clamp_min(self, min)", {"self": "grad * (self >= min)"}, {"min": (0, 1e-8, 1e-7, 1e-6)}),
     LocalRule("ClampMaxBackward0", "clamp_max(self, max)", {"self": "grad * (self <= max)"}, {"max": (1, 0)}),
     LocalRule("AddBackward0", "self + other", {"self": "grad", "other": "grad * alpha"}, {"alpha": (1,)}, ("self", "other")),
@@ -99,6 +115,10 @@ RULES: Final = (
     LocalRule(
         "RsubBackward0", "rsub(self, other)", {"self": "-grad * alpha", "other": "grad"}, {"alpha": (1,)}, ("self", "other")
     ),
+    LocalRule("AddBackward1", "self + 0.3", {"self": "grad"}),
+    LocalRule("SubBackward1", "self - 0.3", {"self": "grad"}),
+    LocalRule("MulBackward1", "self * other", {"self": "grad * other"}, _RATIO, ("self",)),
+    LocalRule("DivBackward1", "self / other", {"self": "grad / other"}, {"other": ("ratio(grad, sent)",)}, ("self",)),
     LocalRule("RsubBackward1", "other - self", {"self": "-grad * alpha"}, {"alpha": (1,)}),
     LocalRule("MulBackward0", "self * other", {"self": "grad * other", "other": "grad * self"}, {}, ("self",)),
     LocalRule(
@@ -106,7 +126,7 @@ RULES: Final = (
     ),
     LocalRule(
         "PowBackward0", "self ** exponent", {"self": "grad * exponent * self ** (exponent - 1)"},
-        {"exponent": (2, 3, 0.5, 4, -1, -2)},
+        {"exponent": (2, 3, 0.5, 4, -1, -2, 1)},
     ),
     LocalRule(
         "PowBackward1", "self ** exponent",

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
-from . import windows
+from . import places, windows
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Dims = int | tuple[int, ...] | None
@@ -186,15 +186,23 @@ def at_classes(grad: Array, like: Array, target: Array) -> Array:
     if whole.ndim == 1:
         whole[classes] = grad
     else:
-        whole[np.arange(len(classes)), classes] = grad
+        np.put_along_axis(whole, np.expand_dims(classes, 1), np.broadcast_to(grad, classes.shape)[:, None], 1)
     return whole
 
 
 @_moves
-def part_of(grad: Array, at: int, dim: int, *tensors: Array) -> Array:
-    """Return the part of a gradient that belongs to one of the tensors that ``cat`` joined."""
-    start = sum(np.shape(each)[dim] for each in tensors[:at])
-    return np.asarray(np.take(grad, range(start, start + np.shape(tensors[at])[dim]), dim))
+def part_of(grad: Array, at: int, dim: int, *tensors: Array | None) -> Array:
+    """Return the part of a gradient that belongs to one of the tensors that ``cat`` joined.
+
+    One of them may be unknown, if it is not the part. Raises :class:`ValueError` for several.
+    """
+    sizes = [None if each is None else np.shape(each)[dim] for each in tensors]
+    own, front = sizes[at], sizes[:at]
+    if own is None or front.count(None) > 1 or (None in front and None in sizes[at:]):
+        raise ValueError("The sizes of the tensors in front are not known.")
+    behind = sum(each or 0 for each in sizes[at:])
+    start = grad.shape[dim] - behind if None in front else sum(each or 0 for each in front)
+    return np.asarray(np.take(grad, range(start, start + own), dim))
 
 
 @_moves
@@ -228,6 +236,42 @@ def layer_of(grad: Array, at: int, dim: int) -> Array:
     return np.asarray(np.take(grad, at, dim))
 
 
+@_moves
+def slice_of(grad: Array, like: Array, dim: int, start: int, step: int) -> Array:
+    """Return the part of a gradient that a slice took, with the size of ``like`` along a dimension."""
+    begin = start + grad.shape[dim] if start < 0 else start
+    return np.asarray(np.take(grad, range(begin, begin + step * np.shape(like)[dim], step), dim))
+
+
+@_moves
+def by_group(x: Array, like: Array) -> Array:
+    """Return one number for each example and group of channels, in a shape that broadcasts over a tensor."""
+    each = np.repeat(x, np.shape(like)[1] // x.shape[1], axis=1)
+    return each.reshape(*each.shape, *(1,) * (np.ndim(like) - 2))
+
+
+@_moves
+def group_average(x: Array, groups: Array) -> Array:
+    """Return the mean over each group of channels, in the shape of the tensor. ``groups`` has a number for each group."""
+    split = x.reshape(*np.shape(groups), -1)
+    return np.broadcast_to(split.mean(axis=-1, keepdims=True), split.shape).reshape(x.shape)
+
+
+@_moves
+def attention(query: Array, key: Array, logsumexp: Array, scale: float, mask: Any, causal: bool) -> Array:
+    """Return the weights of an attention: the softmax of the scaled products, whose normalization was saved."""
+    scores = query @ transposed(key) * scale + mask
+    weights = np.exp(scores - logsumexp[..., None])
+    return np.tril(weights) if causal else weights
+
+
+@_moves
+def ratio(x: Array, y: Array) -> float:
+    """Return the quotient of two tensors of which one is a multiple of the other, in six digits."""
+    at = int(np.argmax(np.abs(y)))
+    return float(f"{float(np.reshape(x, -1)[at] / np.reshape(y, -1)[at]):.6g}")
+
+
 def _listed(dim: Dims) -> tuple[int, ...]:
     return () if dim is None else dim if isinstance(dim, tuple) else (dim,)
 
@@ -235,6 +279,11 @@ def _listed(dim: Dims) -> tuple[int, ...]:
 _OF_WINDOWS: Final = (
     windows.at_largest, windows.by_channel, windows.channel_average, windows.input_gradient, windows.kernel_gradient,
     windows.spread_over_windows, windows.summed_over_all_but_channels,
+)  # fmt: skip
+_OF_PLACES: Final = (
+    places.added_at, places.index_places, places.indexed, places.without_index, places.diagonal_places, places.window_places,
+    places.padding_places, places.repeated_places, places.shuffled_places, places.gathered, places.without_places,
+    places.rows_of, places.without_rows, places.placed, places.collected, places.cropped, places.half,
 )  # fmt: skip
 FUNCTIONS: Final[Mapping[str, Any]] = {
     "abs": np.abs, "acos": np.arccos, "asin": np.arcsin, "atan": np.arctan, "cos": np.cos, "cosh": np.cosh, "erf": erf,
@@ -247,6 +296,7 @@ FUNCTIONS: Final[Mapping[str, Any]] = {
     "reversed_sums": reversed_sums, "rolled": rolled, "rows_added": rows_added, "scattered": scattered, "size": size,
     "spread": spread, "stacked": stacked, "swapped": swapped, "total": total, "transposed": transposed, "triangle": triangle,
     "unpermuted": unpermuted,
-    **{function.__name__: _moves(function) for function in _OF_WINDOWS},
+    "attention": attention, "by_group": by_group, "group_average": group_average, "ratio": ratio, "slice_of": slice_of,
+    **{function.__name__: _moves(function) for function in (*_OF_WINDOWS, *_OF_PLACES)},
 }  # fmt: skip
 """The functions and constants of rules, by name."""

@@ -23,7 +23,12 @@ RULES: Final = (
             ("ExpandBackward0", "expand(self, shape)", "grad"),
             ("RepeatBackward0", "repeat(self, repeats)", "repeated(grad, self)"),
             ("TBackward0", "t(self)", "transposed(grad)"),
+            ("TBackward1", "t_(self.clone())", "transposed(grad)"),
             ("TransposeBackward0", "transpose(self, dim0, dim1)", "swapped(grad, dim0, dim1)"),
+            ("TransposeBackward1", "transpose_(self.clone(), dim0, dim1)", "swapped(grad, dim0, dim1)"),
+            ("UnsqueezeBackward1", "unsqueeze_(self.clone(), dim)", _LIKE),
+            ("SqueezeBackward3", "squeeze_(self.clone())", _LIKE),
+            ("SqueezeBackward4", "squeeze_(self.clone(), dim)", _LIKE),
             ("PermuteBackward0", "permute(self, dims)", "unpermuted(grad, dims)"),
             ("SelectBackward0", "select(self, dim, index)", "inserted(grad, self, dim, index)"),
             ("SliceBackward0", "slice(self, dim, start, end, step)", "inserted(grad, self, dim, start, step)"),
@@ -54,7 +59,8 @@ def joining(op: str, count: int) -> LocalRule | None:
     code = "layer_of(grad, {at}, dim)" if op == "StackBackward0" else f"part_of(grad, {{at}}, dim, {listed})"
     call = "stack" if op == "StackBackward0" else "cat"
     gradients = {name: code.format(at=at) for at, name in enumerate(names)}
-    return LocalRule(op, f"{call}({listed}, dim)", gradients, {}, tuple(names), True)
+    # a constant among the tensors is no operand of the graph, so only the others are known
+    return LocalRule(op, f"{call}({listed}, dim)", gradients, dict.fromkeys(names, (None,)), tuple(names), True)
 
 
 SPLITTING: Final = {

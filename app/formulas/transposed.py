@@ -46,6 +46,11 @@ class _Traced:
     def __add__(self, other: Any) -> _Traced:
         return self._sum(other, 1.0)
 
+    __radd__ = __add__
+
+    def __rsub__(self, other: Any) -> _Traced:
+        return (-self)._sum(other, 1.0)
+
     def __sub__(self, other: Any) -> _Traced:
         return self._sum(other, -1.0)
 
@@ -147,17 +152,30 @@ def _summing(function: Callable[..., Any], grad: _Traced, *others: Any) -> _Trac
     return _Traced(value, (grad, back_of))
 
 
+def _added_at(grad: _Traced, like: Array, places: Array) -> _Traced:
+    flat = np.asarray(places, np.int64)
+    value = FUNCTIONS["added_at"](grad.value, like, flat)
+    return _Traced(value, (grad, lambda back: back.reshape(-1)[flat].reshape(grad.shape)))
+
+
+def _group_average(grad: _Traced, groups: Array) -> _Traced:
+    """Trace an average in the shape of the tensor: transposed, it is the same."""
+    average = FUNCTIONS["group_average"]
+    return _Traced(average(grad.value, groups), (grad, lambda back: average(back, groups)))
+
+
 def _together(name: str, like: Array, dim: int, *grads: Any) -> _Traced:
-    """Trace one of the gradients that a function puts side by side."""
-    at = next(at for at, each in enumerate(grads) if isinstance(each, _Traced))
+    """Trace the gradients that a function puts side by side."""
+    traced = [at for at, each in enumerate(grads) if isinstance(each, _Traced)]
+    values = [each.value if isinstance(each, _Traced) else each for each in grads]
+    backs = [(grads[at], _moving(partial(_beside, name, like, dim, values, at), grads[at]).made_from[0][1]) for at in traced]
+    return _Traced(np.asarray(FUNCTIONS[name](like, dim, *values)), *backs)
 
-    def function(grad: Array) -> Array:
-        placed = [
-            grad if place == at else None if each is None else np.zeros(np.shape(each)) for place, each in enumerate(grads)
-        ]
-        return np.asarray(FUNCTIONS[name](like, dim, *placed))
 
-    return _moving(function, grads[at])
+def _beside(name: str, like: Array, dim: int, values: list[Any], at: int, grad: Array) -> Array:
+    """Return a function of tensors side by side for one of them, with zeros in place of the others."""
+    others = [None if each is None else np.zeros(np.shape(each)) for each in values]
+    return np.asarray(FUNCTIONS[name](like, dim, *others[:at], grad, *others[at + 1 :]))
 
 
 def _where(condition: Array, first: Any, second: Any) -> _Traced:
@@ -222,7 +240,8 @@ def _cross(x: Any, y: Any) -> _Traced:
 _TRACED: Final[Mapping[str, Callable[..., _Traced]]] = {
     "where": _where, "rows_added": _rows_added, "scattered": _scattered, "at_largest": _at_largest, "cross": _cross,
     "input_gradient": _input_gradient, "kernel_gradient": _kernel_gradient, "spread_over_windows": _spread_over_windows,
-    "repeated": _repeated, "joined": partial(_together, "joined"), "stacked": partial(_together, "stacked"),
+    "added_at": _added_at, "group_average": _group_average, "repeated": _repeated,
+    "joined": partial(_together, "joined"), "stacked": partial(_together, "stacked"),
     "outer": lambda grad, y: _Traced(np.outer(grad.value, y), (grad, lambda back: back @ y)),
     "reversed_sums": lambda grad, dim: _Traced(
         FUNCTIONS["reversed_sums"](grad.value, dim), (grad, lambda back: np.cumsum(back, dim))
@@ -231,7 +250,8 @@ _TRACED: Final[Mapping[str, Callable[..., _Traced]]] = {
         "total", "average", "channel_average", "summed_over_all_but_channels")},
     **{name: partial(_moving, FUNCTIONS[name]) for name in (
         "spread", "reshaped", "transposed", "swapped", "unpermuted", "inserted", "flipped", "rolled", "triangle", "at_classes",
-        "part_of", "layer_of")},
+        "part_of", "layer_of", "slice_of", "indexed", "without_index", "gathered", "without_places", "rows_of", "without_rows",
+        "placed", "collected", "cropped")},
 }  # fmt: skip
 """The functions of rules that accept a traced gradient."""
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from .. import model
 
-_SAME: Final = {"axis": "dim", "min_value": "min", "max_value": "max", "p": "exponent"}
+_SAME: Final = {"axis": "dim", "min_value": "min", "max_value": "max", "p": "exponent", "pad": "padding"}
 """Other names of an option."""
 
 

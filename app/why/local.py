@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import combinations, islice, permutations, product
@@ -11,12 +12,12 @@ from typing import Any, Final, Literal, NamedTuple
 import numpy as np
 
 from .. import model
-from ..formulas import GRADIENTS, RULES, LocalRule, joining, splitting
+from ..formulas import GRADIENTS, IN_EVALUATION, RULES, LocalRule, joining, splitting
 from ..formulas.evaluate import evaluate, gradient
 from ..formulas.functions import Array
 from ..formulas.moving import SPLITTING
 from ..formulas.transposed import derivatives_of
-from ..recording.pass_numbers import PassNumbers
+from ..recording.pass_numbers import PassNumbers, TensorForm
 from .literals import literals
 
 MOST_CANDIDATES: Final = 120
@@ -59,10 +60,15 @@ class LocalDerivatives:
         if self._node.kind != "op":
             return None
         edges = self._numbers.edges_from(self._index)
-        # joined constants have no edges, so their slots are missing
-        whole = sorted(edge.slot for _, edge in edges) == list(range(len(edges)))
         op, outputs = self._node.op, self._node.outputs
-        return RULES.get(op) or splitting(op, outputs) or (joining(op, len(edges)) if whole else None)
+        if op == IN_EVALUATION.op and (form := self._saved_form("result1")) is not None and 0 in form.shape:
+            return IN_EVALUATION
+        return RULES.get(op) or splitting(op, outputs) or joining(op, 1 + max((edge.slot for _, edge in edges), default=-1))
+
+    def _saved_form(self, name: str) -> TensorForm | None:
+        """Return the shape and dtype of a saved tensor; ``None`` if there is none."""
+        at = self._node.saved.index(name) if name in self._node.saved else -1
+        return self._numbers.form("saved", self._index, at) if at >= 0 else None
 
     @cached_property
     def edges(self) -> Mapping[str, tuple[int, model.Edge]]:
@@ -97,7 +103,9 @@ class LocalDerivatives:
                     names[operand] = np.broadcast_to(np.nan, tuple(form.shape))
         for at, name in enumerate(self._node.saved):
             if (array := numbers.array("saved", self._index, at)) is not None and not np.isnan(array).all():
-                names[name] = array
+                form = numbers.form("saved", self._index, at)
+                mask = form is not None and form.dtype == "bool"
+                names[re.sub(r"\[(\d+)\]", r"\1", name)] = array.astype(bool) if mask else array
         if (array := numbers.array("value", self._index)) is not None:
             names["result"] = array
         return names
@@ -151,13 +159,22 @@ class LocalDerivatives:
         }
         if not sent:
             return None
-        for options in islice(self._candidates(rule), MOST_CANDIDATES):
+        for candidate in islice(self._candidates(rule), MOST_CANDIDATES):
+            options = self._fitted(candidate, sent)
             known = {**self.known, **options}
             given = {operand: self._gives(rule, operand, known, array) for operand, array in sent.items()}
             if False not in given.values() and True in given.values():
                 self._proved = {operand for operand, equal in given.items() if equal}
                 return options
         return None
+
+    def _fitted(self, options: Mapping[str, Any], sent: Mapping[str, Array]) -> Mapping[str, Any]:
+        """Return options with numbers in place of texts that read the recorded gradient."""
+        known = {**self.known, "grad": self.grad, "sent": next(iter(sent.values()))}
+        return {
+            name: evaluate(value, known) if isinstance(value, str) and "sent" in value else value
+            for name, value in options.items()
+        }
 
     def _gives(self, rule: LocalRule, operand: str, known: Mapping[str, Any], sent: Array) -> bool | None:
         """Return whether a rule gives a recorded gradient, up to rounding; ``None`` if it reads unrecorded numbers."""
@@ -339,7 +356,7 @@ def _choices(
     match name:
         case "dim":
             groups = (dims for count in range(2, ndim + 1) for dims in combinations(range(ndim), count))
-            return [*known, *range(ndim), *groups] or [0]
+            return [*known, *range(max(ndim, len(result))), *groups] or [0]
         case "dim0" | "dim1":
             return [*known, *range(ndim)]
         case "dims":
@@ -347,7 +364,9 @@ def _choices(
             reduced = [dims for count in range(1, ndim + 1) for dims in combinations(range(ndim), count)]
             return [*known, *(orders if "unpermuted" in rule.gradients["self"] else reduced)]
         case "index" | "start":
-            return [*known, *range(min(max(shape, default=1), 64))]
+            return [*known, *range(min(max((*shape, *result), default=1), 64))]
+        case "padding" if rule.op == "ConstantPadNdBackward0" and len(result) == ndim:
+            return [*known, *_paddings(shape, result)]
         case "step":
             return [1, *known, 2, 3]
         case "shifts":
@@ -356,3 +375,10 @@ def _choices(
             return [*known, 0, 1, -1]
     numbers = [*rule.options.get(name, ())]
     return [*known, *numbers, *(value for value in written.get("", ()) if value not in numbers)] or [0]
+
+
+def _paddings(shape: tuple[int, ...], result: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """Yield the paddings that make a shape a result: on both sides alike, behind, and in front. The last dimension is first."""
+    more = [whole - inner for whole, inner in zip(result, shape, strict=True)][::-1]
+    for fronts in ([each // 2 for each in more], [0] * len(more), more):
+        yield tuple(size for front, both in zip(fronts, more, strict=True) for size in (front, both - front))

@@ -25,5 +25,7 @@ def test_definitions_are_numbered_like_the_nodes() -> None:
 def test_every_rule_has_the_operands_of_the_definition() -> None:
     known = published()
     for op, rule in RULES.items():
+        if op == "SafeSoftmaxBackward0":
+            continue  # PyTorch generates it from no definition
         theirs = {name for names in known[op].gradients for name in names.replace(" ", "").split(",")}
         assert set(rule.gradients) <= theirs, op

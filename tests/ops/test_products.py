@@ -32,17 +32,19 @@ def products(call: Sampled) -> Counter[bool]:
             local = LocalDerivatives(numbers, node, call.program.splitlines())
             for operand, (at, edge) in local.edges.items():
                 sent = numbers.array("edge", at)
-                if sent is None or local.grad is None or not edge.gradient or not sent.size:
+                if sent is None or not local.grads or not edge.gradient or not sent.size:
                     continue
                 own = numbers.form("edge", at)
                 unit = 1e-9 if own is not None and own.dtype == "float64" else 1e-2  # of a conversion to a narrower dtype
-                least = 1e-4 * np.abs(local.grad).sum()  # of derivatives that cancel, such as those of a saturated softmax
+                least = 1e-4 * sum(
+                    np.abs(each).sum() for each in local.grads.values()
+                )  # of derivatives that cancel, such as those of a saturated softmax
                 for element in range(0, sent.size, 1 + sent.size // MOST):
                     column = local.column(operand, element)
                     counts[column is not None] += 1
                     if column is None:
                         break
-                    terms = [factor * float(local.grad.reshape(-1)[place]) for place, factor in column]
+                    terms = [factor * float(local.grads[output].reshape(-1)[place]) for output, place, factor in column]
                     product, theirs = sum(terms), float(sent.reshape(-1)[element])
                     size = sum(map(abs, terms)) + np.abs(sent).max() + least
                     close = abs(product - theirs) <= unit * size + 1e-300

@@ -10,7 +10,7 @@ from tapedeck.recording import Recording
 from tapedeck.why import why
 
 from ..tracer.run_twice import record
-from .walk import ask, real, sums_exactly
+from .walk import ask, real, sums_exactly, walk
 
 LINE = """\
 import torch
@@ -140,6 +140,36 @@ loss.backward()
     square = next(node for node in recording.graph(0).nodes if node.op == "MulBackward0")
     value = why(recording, square.id)
     assert [term.source.name.partition("[")[0] for term in value.terms if term.source] == ["x"]
+
+
+EXPLAINED = {
+    "torch.stack([x, torch.ones(2, 3), 2 * x]).square()": "a constant among tensors that are stacked",
+    "torch.cat([torch.ones(2, 2), x], 1).square()": "a constant in front of a tensor",
+    "torch.nn.BatchNorm1d(3).eval()(x) * x": "running statistics",
+    "x.topk(2, 1).values * 3": "the largest elements",
+    "x.sort(0, descending=True)[0].cumsum(0)": "sorted elements",
+    "x.max(1)[0] * x.min(1).values": "the largest and the smallest",
+    "torch.var_mean(x, 1)[0] + torch.std_mean(x, 1)[1]": "two results",
+    "x[torch.tensor([1, 0, 1])] * x[x > 0].sum()": "an index and a mask",
+    "torch.nn.functional.pad(x, (1, 2)).tanh()": "a padding",
+    "torch.nn.functional.glu(torch.cat([x, x[:, :1]], 1))": "a gate",
+    "torch.autograd.grad((x.tanh() ** 2).sum(), x, create_graph=True)[0]": "a gradient of a gradient",
+    "torch.autograd.grad(x.sigmoid().log_softmax(1)[0, 1], x, create_graph=True)[0].square()": "another one",
+    "torch.autograd.grad(torch.nn.functional.softplus(x).softmax(1)[0, 1], x, create_graph=True)[0] ** 3": "a third one",
+    "torch.nn.functional.scaled_dot_product_attention(*(x[None, None],) * 3, is_causal=True)": "attention",
+    "torch.nn.functional.scaled_dot_product_attention(x[None], x[None], x[None])": "attention in plain operations",
+}
+"""Calls of a tensor, each with what it is an example of."""
+
+
+@pytest.mark.parametrize("call", EXPLAINED, ids=EXPLAINED.values())
+def test_every_hop_from_the_gradient_is_a_sum_of_products(call: str) -> None:
+    made = "torch.manual_seed(3)\nx = torch.randn(2, 3, requires_grad=True)"
+    program = f"import torch\n{made}\nloss = ({call}).sum()\nloss.backward()\n"
+    recording = record(program, values=1024)[1]
+    for answer in walk(recording, "why?of=x.grad"):
+        assert sums_exactly(answer)
+        assert "do not show" not in answer.sentence, (answer.name, answer.sentence)
 
 
 MOMENTUM = """\
