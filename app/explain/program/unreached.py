@@ -31,7 +31,10 @@ def replaced(syntax: Syntax, names: Sequence[str], reached: Iterable[str], optim
     Passes then reach the new parameters, which have the old names. ``optimizer`` is the name of the optimizer's class.
     """
     reached = set(reached)
-    made = next((call.lineno for call in syntax.statements(ast.Call) if called(call) == optimizer), None)
+    calls = [call for call in syntax.statements(ast.Call) if called(call) == optimizer]
+    root = names[0].split(".")[0]
+    of_root = [call.lineno for call in calls if any(_mentions(argument, root) for argument in call.args)]
+    made = max(of_root or [call.lineno for call in calls], default=None)
     if made is None:
         return None
     for statement in syntax.statements(ast.Assign):
@@ -61,9 +64,13 @@ def cut(syntax: Syntax, names: Sequence[str], reached: Sequence[str]) -> Cause |
 
     The cut counts as a mistake, unless the program writes to the parameters itself, as for a target network.
     """
+    names = [name for name in names if name not in reached] or names  # a layer that gets a new parameter in each step
+    parts = {part for name in reached for part in name.split(".")}
     owners = {_owner(name) for name in names}
-    if owners & {part for name in reached for part in name.split(".")}:
-        return None
+    if owners & parts:  # another layer of the same list is reached
+        owners = {_item(name) for name in names}
+        if not all("[" in owner for owner in owners) or owners & {_item(name) for name in reached}:
+            return None
     losses = Losses(syntax)
     for found in _candidates(syntax):
         if losses.contain(found.node) and all(_uses(syntax, found.operand, owner) for owner in owners):
@@ -162,7 +169,7 @@ def _uses(syntax: Syntax, root: ast.expr, owner: str) -> bool:
     while waiting and len(seen) < CUTS:
         for node in ast.walk(waiting.pop()):
             name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else None
-            if name == owner:
+            if name == owner or (isinstance(node, ast.Subscript) and "[" in owner and syntax.text(node).endswith(owner)):
                 return True
             if isinstance(node, ast.Name) and node.id not in seen:
                 seen.add(node.id)
@@ -178,6 +185,17 @@ def _arguments(syntax: Syntax, name: ast.Name) -> list[ast.expr]:
         return []
     calls = (call for call in syntax.statements(ast.Call) if called(call) == function.name)
     return [call.args[positions[0]] for call in calls if positions[0] < len(call.args)]
+
+
+def _item(name: str) -> str:
+    """Return the item of a list of layers that has a parameter, or what :func:`_owner` returns if there is no such list.
+
+    >>> _item("net.layers.0.weight"), _item("layers.1.2.bias"), _item("net.gate.weight")
+    ('layers[0]', 'layers[1]', 'gate')
+    """
+    parts = name.split(".")
+    at = next((index for index, part in enumerate(parts) if index and part.isdigit()), None)
+    return f"{parts[at - 1]}[{parts[at]}]" if at is not None else _owner(name)
 
 
 def _owner(name: str) -> str:

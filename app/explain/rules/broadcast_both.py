@@ -65,7 +65,7 @@ NEAR: Final = 1_000
 """Largest number of nodes below a column that are searched for the operation that made it."""
 _MEETS: Final = ("SubBackward0", "MulBackward0")
 _LOSSES: Final = ("MseLoss", "SmoothL1Loss", "HuberLoss", "L1Loss")
-_ELEMENTWISE: Final = ("Pow", "Abs", "Neg", "Mul", "Div", "Add", "Sub", "Square", *_LOSSES)
+_ELEMENTWISE: Final = ("Pow", "Abs", "Neg", "Mul", "Div", "Add", "Sub", "Square", "Minimum", *_LOSSES)
 """Element-wise operations of a loss. ``exp`` and ``clamp`` belong to kernels and rankings, where pairs are intended."""
 _REDUCING: Final = ("Mean", "Sum", *_LOSSES)
 """Operations that reduce a tensor to a single number."""
@@ -274,7 +274,14 @@ class _Pair:
             operand, other = self.operands[meeting.column], self.operands[1 - meeting.column]
             column, row = f"`{syntax.text(operand)}`", f"`{syntax.text(other)}`"
             text = f"{syntax.operand(operand)}.squeeze(-1)"
-            fix = model.Fix("Give both tensors the same shape", [model.Edit(*syntax.span(operand), text)])
+            statement = syntax.statement_of(operand)
+            alike = [
+                node
+                for node in ast.walk(statement or operand)
+                if isinstance(node, ast.expr) and ast.dump(node) == ast.dump(operand)
+            ]
+            if len(alike) == 1:  # otherwise the line combines the column several times
+                fix = model.Fix("Give both tensors the same shape", [model.Edit(*syntax.span(operand), text)])
         drift = " The loss still falls, but the predictions only approach the mean of the targets." if meeting.squared else ""
         remedy = "" if fix is not None else " Give both tensors the same shape."
         return model.Finding(

@@ -58,13 +58,14 @@ from ...recording import Recording
 from ..program.cuts import CONSTRUCTORS, NUMBER_BUILTINS, NUMBER_METHODS
 from ..program.losses import Losses
 from ..program.syntax import Syntax, called, root_of_pass
-from ..recorded.passes import different_graphs
+from ..recorded.passes import GraphOfPass, different_graphs
 from ..wording import first_line
 
 CODE: Final = "constant-term"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
 PASSES: Final = 200
 """Largest number of passes whose lines are searched."""
+_ELEMENTWISE: Final = ("Add", "Sub", "Mul", "Div", "Neg", "Pow", "Abs", "Square")
 TERMS: Final = 50
 """Largest number of terms of a loss that are examined."""
 
@@ -97,6 +98,75 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
                     why=f"{cut[1]} Training does not reduce this term.",
                     pass_=event.index,
                 )
+    for node, graph in _residuals(recording, syntax, without_graph):
+        if node.lineno not in reported:
+            reported.add(node.lineno)
+            yield model.Finding(
+                code=CODE,
+                severity="warning",
+                file=None,
+                line=node.lineno,
+                step=graph.step,
+                node=None,
+                message=f"The gradient on line {node.lineno} is a constant in the loss, because it has no graph.",
+                why="Without `create_graph=True`, `autograd.grad` returns only the numbers. The parameters that it depends on "
+                "get no gradient through it.",
+                pass_=graph.pass_,
+            )
+
+
+def _residuals(recording: Recording, syntax: Syntax, lines: set[int]) -> Iterator[tuple[ast.Call, GraphOfPass]]:
+    """Yield calls of ``autograd.grad`` without a graph, on these lines, whose result a loss adds to an output of the network.
+
+    The graph of such a loss has the result as a constant in a sum, as in the residual of a differential equation. The gradient
+    and the loss depend on the same parameters, and the sum goes element by element into a single number.
+    """
+    calls: dict[str, ast.Call] = {}
+    for statement in syntax.statements(ast.Assign):
+        call = next((node for node in ast.walk(statement.value) if isinstance(node, ast.Call) and called(node) == "grad"), None)
+        if call is not None and call.lineno in lines and all(keyword.arg != "create_graph" for keyword in call.keywords):
+            names = (node.id for target in statement.targets for node in ast.walk(target) if isinstance(node, ast.Name))
+            calls |= {name: call for name in names if len(syntax.assigned(name)) <= 1}
+    if not calls:
+        return
+    graphs = [(recording.log.pass_(graph.pass_), graph) for graph in different_graphs(recording)]
+    parameter_names = {parameter.id: parameter.names for parameter in recording.parameters()}
+    below: dict[int, set[str]] = {}
+    for event, graph in graphs:
+        if event.kind == "grad":
+            below.setdefault(event.line, set()).update(node.parameter for node in graph.nodes if node.parameter is not None)
+    for event, graph in graphs:
+        if event.kind != "backward":
+            continue
+        trained = {node.parameter for node in graph.nodes if node.parameter is not None}
+        for index, node in enumerate(graph.nodes):
+            call = calls.get(node.name or "") if node.kind == "constant" else None
+            if call is None:
+                continue
+            inputs = {
+                syntax.text(each) for argument in call.args[1:2] for each in ast.walk(argument) if isinstance(each, ast.expr)
+            }
+            shared = trained & below.get(call.lineno, set())
+            if any(inputs.isdisjoint(parameter_names.get(each, ())) for each in shared) and _is_summed(graph, index):
+                yield call, graph
+
+
+def _is_summed(graph: GraphOfPass, constant: int) -> bool:
+    """Return whether a constant is added to a result of the network, and the sum goes by its elements into a single number."""
+    for user, _ in graph.users(constant):
+        inputs = [graph.nodes[each] for each in graph.inputs(user)]
+        if not graph.nodes[user].op.startswith(("Add", "Sub")) or not any(each.kind == "op" for each in inputs):
+            continue
+        waiting, seen, squared = [user], {user}, False
+        while waiting:
+            for above, _ in graph.users(waiting.pop()):
+                squared = squared or graph.nodes[above].op.startswith(("Pow", "Abs", "Square", "Mse"))
+                if squared and graph.nodes[above].op.startswith(("Mean", "Sum", "Mse")):
+                    return True
+                if above not in seen and graph.nodes[above].op.startswith(_ELEMENTWISE):
+                    seen.add(above)
+                    waiting.append(above)
+    return False
 
 
 class _Terms:
@@ -181,6 +251,9 @@ class _Terms:
         return not isinstance(node, ast.Constant) and self._syntax.text(node) in self._constants
 
     def _is_number(self, node: ast.expr) -> bool:
+        match node:
+            case ast.Call(func=ast.Name(id="sum"), args=[ast.GeneratorExp(elt=each) | ast.ListComp(elt=each)]):
+                return self._is_number(each)
         return isinstance(node, ast.Call) and called(node) in {*NUMBER_METHODS, *NUMBER_BUILTINS}
 
     def _line(self, node: ast.expr) -> int:

@@ -86,6 +86,9 @@ _WHERE_TRAP: Final = (
 )
 _LITERAL: Final = re.compile(r"\b(?:inf|nan)\b", re.IGNORECASE)
 """∞ or NaN as it is written in a program: ``float("inf")``, ``math.nan``."""
+_SUMS: Final = r"(?:Sub|Add|Sum|Mean)Backward"
+_SMALL: Final = 100.0
+"""Largest magnitude of numbers whose sum does not overflow, not even in half precision for some hundred of them."""
 _RUN_AWAY: Final = 1_000.0
 """Factor between a loss and its first value above which the loss counts as diverging."""
 _LONGEST: Final = 60
@@ -114,6 +117,10 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             message = f"{source} is where {found.what} first appears{when}."
             named = _LITERAL.search(source) and not any(kind(each.value) for each in found.inputs)
             because = "The code itself contains ∞ or NaN." if named else _reason(_VALUES, node)
+            if not named and (node.call or "").endswith("kl_div"):
+                because = "Without `log_target=True`, `kl_div` takes the logarithm of its targets: NaN below 0."
+            elif not named and _cannot_overflow(node, found):
+                because = "An operand that is not part of the graph is not finite."
             why = f"{_divisor(node, found) or f'{because}{_operand(node, found)}'} {_consequence(found)}"
             why += _run_away(recording, found)
         case "hook":
@@ -188,6 +195,14 @@ def _source(syntax: Syntax, node: model.Node) -> str:
 
 def _reason(table: tuple[tuple[str, str], ...], node: model.Node) -> str:
     return next((sentence for pattern, sentence in table if re.match(pattern, node.op)), "")
+
+
+def _cannot_overflow(node: model.Node, found: Origin) -> bool:
+    """Return whether finite operands in the graph are so small that no sum or product of them exceeds the dtype."""
+    if not found.inputs or not re.match(_SUMS, node.op) or any(kind(each.value) for each in found.inputs):
+        return False
+    ends = [end for each in found.inputs for end in (each.value.min, each.value.max)]
+    return all(isinstance(end, float) and abs(end) < _SMALL for end in ends)
 
 
 def _consequence(found: Origin) -> str:

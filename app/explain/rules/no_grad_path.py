@@ -97,11 +97,32 @@ def _no_graph(failure: Failure) -> model.Finding:
             "`ctx.saved_tensors` in `backward`."
         )
         return failure.finding(CODE, message, why, line=kept.line)
+    frozen = _freezing(syntax, line)
+    if frozen is not None and not failure.recording.parameters():
+        message = f"{what} has no `grad_fn`, because line {frozen.lineno} freezes the parameters that it is computed from."
+        why = (
+            f"`{first_line(syntax.text(frozen))}` turns gradients off, and no parameter with a gradient is left. Freeze only "
+            "the layers that should stay unchanged."
+        )
+        return failure.finding(CODE, message, why, line=frozen.lineno)
     if _requires_some(syntax) or any(requires_grad.values()) or failure.recording.parameters():
         why = "It was not computed from a tensor that requires a gradient, or the graph was cut on the way."
     else:
         why = "Nothing in this program requires a gradient. Create the tensor that should learn with `requires_grad=True`."
     return failure.finding(CODE, nothing, why, line=line)
+
+
+def _freezing(syntax: Syntax, line: int | None) -> ast.stmt | None:
+    """Return the only statement before a line that sets ``requires_grad`` to false; ``None`` if there are none or several."""
+    found: list[ast.stmt] = []
+    for statement in syntax.statements(ast.stmt):
+        match statement:
+            case (
+                ast.Assign(targets=[ast.Attribute(attr="requires_grad")], value=ast.Constant(value=False))
+                | ast.Expr(value=ast.Call(func=ast.Attribute(attr="requires_grad_"), args=[ast.Constant(value=False)]))
+            ) if statement.lineno < (line or 0):
+                found.append(statement)
+    return found[0] if len(found) == 1 else None
 
 
 def _requires_some(syntax: Syntax) -> bool:

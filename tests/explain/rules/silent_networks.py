@@ -20,7 +20,12 @@ opt = torch.optim.SGD(net.parameters(), lr=1e-30)
 DEEP = BEGIN + MANY
 NEW_NET = "opt = torch.optim.SGD(net.parameters(), lr=0.01)\n"
 DROP = f"{BEGIN}net = nn.Sequential(nn.Linear(4, 8), nn.{{layer}}, nn.Linear(8, 1))\n{NEW_NET}"
+EQUATION = (
+    f"{BEGIN}net = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1))\nt = torch.rand(16, 1, requires_grad=True)\n"
+    "opt = torch.optim.SGD(net.parameters(), lr=0.05)\n"
+)
 EVALUATE = ("net.eval()", "with torch.no_grad(): net(x)")
+LOSS_OF_NET = "loss = ((net(x) - y) ** 2).mean()"
 FORWARD = """\
 class Net(nn.Module):
     def __init__(self):
@@ -65,7 +70,76 @@ tagger(torch.ones(2))
 
 
 REPORTED = {
+    "broadcast-both": {
+        "a ratio and advantages": steps(
+            "v = critic(x)",
+            "gain = r[:, None] * 1 - v.detach()",
+            CHOSEN,
+            "gain = gain.detach()",
+            "loss = -torch.min(chosen.exp() * v.detach(), chosen * v.detach()).mean()  # here",
+            *STEP,
+            begin=CRITIC,
+        ),
+    },
+    "unused-parameter": {
+        "a new parameter in each step": steps(
+            "other.weight = nn.Parameter(maker(x[:1]).view(1, 4))  # here",
+            "loss = (other(x) - y).pow(2).mean()",
+            *STEP,
+            begin=f"{BEGIN}maker, other = nn.Linear(4, 4), nn.Linear(4, 1)\n"
+            "opt = torch.optim.SGD([*maker.parameters(), *other.parameters()], lr=0.01)\n",
+        ),
+        "the first layer of a list": steps(
+            "h = layers[0](x).detach()  # here",
+            "loss = (layers[1](h) - y).pow(2).mean()",
+            *STEP,
+            begin=f"{BEGIN}layers = nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 1)])\n{NEW_NET.replace('net', 'layers')}",
+        ),
+        "a checkpoint of a layer of a list": steps(
+            "h = torch.utils.checkpoint.checkpoint(lambda h: layers[0](h), x, use_reentrant=True)  # here",
+            "loss = (layers[1](h) - y).pow(2).mean()",
+            *STEP,
+            begin=f"{BEGIN}import torch.utils.checkpoint\nlayers = nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 1)])\n"
+            f"{NEW_NET.replace('net', 'layers')}",
+        ),
+    },
+    "no-grad-path": {
+        "everything is frozen": steps(
+            LOSS_OF_NET, *STEP, begin=f"{BEGIN}for p in net.parameters():\n    p.requires_grad = False  # here\n"
+        ),
+        "a frozen network": steps(LOSS_OF_NET, *STEP, begin=f"{BEGIN}net.requires_grad_(False)  # here\n"),
+        "frozen in a function": steps(
+            LOSS_OF_NET,
+            *STEP,
+            begin=f"{BEGIN}def freeze(model):\n    for p in model.parameters():\n        p.requires_grad_(False)  # here\n"
+            "freeze(net)\n",
+        ),
+    },
     "constant-term": {
+        "numbers in a generator": loop(
+            "size = sum(p.abs().sum().item() for p in net.parameters())  # here", "loss = loss + 0.1 * size", *STEP
+        ),
+        "a residual": steps(
+            "out = net(t)",
+            "slope = torch.autograd.grad(out.sum(), t, retain_graph=True)[0]  # here",
+            "loss = ((slope + out) ** 2).mean() + (out[0] ** 2).sum()",
+            *STEP,
+            begin=EQUATION,
+        ),
+        "a residual as a difference": steps(
+            "out = net(t)",
+            "slope, = torch.autograd.grad(out, t, torch.ones_like(out), retain_graph=True)  # here",
+            "loss = (0.5 * out - slope).abs().sum()",
+            *STEP,
+            begin=EQUATION,
+        ),
+        "a residual in a function": steps(
+            "loss = residual(net, t)",
+            *STEP,
+            begin=f"{EQUATION}def residual(net, t):\n    u = net(t)\n"
+            "    du = torch.autograd.grad(u.sum(), t, retain_graph=True)[0]  # here\n    r = du + 2 * u\n"
+            "    return r.pow(2).mean()\n",
+        ),
         "data": loop("decay = sum(p.data.pow(2).sum() for p in net.parameters())  # here", "loss = loss + 0.1 * decay", *STEP),
         "numbers": loop(
             "size = 0.", "for p in net.parameters(): size += p.abs().sum().item()  # here", "loss = loss + 0.1 * size", *STEP
@@ -319,6 +393,26 @@ REPORTED = {
 
 CORRECT = {
     "constant-term": {
+        "a residual with a graph": steps(
+            "out = net(t)",
+            "slope = torch.autograd.grad(out.sum(), t, create_graph=True)[0]",
+            "loss = ((slope + out) ** 2).mean()",
+            *STEP,
+            begin=EQUATION,
+        ),
+        "the slope of another network as a target": steps(
+            "goal = torch.autograd.grad(other(t).sum(), t)[0]",
+            "loss = ((net(t) - goal) ** 2).mean()",
+            *STEP,
+            begin=f"{EQUATION}other = nn.Linear(1, 1)\n",
+        ),
+        "a first-order inner step": steps(
+            "inner = ((x @ w - y) ** 2).mean()",
+            "slope = torch.autograd.grad(inner, w)[0]",
+            "loss = ((x @ (w - 0.1 * slope) - y) ** 2).mean()",
+            *STEP,
+            begin=f"{BEGIN}w = torch.randn(4, 1, requires_grad=True)\nopt = torch.optim.SGD([w], lr=0.1)\n",
+        ),
         "detached": loop("size = sum(p.pow(2).sum() for p in net.parameters()).detach()", "loss = loss + size", *STEP),
         "with a graph": loop("decay = sum(p.pow(2).sum() for p in net.parameters())", "loss = loss + 0.1 * decay", *STEP),
         "a constant": loop("offset = torch.tensor(0.5)", "loss = loss + offset", *STEP),

@@ -298,6 +298,23 @@ def test_an_infinity_in_the_code_is_named_as_the_cause() -> None:
     assert finding.why.startswith("The code itself contains ∞ or NaN.")
 
 
+def test_a_nan_of_kl_div_names_its_targets() -> None:
+    text = (
+        "import torch\nimport torch.nn.functional as F\nx = torch.randn(4, 3, requires_grad=True)\ny = torch.randn(4, 3)\n"
+        "F.kl_div(x.log_softmax(1), y.log_softmax(1), reduction='batchmean').backward()\n"
+    )
+    (finding,) = findings(text)
+    assert (finding.code, finding.line) == ("nan-origin", 5)
+    assert finding.why.startswith("Without `log_target=True`, `kl_div` takes the logarithm of its targets: NaN below 0.")
+
+
+def test_a_small_sum_is_not_called_too_large() -> None:
+    (finding,) = findings(
+        "import torch\nw = torch.ones(2, requires_grad=True)\n(w + torch.tensor([1., 0.]).log()).sum().backward()\n"
+    )
+    assert "too large" not in finding.why
+
+
 def test_a_division_by_0_names_the_numerator() -> None:
     program = "import torch\nx = torch.tensor(4.5, requires_grad=True)\ny = x / torch.tensor(0.)\ny.backward()\n"
     (finding,) = find(record(program)[1], model.Program(program))
