@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
 
-from .programs import FAN_IN, FIT, node, run, run_another, value, write
+from .programs import FAN_IN, FIT, node, open_run, run, run_another, value, write
 
 Look = Callable[[int, str], Page]
 
@@ -49,6 +49,28 @@ def test_the_tab_and_the_exports_are_named_after_the_run(page: Page) -> None:
     page.locator("#file").set_input_files({"name": "my fit.py", "mimeType": "text/x-python", "buffer": FIT.encode()})
     expect(page).to_have_title("my fit.py · Tapedeck")
     expect(page.locator('#export a[data-whole=""]')).to_have_attribute("download", "my-fit.json")
+
+
+def test_an_exported_run_that_is_opened_again_has_the_same_picture(page: Page, server: str) -> None:
+    open_run(page, FIT)
+
+    def shown() -> str:
+        return page.url.split("?")[0].rpartition("/")[2]
+
+    def picture() -> bytes:
+        return page.request.get(f"{server}/api/v1/runs/{shown()}/passes/0/graph.svg").body()
+
+    first, before = shown(), picture()
+    for name in ("run.py", "run.ipynb", "run.json", "run.html"):
+        path = {"run.py": "/program.py", "run.ipynb": "/notebook.ipynb", "run.json": "", "run.html": "/export.html"}[name]
+        exported = page.request.get(f"{server}/api/v1/runs/{first}{path}").body()
+        last = shown()
+        page.locator("#file").set_input_files({"name": name, "mimeType": "application/octet-stream", "buffer": exported})
+        page.wait_for_function("last => !location.pathname.endsWith(last)", arg=last)
+        expect(page.locator("#status")).to_contain_text("4 steps")
+        assert picture() == before, name
+    page.locator("#file").set_input_files({"name": "page.html", "mimeType": "text/html", "buffer": b"<p>A page</p>"})
+    expect(page.get_by_role("alert")).to_contain_text("is not a run that Tapedeck exported")
 
 
 CALLS = """\

@@ -170,6 +170,12 @@ files({
   limit: given.limits.body_bytes,
   onnotebook: openNotebook,
   onprogram: start,
+  onexport({ program, cells, kind, seed }) {
+    keeper.flush();
+    fileName = null;
+    const body = kind === "notebook" ? { notebook: notebookOf(program, cells.map((cell) => cell.start_line), cells) } : { program };
+    void work.run(JSON.stringify({ ...body, seed }), "application/json");
+  },
   onlink(text) {
     const named = runIn(text, given.root);
     const fragment = fragmentIn(text, given.root);

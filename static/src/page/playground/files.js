@@ -1,7 +1,11 @@
-// Accept programs, notebooks and links to runs: from a dialog, from files, or dropped on the page.
+// Accept programs, notebooks, exported runs and links to runs: from a dialog, from files, or dropped on the page.
 
 import { find, h } from "../../leaves/dom.js";
 import { thousands } from "../../leaves/format.js";
+
+/** @import {ExportedRun} from "../../core/exported.js" */
+
+const LARGEST_EXPORT = 64 * 1024 * 1024; // bytes of an exported run, of which only the program is sent
 
 /** Return whether a text is a Jupyter notebook. @param {string} text */
 export const isNotebook = (text) => /^\s*\{/.test(text) && /"nbformat"\s*:/.test(text) && /"cells"\s*:/.test(text);
@@ -16,19 +20,24 @@ const firstOf = (list) => list.split(/\r?\n/).find((line) => line && !line.start
  * @param {number} options.limit  maximum bytes of a file
  * @param {(content: string, name: string | null) => void} options.onnotebook
  * @param {(content: string, name: string | null) => void} options.onprogram
+ * @param {(run: ExportedRun) => void} options.onexport
  * @param {(text: string) => boolean} options.onlink  open an address of this server; false for any other text
  * @param {(trouble: {title: string, detail: string}) => void} options.ontrouble
  */
-export function files({ limit, onnotebook, onprogram, onlink, ontrouble }) {
+export function files({ limit, onnotebook, onprogram, onexport, onlink, ontrouble }) {
   /** @param {File | undefined} file */
   async function take(file) {
     if (!file) return;
-    if (file.size > limit) {
-      const detail = `${file.name} has ${thousands(file.size)} bytes; the limit is ${thousands(limit)} bytes.`;
+    const exported = /\.(json|html?)$/i.test(file.name);
+    if (file.size > (exported ? LARGEST_EXPORT : limit)) {
+      const detail = `${file.name} has ${thousands(file.size)} bytes; the limit is ${thousands(exported ? LARGEST_EXPORT : limit)} bytes.`;
       return ontrouble({ title: "The file is too large", detail });
     }
     const content = await file.text();
-    if (file.name.endsWith(".ipynb") || isNotebook(content)) onnotebook(content, file.name);
+    const run = exported ? await (await import("../../core/exported.js")).exportedRun(content) : null;
+    if (run) onexport(run);
+    else if (/\.html?$/i.test(file.name)) ontrouble({ title: "The file cannot be opened", detail: `${file.name} is not a run that Tapedeck exported.` });
+    else if (file.name.endsWith(".ipynb") || isNotebook(content)) onnotebook(content, file.name);
     else onprogram(content, file.name);
   }
 
@@ -75,7 +84,7 @@ export function files({ limit, onnotebook, onprogram, onlink, ontrouble }) {
     input.value = "";
   });
 
-  const veil = h("div", { class: "drop", hidden: true }, "Drop a notebook, a Python file or a link to a run here to open it");
+  const veil = h("div", { class: "drop", hidden: true }, "Drop a notebook, a Python file, an exported run or a link to a run here to open it");
   document.body.append(veil);
   /** @param {DragEvent} event */
   const carries = (event) => event.dataTransfer?.types.some((type) => type === "Files" || type === "text/uri-list") ?? false;
