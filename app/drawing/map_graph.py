@@ -28,8 +28,8 @@ NEIGHBOURS: Final = 8
 OTHERS: Final = 2
 TOWER: Final = 3.0
 """Height of a picture, as a multiple of its width, above which the map is drawn as rows unless the caller chooses a layout."""
-WIDEST: Final = 820.0
-"""Width of a picture, in pixels, above which the map is drawn as rows too. A pane shows about as much at a readable scale."""
+WIDEST: Final = 756.0
+"""Width of a picture, in pixels, above which the map is drawn as rows too. A pane of 605 pixels shows it at less than 80 %."""
 TURN: Final = 4
 """Radius of the corners of an edge in a lane."""
 
