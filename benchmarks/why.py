@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import math
 import time
 from collections import Counter
 from pathlib import Path
@@ -24,7 +25,7 @@ from tapedeck.why import Why, why
 from _common import machine, p50, p95, table
 
 PROGRAMS = Path(__file__).parent.parent / "app" / "examples" / "programs"
-MOST = 150
+MOST = 1_000
 """Largest number of explanations that are read for a leaf."""
 LEAVES = 6
 """Largest number of leaves of a program."""
@@ -51,10 +52,20 @@ def asked(recording: Recording, href: str) -> tuple[Why, float]:
     return found, time.process_time() - began
 
 
-def walked(recording: Recording, start: str, hops: list[float], firsts: list[float], ends: Counter[str]) -> bool:
-    """Walk from a number to inputs, always to the largest term first. Return whether one was reached.
+def unequal(answer: Why) -> bool:
+    """Return whether the terms of a sum, with those that are not listed and the rounding, do not add up to the number."""
+    if answer.kind != "sum" or not isinstance(answer.value, float) or not isinstance(answer.rounding, float):
+        return False
+    terms = [float(term.value or 0) for term in answer.terms]
+    size = math.fsum(map(abs, terms)) + abs(answer.value)
+    parts = [*terms, float(answer.rest or 0), answer.rounding]
+    return abs(math.fsum(parts) - answer.value) > 2**-50 * size
 
-    Otherwise, count the operations where the walk ended.
+
+def walked(recording: Recording, start: str, hops: list[float], firsts: list[float], ends: Counter[str]) -> bool:
+    """Walk from a number to inputs: first to numbers that were read, then to the largest term. Return whether one was found.
+
+    Otherwise, count the operations where the walk ended. A sum that is not equal to its number counts as an end too.
     """
     seen, waiting, stuck = {start}, [start], Counter[str]()
     first = True
@@ -62,12 +73,15 @@ def walked(recording: Recording, start: str, hops: list[float], firsts: list[flo
         answer, took = asked(recording, waiting.pop())
         (firsts if first else hops).append(took)
         first = False
+        if unequal(answer):
+            ends["unequal sums"] += 1
+            return False
         if answer.kind == "input":
             return True
         if "not known" in answer.sentence or answer.kind == "unknown":
             stuck[answer.sentence.partition("`")[2].partition("`")[0] or answer.kind] += 1
         links = [term.source for term in answer.terms[:6] if term.source is not None] + answer.reads[:6]
-        for link in [*(link for term in answer.terms[:6] for link in term.reads), *reversed(links)]:
+        for link in [*reversed(links), *(link for term in answer.terms[:6] for link in term.reads)]:
             if link.href not in seen:
                 seen.add(link.href)
                 waiting.append(link.href)
@@ -85,7 +99,7 @@ def main() -> None:
     torch.set_num_threads(1)
     preload()
     hops, firsts, ends = list[float](), list[float](), Counter[str]()
-    reached, slow, programs = 0, list[tuple[float, str]](), 0
+    reached, slow, programs, missed = 0, list[tuple[float, str]](), 0, list[str]()
     for path in [each for folder in options.folders for each in sorted(folder.glob("*.py"))][:: options.each]:
         recording = recorded(path.read_text("utf-8"), options.values)
         steps = recording.log.counts()[2]
@@ -101,6 +115,7 @@ def main() -> None:
                 found.append(False)
                 ends[type(error).__name__] += 1
         reached += all(found)
+        missed += [] if all(found) else [path.stem]
         slow += [(took, path.stem) for took in firsts[before:]]
     rows = [
         [name, str(len(times)), *(f"{value * 1e3:.1f} ms" for value in (p50(times), p95(times), max(times)))]
@@ -109,6 +124,7 @@ def main() -> None:
     table(f"Explanations, by processor time ({machine()})", ["", "asked", "p50", "p95", "largest"], rows)
     print(f"\nThe walks from all leaves reach inputs in {reached} of {programs} programs. The others end at:")
     print(", ".join(f"{name} ({count})" for name, count in ends.most_common(LISTED)))
+    print("Programs that do not:", ", ".join(missed))
     print("Slowest:", ", ".join(f"{name} {took * 1e3:.0f} ms" for took, name in sorted(slow, reverse=True)[:LISTED]))
 
 

@@ -215,18 +215,17 @@ def reads(scene: PassScene, each: ProductTerm) -> list[WhyLink]:
 def worked(scene: PassScene, each: ProductTerm) -> str:
     """Return a local derivative written out with numbers, such as `2·(1 − 2)`."""
     local = scene.local(each.source)
-    rule = local.rule
-    if rule is None or not rule.elementwise or local.grad is None:
+    rule, whole = local.rule, local.whole(each.operand)
+    if rule is None or local.grad is None or whole is None:
         return _fraction(each.factor)
+    place = each.result if whole == local.grad.shape else each.element
     texts = {"grad": "1", **{name: _latex_number(value) for name, value in (local.options or {}).items()}}
     for name in (*rule.needs[each.operand], "result"):
         array = local.known.get(name)
         if array is None:
             continue
-        places = np.broadcast_to(np.arange(array.size).reshape(array.shape), local.grad.shape).reshape(-1)
-        texts[name] = _opened(scene, local.target(name), int(places[each.result])) or number(
-            float(array.reshape(-1)[int(places[each.result])])
-        )
+        at = int(np.broadcast_to(np.arange(array.size).reshape(array.shape), whole).reshape(-1)[place])
+        texts[name] = _opened(scene, local.target(name), at) or number(float(array.reshape(-1)[at]))
     return plain(latex(rule.gradients[each.operand], {**texts, **sizes(local, texts)}))
 
 
@@ -303,7 +302,8 @@ def rule_latex(scene: PassScene, node: int, edges: list[model.Edge]) -> str:
                 names[name] = number(float(local.known[name].reshape(-1)[0]))
         text = latex(local.rule.gradients[operand], names)
         shape = local.shape(operand)
-        summed = shape is not None and local.grad is not None and local.rule.elementwise and local.grad.size > math.prod(shape)
+        elementwise = local.grad is not None and local.whole(operand) == local.grad.shape
+        summed = shape is not None and local.grad is not None and elementwise and local.grad.size > math.prod(shape)
         parts.append(rf"\sum {text}" if summed else text)
     more = r" + \dots" if len(edges) > MOST_RULES else ""
     return rf"{_partial(scene, node)} = {' + '.join(parts)}{more}"

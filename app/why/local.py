@@ -263,7 +263,7 @@ class LocalDerivatives:
             return None
         known = {**self.known, **replaced, **(self.options or {})}
         try:
-            if rule.elementwise and self.grad is not None:
+            if self.whole(operand) == result:
                 values = self._elementwise(operand, known) if replaced else self._factors(operand)
                 places = _places(shape, result)
                 if along == "column":
@@ -280,6 +280,17 @@ class LocalDerivatives:
             return gradient(rule, operand, known.get("grad"), known, shape).reshape(-1)
         except _Failures:
             return None
+
+    def whole(self, operand: str) -> tuple[int, ...] | None:
+        """Return the shape in which an operation works element by element; ``None`` if it does not.
+
+        This is the shape of the result, or that of the operand for a loss, which then adds up its elements.
+        """
+        shape, grad = self.shape(operand), self.grad
+        if self.rule is None or not self.rule.elementwise or grad is None or shape is None:
+            return None
+        both = np.broadcast_shapes(shape, grad.shape)
+        return both if both in (shape, grad.shape) else None
 
     def _factors(self, operand: str) -> Array:
         """Return the derivatives of an operation that works element by element, for each element of the result."""
@@ -304,7 +315,7 @@ class LocalDerivatives:
 
         ``along`` says whether the caller reads the derivatives of one ``result`` or those by one ``element`` of the operand.
         """
-        rule, grad = self.rule, self.grad
+        rule, grad, whole = self.rule, self.grad, self.whole(operand)
         if rule is None or self.shape(operand) is None:
             return []
         found: list[tuple[str, int]] = []
@@ -312,8 +323,8 @@ class LocalDerivatives:
             array = self.known.get(name)
             if array is None or name not in (*self.edges, "result"):
                 continue
-            if rule.elementwise and grad is not None:
-                found.append((name, int(_places(array.shape, grad.shape)[result])))
+            if whole is not None and grad is not None:
+                found.append((name, int(_places(array.shape, whole)[result if whole == grad.shape else element])))
             elif (place := self._place(operand, name, result, element, along, output)) is not None:
                 found.append((name, place))
         return found

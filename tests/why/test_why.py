@@ -143,6 +143,9 @@ loss.backward()
 
 
 EXPLAINED = {
+    "torch.nn.functional.mse_loss(x, torch.ones(2, 3))": "a mean of squares",
+    "torch.nn.functional.smooth_l1_loss(x * 3, torch.ones(2, 3), reduction='none')": "a loss of each element",
+    "torch.nn.functional.binary_cross_entropy_with_logits(x, torch.ones(2, 3), reduction='sum')": "a sum of losses",
     "torch.stack([x, torch.ones(2, 3), 2 * x]).square()": "a constant among tensors that are stacked",
     "torch.cat([torch.ones(2, 2), x], 1).square()": "a constant in front of a tensor",
     "torch.nn.BatchNorm1d(3).eval()(x) * x": "running statistics",
@@ -170,6 +173,17 @@ def test_every_hop_from_the_gradient_is_a_sum_of_products(call: str) -> None:
     for answer in walk(recording, "why?of=x.grad"):
         assert sums_exactly(answer)
         assert "do not show" not in answer.sentence, (answer.name, answer.sentence)
+
+
+def test_a_loss_is_worked_out_with_the_elements_of_prediction_and_target() -> None:
+    program = """\
+import torch
+x, y = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 7.0])
+w = torch.tensor(2.0, requires_grad=True)
+loss = torch.nn.functional.mse_loss(w * x, y)
+loss.backward()
+"""
+    assert why(recorded(program), "w.grad").line == "w.grad = 2·(2 − 3)/2·1 + 2·(4 − 7)/2·2 = −7"
 
 
 MOMENTUM = """\
