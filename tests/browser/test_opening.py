@@ -43,6 +43,21 @@ def test_the_only_leaf_is_selected_and_in_view(page: Page, size: tuple[int, int]
     assert is_in_view(page, page.locator("#canvas .node.selected"))
 
 
+def test_the_controls_of_a_graph_in_groups_fit_the_narrowest_pane(page: Page) -> None:
+    page.set_viewport_size({"width": 1241, "height": 640})
+    open_run(
+        page,
+        "import torch\nw = [torch.tensor(0.5, requires_grad=True) for i in range(12)]\nh = torch.ones(3)\n"
+        "for weight in w:\n    h = torch.tanh(weight * h)\n(h ** 2).mean().backward()",
+    )
+    expect(page.get_by_role("button", name="Groups")).to_be_visible()
+    pane, zooming = page.locator("#graph").bounding_box(), page.locator("#zooming").bounding_box()
+    assert pane
+    assert zooming
+    assert zooming["x"] + zooming["width"] <= pane["x"] + pane["width"]
+    expect(page.get_by_role("heading", name="Backward graph")).to_have_count(1)
+
+
 def test_a_program_that_ends_with_a_finding_selects_its_node(page: Page) -> None:
     page.goto("/")
     run(page, MASKED)
