@@ -40,7 +40,14 @@ def explain_update(here: ParameterInStep, value: float, common: dict[str, Any]) 
         if not momentum:
             total.add(scaled_term(sign * lr, gradient, here.link("grad_used")), sign * lr * gradient)
             rule = rf"\Delta {own} = -{number(lr)} \cdot {own}.\mathrm{{grad}}"
-        elif not options.get("nesterov") and not options.get("maximize"):
+        elif options.get("nesterov") and not options.get("maximize"):
+            _add_gradient(here, total, -lr, decay)
+            _open(here, total, -lr * momentum, "momentum_buffer", momentum, 1 - _float(options, "dampening"), decay)
+            rule = (
+                rf"\Delta {own} = -{number(lr)} \cdot ({own}.\mathrm{{grad}} + {number(momentum)} \cdot b), "
+                rf"\quad b \leftarrow {number(momentum)} \cdot b + {own}.\mathrm{{grad}}"
+            )
+        elif not options.get("maximize"):
             _open(here, total, -lr, "momentum_buffer", momentum, 1 - _float(options, "dampening"), decay)
             rule = (
                 rf"\Delta {own} = -{number(lr)} \cdot b, \quad b \leftarrow {number(momentum)} \cdot b + {own}.\mathrm{{grad}}"
@@ -55,7 +62,39 @@ def explain_update(here: ParameterInStep, value: float, common: dict[str, Any]) 
             )
     if name in ("Adam", "AdamW", "NAdam", "RAdam", "Adamax") and "exp_avg" in (here.row.state if here.row else {}):
         return _adam(here, name, options, value, common)
+    average = {"RMSprop": "square_avg", "Adagrad": "sum"}.get(name)
+    if average is not None and not _float(options, "momentum") and not options.get("centered"):
+        return _scaled(here, name, options, average, value, common)
     return _through_state(here, name, value, common)
+
+
+def _scaled(
+    here: ParameterInStep, name: str, options: Mapping[str, Any], average: str, value: float, common: dict[str, Any]
+) -> Why:
+    """Return the answer for an update that scales the gradient by the root of a state, which has its squares."""
+    gradient, decay = here.number("grad_used") or 0.0, _float(options, "weight_decay")
+    whole = gradient + decay * (here.number("value") or 0.0)
+    if not whole or here.number("state", average) is None:
+        return _through_state(here, name, value, common)
+    scale, total = value / whole, SumOfTerms(value)
+    _add_gradient(here, total, scale, decay)
+    what = "running average" if average == "square_avg" else "sum"
+    sentence = (
+        f"{name} multiplies the gradient by {shown(scale)}. This factor comes from the learning rate "
+        f"{shown(_float(options, 'lr'))} and the root of the {what} of the squared gradients."
+    )
+    own = named(here.name)
+    rule = rf"\Delta {own} = -{number(_float(options, 'lr'))} \cdot \frac{{{own}.\mathrm{{grad}}}}{{\sqrt{{v}} + \varepsilon}}"
+    return total.answer(sentence=sentence, rule=formula(rule), reads=[here.link("state", average)], **common)
+
+
+def _add_gradient(here: ParameterInStep, total: SumOfTerms, scale: float, decay: float) -> None:
+    """Add a multiple of the gradient that an update used, and of the value for weight decay."""
+    gradient, value = here.number("grad_used"), here.number("value")
+    if gradient is not None:
+        total.add(scaled_term(scale, gradient, here.link("grad_used")), scale * gradient)
+    if decay and value is not None:
+        total.add(scaled_term(scale * decay, value, here.link("value")), scale * decay * value)
 
 
 def _adam(here: ParameterInStep, name: str, options: Mapping[str, Any], value: float, common: dict[str, Any]) -> Why:

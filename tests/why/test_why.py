@@ -215,6 +215,19 @@ def test_an_update_is_opened_into_the_gradients_of_the_steps(optimizer: str) -> 
     assert abs(real(update.rounding)) < 1e-5 * (1 + abs(real(update.value)))
 
 
+@pytest.mark.parametrize(
+    "optimizer",
+    ["SGD([w], 0.1, momentum=0.9, nesterov=True, weight_decay=0.1)", "RMSprop([w], weight_decay=0.1)", "Adagrad([w])"],
+)
+def test_an_update_of_other_optimizers_is_a_sum_too(optimizer: str) -> None:
+    recording = recorded(MOMENTUM.format(optimizer=optimizer))
+    update = why(recording, "w.update[1]", 5)
+    assert update.kind == "sum"
+    assert any("grad_used" in term.source.of for term in update.terms if term.source)
+    assert sums_exactly(update)
+    assert abs(real(update.rounding)) < 1e-5 * (1 + abs(real(update.value)))
+
+
 def test_an_optimizer_state_is_explained_by_itself_and_the_gradient() -> None:
     recording = recorded(MOMENTUM.format(optimizer="Adam([w])"))
     squares = why(recording, "w.state.exp_avg_sq[0]", 3)
