@@ -152,7 +152,7 @@ def _never_reached(scenes: Scene, name: str, found: model.Parameter | None, step
     if found is None and tensor is None and not _assigned(scenes.syntax, name):
         raise InvalidInput(f"There is no tensor {name[:60]!r}: {_known(scenes)}.", where="query.of")
     reached = [each for parameter in scenes.parameters.values() for each in parameter.names if each != name]
-    cause = cut(scenes.syntax, [name], reached)
+    cause = cut(scenes.syntax, [name], reached) or cut(scenes.syntax, [name], reached, anywhere=True)
     if cause is not None:
         return _absent(scenes, name, "grad", step, f"No pass reached `{name}`. {cause.why}", cause.line)
     when = f" in step {step}" if found is not None and step is not None else ""

@@ -295,6 +295,11 @@ loss.backward()
 
 
 ABSENT = {
+    "c.grad": (
+        "w, c = (torch.ones(2, requires_grad=True) for _ in (0, 1))\n\nu = (c * 3).detach()\n(w * u).sum().backward()",
+        "cuts the graph",
+        4,
+    ),
     "y.grad": ("x = torch.ones(2, requires_grad=True)\ny = x * 2\ny.sum().backward()", "computed result", 3),
     "x.grad": ("x = torch.ones(2)\nw = torch.ones(2, requires_grad=True)\n(x * w).sum().backward()", "does not require", 2),
     "v.grad": (

@@ -59,9 +59,10 @@ def _replaces(syntax: Syntax, target: ast.expr, names: Sequence[str], reached: s
     return any(f".{path.partition('.')[2] or path}." in f".{name}." for name in names)
 
 
-def cut(syntax: Syntax, names: Sequence[str], reached: Sequence[str]) -> Cause | None:
+def cut(syntax: Syntax, names: Sequence[str], reached: Sequence[str], *, anywhere: bool = False) -> Cause | None:
     """Return the first line that cuts the graph of a value computed with all these parameters. No pass reaches any of them.
 
+    Only loops and functions are searched, unless ``anywhere`` is true: lines outside them often prepare data.
     The cut counts as a mistake, unless the program writes to the parameters itself, as for a target network.
     """
     names = [name for name in names if name not in reached] or names  # a layer that gets a new parameter in each step
@@ -72,7 +73,7 @@ def cut(syntax: Syntax, names: Sequence[str], reached: Sequence[str]) -> Cause |
         if not all("[" in owner for owner in owners) or owners & {_item(name) for name in reached}:
             return None
     losses = Losses(syntax)
-    for found in _candidates(syntax):
+    for found in _candidates(syntax, anywhere=anywhere):
         if losses.contain(found.node) and all(_uses(syntax, found.operand, owner) for owner in owners):
             text = first_line(syntax.text(found.node))
             where = f"`{text}` on line {found.node.lineno}"
@@ -96,14 +97,14 @@ class _Candidate:
     line: int | None = None
 
 
-def _candidates(syntax: Syntax) -> Iterator[_Candidate]:
-    """Yield expressions in loops and functions that cut a graph, in the order of their lines."""
+def _candidates(syntax: Syntax, *, anywhere: bool) -> Iterator[_Candidate]:
+    """Yield expressions that cut a graph, in the order of their lines: those in loops and functions, or all."""
     cuts = Cuts(syntax, {})
     count = 0
     for node in syntax.statements(ast.expr):
         if count >= CUTS:
             return
-        if syntax.in_loop(node) and (found := _candidate(syntax, cuts, node)) is not None:
+        if (anywhere or syntax.in_loop(node)) and (found := _candidate(syntax, cuts, node)) is not None:
             count += 1
             yield found
 
