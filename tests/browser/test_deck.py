@@ -398,7 +398,7 @@ def test_an_address_has_only_changed_fields_and_is_read_as_it_was_written(page: 
     body = re.sub(r"^(import .*|export \{\};)$", "", "\n".join(modules), flags=re.MULTILINE).replace("export ", "")
     elsewhere = {
         "at": 3, "phase": "update", "ran": None, "node": "n2", "pass": 4, "apart": "g1", "direction": "LR", "view": "m:net",
-        "layout": "rows", "pane": "models",
+        "layout": "rows", "pane": "models", "density": "full",
         "logarithmic": True, "tab": "loss", "parameter": "p1", "over": "p1[0]", "compare": "f00",
     }  # fmt: skip
     page.goto("about:blank")
@@ -414,7 +414,7 @@ def test_an_address_has_only_changed_fields_and_is_read_as_it_was_written(page: 
     assert set(start) == set(elsewhere)
     assert unchanged == ["?theme=dark", start]
     assert read == [elsewhere, 2]
-    assert len(set(changed)) == len(elsewhere) - 1, "only `ran` and `tab` have their initial values"
+    assert len(set(changed)) == len(elsewhere) - 2, "only `ran`, `tab` and `density` have their initial values"
 
 
 def test_a_link_without_a_tab_opens_the_curves(page: Page) -> None:
@@ -821,7 +821,8 @@ def test_a_long_replay_can_be_stopped_and_requested_again(page: Page) -> None:
     (first,) = cancelled
     replay = first.removesuffix("/cancel")
     assert page.request.get(replay).json()["reason"] == "The replay was cancelled."
-    node(page, "w * x").click()
+    page.keyboard.press("ArrowUp")
+    expect(page.locator("#inspected h3")).to_have_text("w * x + b")
     expect(remark).to_have_text(stopped)  # the replay is not requested again by itself
     page.get_by_role("button", name="Run again").click()
     expect(remark).to_contain_text("Running the program again")

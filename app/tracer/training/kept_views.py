@@ -8,7 +8,7 @@ was meant to see numbers from two instants, but sees the same numbers twice.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import FrameType
 from typing import Any, Final
 
@@ -26,8 +26,10 @@ from ..tensors.snapshot import is_leaf
 MOST: Final = 20_000
 """Largest number of living views that are followed."""
 MOST_SIGNALS: Final = 50
-_LIBRARY: Final = "torch/nn/modules"
-"""Part of the path of the layers of PyTorch, which read their own parameters."""
+_LIBRARY: Final = "/torch/"
+"""Part of the path of PyTorch's own code."""
+_LAYERS: Final = "/torch/nn/modules/"
+"""Part of the path of PyTorch's layers, which read their own parameters, and return views of them as ``state_dict``."""
 
 
 class _LivingView(Struct, eq=False):
@@ -68,9 +70,11 @@ class KeptViews:
         self._reported: set[tuple[int, int]] = set()
 
     def made(self, view: Any, parameter: Any) -> None:
-        """Follow a view, if ``parameter`` is a leaf that requires a gradient."""
+        """Follow a view that the program has made, if ``parameter`` is a leaf that requires a gradient."""
         if not (isinstance(view, Tensor) and parameter.requires_grad and is_leaf(parameter)) or len(self._views) >= MOST:
             return
+        if any(_LIBRARY in path and _LAYERS not in path for path in self._callers()):
+            return  # a function of PyTorch made it for its own use, as ``gradcheck`` does
         key, of = id(view), id(parameter)
         viewed = self._viewed.get(of)
         if viewed is None or viewed.parameter.get() is not parameter:
@@ -153,12 +157,14 @@ class KeptViews:
         return -1 if frame is None else self._source.locate(frame.f_code, frame.f_lasti)[0]
 
     def _in_library(self) -> bool:
+        return any(_LAYERS in path for path in self._callers())
+
+    def _callers(self) -> Iterator[str]:
+        """Yield the file of each function that is running, from here up to the program."""
         frame: FrameType | None = sys._getframe(1)
         while frame is not None and frame.f_code.co_filename != self._source.filename:
-            if _LIBRARY in frame.f_code.co_filename:
-                return True
+            yield frame.f_code.co_filename
             frame = frame.f_back
-        return False
 
     def _report(self, line: int, viewed: _Viewed, lines: Iterable[int], *, loads: bool, changed: bool = True) -> None:
         for kept in lines:

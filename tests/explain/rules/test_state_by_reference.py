@@ -30,6 +30,11 @@ COPIED = {
     "a target network": loop(
         *STEP, "kept = net.state_dict()", "target.load_state_dict(kept)", begin=f"{BEGIN}target = copy.deepcopy(net)\n"
     ),
+    "views that PyTorch makes for its own use": (
+        "import torch\nfrom torch.autograd import gradcheck, gradgradcheck\n"
+        "x = torch.randn(3, dtype=torch.double, requires_grad=True)\n"
+        "gradcheck(lambda x: x.sin() * x, (x,)), gradgradcheck(lambda x: (x ** 3).sum(), (x,))\n"
+    ),
     "kept before the training": BEGIN + "first = net.state_dict()\nnet.load_state_dict(first)\n" + loop(*STEP, begin=""),
 }
 

@@ -122,7 +122,7 @@ raise RuntimeError("\\ud800")
     end = events[-1]
     assert isinstance(end, wire.EndEvent)
     assert end.failure is not None
-    assert (end.failure.message, end.failure.line) == ("?", 13)
+    assert (end.failure.message, end.failure.line) == ("\\ud800", 13)  # escaped, as Python prints it
 
 
 def test_a_recursion_error_that_the_program_catches_is_not_a_recorder_failure() -> None:

@@ -58,7 +58,7 @@ def article_of(page: str) -> str:
 
 async def test_the_page_has_the_picture_of_the_first_view_before_its_script_loads_the_stage(reader: httpx.AsyncClient) -> None:
     page = await recorded_page(reader)
-    picture = re.search(r'<div class="first" aria-hidden="true">\s*(<svg .*?</svg>)\s*</div>', page, re.DOTALL)
+    picture = re.search(r'<div class="placeholder" aria-hidden="true">\s*(<svg .*?</svg>)\s*</div>', page, re.DOTALL)
     assert picture
     assert "Backward graph of loss" in picture[1]
 
