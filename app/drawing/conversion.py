@@ -72,11 +72,12 @@ class WorkerConverter:
                 picture = await self._workers.run(convert, drawn, form, budget=BUDGET)
         except OverBudget as error:
             slow = DrawingError(f"The conversion of the picture to {form.upper()} took too long: use .svg instead.")
-            self._failures.add(key, slow)
+            self._failures.add(key, slow, slow=True)
             raise slow from error
         except DrawingError as error:
             self._failures.add(key, error)
             raise
+        self._failures.forget(key)
         self._pictures.put(key, picture, len(picture))
         return picture
 

@@ -39,7 +39,9 @@ def explain_update(here: ParameterInStep, value: float, common: dict[str, Any]) 
             total.add(scaled_term(-lr * decay, before, here.link("value")), -lr * decay * before)
         if not momentum:
             total.add(scaled_term(sign * lr, gradient, here.link("grad_used")), sign * lr * gradient)
-            rule = rf"\Delta {own} = -{number(lr)} \cdot {own}.\mathrm{{grad}}"
+            rule = rf"\Delta {own} = {'' if sign > 0 else '-'}{number(lr)} \cdot {own}.\mathrm{{grad}}"
+            if decay:
+                rule += rf" - {number(lr * decay)} \cdot {own}"
         elif options.get("nesterov") and not options.get("maximize"):
             _add_gradient(here, total, -lr, decay)
             _open(here, total, -lr * momentum, "momentum_buffer", momentum, 1 - _float(options, "dampening"), decay)

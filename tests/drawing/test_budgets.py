@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from tapedeck.drawing import conversion, program
 from tapedeck.drawing.conversion import WorkerConverter
 from tapedeck.drawing.engine import LayoutEngine
-from tapedeck.drawing.failed_work import FailedWork
+from tapedeck.drawing.failed_work import FIRST_SECONDS, FailedWork
 from tapedeck.drawing.plan import plan
 from tapedeck.errors import Busy, DrawingError
 from tapedeck.workers import Budget, FairGate
@@ -191,3 +191,16 @@ async def test_a_conversion_that_fails_or_takes_too_long_is_not_tried_again(
         monkeypatch.setattr(conversion, "BUDGET", None)  # a second attempt would fail in another way
         with pytest.raises(DrawingError, match=message):
             await converter.convert(drawn, "png", "anna")
+
+
+async def test_a_conversion_that_took_too_long_is_tried_again_sooner_than_one_that_failed(
+    converter: WorkerConverter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    converter._failures = FailedWork(clock=lambda: now)
+    with monkeypatch.context() as limited:
+        limited.setattr(conversion, "BUDGET", Budget(answer_bytes=10))
+        with pytest.raises(DrawingError, match="took too long"):
+            await converter.convert(SVG, "png", "anna")
+    now = FIRST_SECONDS
+    assert (await converter.convert(SVG, "png", "anna")).startswith(b"\x89PNG")

@@ -228,6 +228,21 @@ def test_an_update_of_other_optimizers_is_a_sum_too(optimizer: str) -> None:
     assert abs(real(update.rounding)) < 1e-5 * (1 + abs(real(update.value)))
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "rule"),
+    [
+        ("SGD([w], 0.1)", r"-0.1 \cdot w.\mathrm{grad}"),
+        ("SGD([w], 0.1, maximize=True)", r"0.1 \cdot w.\mathrm{grad}"),
+        ("SGD([w], 0.5, weight_decay=0.5)", r"-0.5 \cdot w.\mathrm{grad} - 0.25 \cdot w"),
+    ],
+)
+def test_the_rule_of_an_update_has_its_sign_and_the_weight_decay(optimizer: str, rule: str) -> None:
+    answer = why(recorded(MOMENTUM.format(optimizer=optimizer)), "w.update[1]", 5)
+    assert answer.rule is not None
+    assert answer.rule.latex.endswith(f"= {rule}")
+    assert sums_exactly(answer)
+
+
 def test_an_optimizer_state_is_explained_by_itself_and_the_gradient() -> None:
     recording = recorded(MOMENTUM.format(optimizer="Adam([w])"))
     squares = why(recording, "w.state.exp_avg_sq[0]", 3)
