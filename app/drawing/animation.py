@@ -117,13 +117,14 @@ _NODE: Final = re.compile(r'data-(?:node|source)="(n\d+)"')
 FAINT: Final = 0.12
 """Opacity of the parts of the graph that the gradient has not reached yet."""
 REST: Final = 3
-"""Number of beats for which the whole graph is shown at the end."""
+"""Number of beats, of :data:`SECONDS` each, that follow the beats of the nodes. The whole graph is shown in them."""
 
 
 def animate_pass(svg: str, order: Sequence[str]) -> str:
     """Return the picture of a pass in which nodes and edges appear in the ``order`` in which the engine ran the nodes.
 
-    A leaf appears with the first edge that reaches it. A viewer that does not animate shows the whole picture.
+    A leaf appears when its AccumulateGrad node runs. A node that did not run is shown from the beginning. A viewer that does
+    not animate shows the whole picture.
     """
     beat = {node: index for index, node in enumerate(order)}
     total = len(order) + REST
@@ -142,7 +143,7 @@ def animate_pass(svg: str, order: Sequence[str]) -> str:
 
 
 def stills_of_pass(svg: str, order: Sequence[str]) -> list[tuple[str, str]]:
-    """Return at most :data:`FRAMES` pictures of a pass with their captions. In each picture, more nodes have run."""
+    """Return at most :data:`FRAMES` pictures of a pass with their captions. In each, more nodes have run than before."""
     beat = {node: index for index, node in enumerate(order)}
 
     def at(reached: int) -> str:

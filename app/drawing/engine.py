@@ -74,7 +74,10 @@ class LayoutEngine:
         """Number of attempts to lay out a graph."""
 
     def prepare(self) -> None:
-        """Start a process that waits for the next graph, and one after each graph. Use one event loop until :meth:`close`."""
+        """Start a process that waits for the next graph. After each graph, start another.
+
+        Use one event loop until :meth:`close`.
+        """
         with contextlib.suppress(DrawingError):  # each layout reports that there is no program
             self._programs.begin(program.find(self._dot))
 

@@ -23,9 +23,9 @@ FOOT: Final = 8.0
 """Room below the last row of an open group."""
 LEAF_INDENT: Final = 24.0
 LEAF_GAP: Final = 5.0
-"""Distance of a leaf from the left edge of its box, and from its lower edge."""
+"""Distances of a leaf from the left edge and from the lower edge of its box."""
 SPINE: Final = 40.0
-"""Distance of the edges between neighbours from the right edge of the boxes: the leaves are at their left."""
+"""Distance of the edges between neighbours from the right edge of the boxes. The leaves are to the left of these edges."""
 
 
 def draw_rows(sheet: Sheet, shown: GraphMap, note: str = "") -> str:

@@ -7,7 +7,7 @@ from typing import Final
 from .rule import LocalRule
 
 _MEAN: Final = {"n": ("size(self)", 1)}
-"""The divisor of a loss: its mean over all elements, or their sum."""
+"""The divisor of a loss: the number of elements for their mean, or 1 for their sum."""
 _CENTRED: Final = "(input - result1) * result2"
 """The normalized input, which a normalization multiplies by its weight."""
 

@@ -76,7 +76,7 @@ _decode = msgspec.json.Decoder(_Body).decode
 def limit_of(media_type: str, limits: model.Limits) -> int:
     """Return the largest body in bytes of a media type. Raises :class:`UnsupportedMedia`.
 
-    A program may have twice its limit in bytes here, because each line break of two bytes later becomes one.
+    A program may have twice its limit in bytes here, because each line break of two bytes (CRLF) is later replaced by one byte.
     """
     return 2 * limits.source_bytes + 3 if _kind(media_type) in PYTHON else limits.body_bytes
 
@@ -134,7 +134,10 @@ def _split_json(body: bytes, limits: model.Limits) -> Posted:
 
 
 def _check_sizes(kind: model.Kind, given: Mapping[str, bytes], limits: model.Limits) -> None:
-    """Raise :class:`TooLarge` for a field whose JSON is larger than any valid value of it."""
+    """Raise an error for a field whose JSON is larger than any valid value of it.
+
+    The error is :class:`InvalidInput` for an option, and :class:`TooLarge` for any other field.
+    """
     if kind in ("program", "expression") and len(given[kind]) > ESCAPED * limits.source_bytes + 2:
         raise TooLarge(
             f"The {kind} is too long; the limit is {limits.source_bytes:,} bytes. Remove code that the gradients don't need.",

@@ -87,7 +87,10 @@ class Prose(Struct, frozen=True, tag="prose"):
 
 
 class LessonCell(Struct, frozen=True, tag="cell"):
-    """A cell of a recording. ``raises`` is the type of the exception with which it must end; ``fold`` shows one line of it."""
+    """A cell of a recording. ``raises`` is the type of the exception with which it must end.
+
+    With ``fold``, the page shows only the first line of the code until the reader opens the cell.
+    """
 
     recording: str
     index: int
@@ -121,7 +124,7 @@ class Choice(Struct, frozen=True):
 
 
 class Reply(Struct, frozen=True):
-    """The response to a wrong answer. ``answer`` is ``None`` for every answer without a reply of its own."""
+    """The response to a wrong answer. Without an ``answer``, it is for all answers that have no reply of their own."""
 
     answer: Bound | None
     body: list[Block]
@@ -234,7 +237,7 @@ Block = Heading | Prose | LessonCell | CodeSample | PresenterNote | PredictTask 
 
 
 class Lesson(Struct, frozen=True):
-    """A lesson. ``file`` is the path that its problems name."""
+    """A lesson. ``file`` is its path, as messages about its problems show it."""
 
     id: str
     title: str

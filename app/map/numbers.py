@@ -18,7 +18,7 @@ from .tree import Group, GroupTree
 MOST_SERIES: Final = 8
 """Largest number of series of a loop."""
 MOST_RANKED: Final = 200
-"""Number of tensors that are considered for the series of a loop: those that are carried in most turns."""
+"""Largest number of tensors that are considered for the series of a loop: those that are carried in the most turns."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ RARE: Final = 1_000
 
 
 class TextIndex:
-    """The strings of a graph in lower case. Nodes are found by comparing their columns of indices.
+    """The strings of a graph in lower case. Nodes are found by their columns, which have indices of strings.
 
     The map shows an operation by itself, and a leaf or constant with the last operation that uses it. ``shown_at`` has, for
     each node, the position of that operation in the forward order, or -1 without users.
@@ -38,7 +38,7 @@ class TextIndex:
         self._columns = {field: graph.texts(field) for field in TEXT_FIELDS}
 
     def strings_with(self, text: str) -> Bools:
-        """Return for each string whether it contains a text in lower case. The last entry, for no string, is false."""
+        """Return for each string whether it contains a text in lower case. The last entry, for nodes without text, is false."""
         found: Bools = np.zeros(len(self._lowered) + 1, bool)
         if self._joined.count(text) > RARE:
             found[:-1] = np.fromiter(map(contains, self._lowered, repeat(text)), bool, len(self._lowered))

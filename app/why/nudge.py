@@ -9,7 +9,7 @@ from .answer import WhyNudge
 from .parameter import ParameterInStep
 
 PART: Final = 0.01
-"""The change, as a share of the element's order of magnitude, or of 1 if that is smaller."""
+"""The change, as a share of the element's order of magnitude or of 1, whichever is smaller."""
 
 
 def nudge_of(here: ParameterInStep, gradient: float | str | None, pass_: int | None) -> WhyNudge | None:

@@ -1,5 +1,5 @@
 # A variational autoencoder
-# The code is drawn at random, yet gradients reach the encoder: z = mean + deviation · noise, and the noise is a constant.
+# The latent code is random, yet gradients reach the encoder: z = mean + deviation · noise, and the noise is a constant.
 # Tags: generative, reparameterization, two losses
 import torch
 from torch import nn

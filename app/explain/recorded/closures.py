@@ -25,7 +25,7 @@ _EQUAL, _DIFFERENT = 1e-3, 1e-2
 class SummedCalls:
     """A step in which an optimizer called the function ``closure`` several times, and used the sum of their gradients.
 
-    Each call made a pass on ``line``. ``parameters`` are the names of those that were compared.
+    Each call made a pass on ``line``. ``parameters`` are the names of parameters whose sum differs from the last gradient.
     """
 
     step: wire.StepEvent
@@ -83,7 +83,7 @@ def _closure(recording: Recording, syntax: Syntax, step: wire.StepEvent) -> tupl
 
 
 def _summed(recording: Recording, step: wire.StepEvent, closure: str, line: int) -> SummedCalls | None:
-    """Return the step if each gradient is the sum of those of all passes, at different values of the parameter.
+    """Return the step if each gradient is the sum over all passes, and a parameter changed between the passes.
 
     An optimizer may sum the gradients of several calls on purpose, but not after it has changed the parameters. Means are
     compared, because the mean of a sum is the sum of the means.

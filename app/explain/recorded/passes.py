@@ -43,7 +43,7 @@ class GraphOfPass:
     graph: int
 
     def warning(self, code: str, node: model.Node, *, line: int | None, message: str, why: str) -> model.Finding:
-        """Return a warning about a node of the graph, which is shown at a line of the program."""
+        """Return a warning about a node of the graph, to be shown at ``line`` of the program."""
         return model.Finding(
             code=code,
             severity="warning",
@@ -107,7 +107,7 @@ class GraphOfPass:
         return [target for _, target in self.edges(node)]
 
     def before_views(self, node: int) -> model.Node:
-        """Skip views, which only reshape: return the node itself, or the first node below it that is not a view."""
+        """Return a node or, if it is one of :data:`VIEWS`, the first node below it that is not."""
         return self.nodes[self.below_views(node)]
 
     def below_views(self, node: int) -> int:

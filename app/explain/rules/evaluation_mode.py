@@ -104,7 +104,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
 
 
 def _switches(syntax: Syntax) -> Iterator[ast.Call]:
-    """Yield the calls of ``eval()`` or ``train(False)``, except those on the variable of a loop, a layer or a tokenizer."""
+    """Yield the calls of ``eval()`` or ``train(False)``, except those on a layer, a tokenizer or the variable of a loop."""
     for call in syntax.statements(ast.Call):
         match call:
             case ast.Call(func=ast.Attribute(attr="eval", value=value), args=[]):

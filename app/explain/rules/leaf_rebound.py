@@ -64,7 +64,7 @@ SEVERITIES: Final[tuple[model.Severity, ...]] = ("error", "warning")
 STEPS: Final = 1_000
 """Largest number of steps that are searched. A mistake of this kind shows in the first steps."""
 SOON: Final = 10
-"""Largest number of steps after which the name may be bound to a leaf again."""
+"""Number of steps within which a correct program binds the name to a leaf again."""
 MOVES: Final = 500
 """Largest number of moves that are examined."""
 _LONGEST: Final = 60

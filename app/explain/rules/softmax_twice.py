@@ -76,7 +76,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
 
 
 def _below(graph: GraphOfPass, index: int) -> model.Node | None:
-    """Return the first node below the first input of a node that does more than reshape or clamp."""
+    """Return the first input of a node or, if the input only reshapes or clamps, the first node below it that does more."""
     for each in graph.inputs(index)[:1]:
         at = graph.below_views(each)
         while graph.nodes[at].op.startswith("Clamp") and (inputs := graph.inputs(at)):

@@ -95,7 +95,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
 
 
 def kept(recording: Recording) -> list[wire.KeptByReference]:
-    """Return the signals of numbers that were kept without a copy, those that were loaded again first."""
+    """Return the signals of numbers that were kept without a copy. Signals of numbers that were loaded again come first."""
     signals = distinct(recording.signals(wire.KeptByReference), lambda signal: (signal.kept, signal.loads, signal.changed))
     return sorted(signals, key=lambda signal: not signal.loads)
 

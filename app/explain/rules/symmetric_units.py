@@ -1,4 +1,4 @@
-"""Report layers that start with equal weights, so that all their units stay the same.
+"""Report layers that start with equal weights, so that all their units stay equal to each other.
 
 ## Why it matters
 
@@ -87,7 +87,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
                 first,
                 line=initial_line(syntax, [first.name or "", second.name or ""]) or first.line or graph.nodes[index].line,
                 message=f"All weights of `{first.name}` are {number}, and those of `{second.name}` are equal too, so all units "
-                "of the layer stay the same.",
+                "of the layer stay equal to each other.",
                 why="Units with equal weights compute the same number and get the same gradient, so training never makes them "
                 "different. Start from random weights, such as those that `nn.Linear` has by default.",
             )
@@ -95,7 +95,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
 
 
 def _equal_weight(graph: GraphOfPass, layer: int) -> int | None:
-    """Return the leaf that is the weight of a layer, if all its elements are equal and it has more than one unit."""
+    """Return the leaf that is the weight of a layer, if it has more than one element and all of them are equal."""
     for each in graph.inputs(layer):
         leaf = graph.below_views(each)
         node, value = graph.nodes[leaf], graph.numbers.value(leaf)

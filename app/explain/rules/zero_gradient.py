@@ -91,7 +91,7 @@ class _Obstacle:
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield a finding for each line with such a function, if it is the only way to a parameter."""
+    """Yield a finding for each line that passes no gradient, if a parameter gets no gradient on another path."""
     zero, steps = always_zero(recording, "contribution")
     reported: set[int | None] = set()
     for graph in different_graphs(recording) if zero else ():
@@ -126,7 +126,7 @@ def _cause(graph: GraphOfPass, index: int) -> _Obstacle | None:
         remedy = "For two classes with one output, use a sigmoid. Otherwise, check the argument `dim`."
         return _Obstacle(index, f"the `{_SINGLE[node.op][0]}` of a single number is always {_SINGLE[node.op][1]}.", remedy)
     if node.op.startswith(_CLAMPS):
-        remedy = "Start from numbers within the bounds, or use a function that is not flat there, such as a sigmoid."
+        remedy = "Start from numbers within the bounds, or use a function that is not flat outside of them, such as a sigmoid."
         return _Obstacle(index, "every number that is clamped lies outside of the bounds.", remedy)
     inputs = graph.inputs(index)
     if node.op.startswith(_COMPARISONS) and len(inputs) == 2 and inputs[0] == inputs[1]:

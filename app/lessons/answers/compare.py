@@ -27,7 +27,10 @@ class WrongElement(Struct, frozen=True):
 
 
 class Unequal(Struct, frozen=True):
-    """The reason why a condition does not hold. ``differing`` of ``of`` elements differ. ``node`` is the node to highlight."""
+    """The reason why a condition does not hold. ``node`` is the node to highlight.
+
+    ``of`` is the number of elements, ``differing`` the number of those that differ.
+    """
 
     sentence: str
     wrong: WrongElement | None = None

@@ -132,7 +132,7 @@ class _Evaluation:
         return True
 
     def _call(self, node: ast.Call, at: ReadAt, step: int | None, of: Observed | None) -> Value:
-        """Return the result of a function. ``step`` is that of ``fit[3].node(loss)``."""
+        """Return the result of a function. ``step`` is the index of a step, as 3 in ``fit[3].node(loss)``."""
         if isinstance(node.func, ast.Name) and node.func.id in language.NUMERIC:
             if len(node.args) != 1 or node.keywords:
                 raise BindingError(f"`{ast.unparse(node)}`: the function takes one value.")
@@ -224,7 +224,7 @@ def _attribute_of(value: Value, node: ast.expr, call: ast.expr) -> Value:
         return inner[language.index_of(node)]
     if not isinstance(inner, dict) or node.attr not in inner:
         has = ", ".join(f".{each}" for each in inner) if isinstance(inner, dict) else "no attributes"
-        raise BindingError(f"`{ast.unparse(node.value)}` has {has}.")
+        raise BindingError(f"`{ast.unparse(node.value)}` has no `.{node.attr}`: it has {has}.")
     found = inner[node.attr]
     return found() if callable(found) else found
 
@@ -234,7 +234,7 @@ def _truth(value: Value) -> bool:
 
 
 def equal(left: Value, right: Value, relative: float = RELATIVE, absolute: float = ABSOLUTE) -> bool:
-    """Return whether two values are equal: numbers within the tolerance, with shapes that broadcast."""
+    """Return whether two values are equal: numbers within the tolerance, of equal shapes unless one is a single number."""
     if left is None or right is None or isinstance(left, str) or isinstance(right, str):
         return left is right or (isinstance(left, str) and isinstance(right, str) and left == right)
     one, other = np.asarray(left, np.complex128), np.asarray(right, np.complex128)

@@ -28,7 +28,7 @@ SHORT_TEXT = 40
 LARGE_ELEMENTS = 1 << 18
 """Number of elements from which a tensor counts as large."""
 LARGE_BYTES = 1 << 28
-"""Total bytes of the large tensors of all lines above which the oldest are copied: the program may have freed them."""
+"""Total bytes of the large tensors of all lines above which small copies replace the oldest, to release their memory."""
 
 
 class StatementValue:
@@ -122,7 +122,7 @@ class LineValues:
                 return
         line = statement.line
         taken = self._unassigned.get(line)
-        if taken is None:  # a value that belongs to no step yet is reused
+        if taken is None:  # otherwise reuse the value, which belongs to no step yet
             taken = self._latest[line] = self._unassigned[line] = StatementValue()
         taken.statement = statement
         taken.content = content
@@ -240,8 +240,8 @@ class LineValues:
     def end_step(self, index: int, table: TableBuilder, update: Iterable[int], *, whole: bool = True) -> list[wire.LineRow]:
         """Return the rows of the step that ends. Later values belong to the next step.
 
-        The lines of the step's ``update`` get their values only when they run, so they are included here. If the step is not
-        recorded ``whole``, only single numbers and short texts are included.
+        The value of a line of the step's ``update`` is recorded after its write has called :meth:`assign_to_step`, so it is
+        added here. If the step is not recorded ``whole``, only single numbers and short texts are included.
         """
         for line in update:
             if line not in self._step and line in self._unassigned:

@@ -49,7 +49,7 @@ def _with_last_lines(text: str, error: BaseException) -> str:
 
 
 def _with_suggestion(text: str, error: BaseException) -> str:
-    """Add the name that Python suggests in place of a misspelled name to a formatted traceback.
+    """Add Python's suggestion for a misspelled name to a formatted traceback.
 
     Before Python 3.12 only Python's own hook computes the suggestion, and :mod:`traceback` leaves it out.
     """
@@ -110,8 +110,9 @@ def _format_as_c(formatted: TracebackException) -> None:
 class _PrintedStack(StackSummary):
     """Entries of a traceback with their lines and carets as Python's function in C prints them.
 
-    Unlike :mod:`traceback`, it keeps spaces at the end of a line, and then also marks an expression that fills the line. It
-    counts characters of more than one byte correctly, and prints no line if the name of the file is in angle brackets.
+    Unlike :mod:`traceback`, it keeps spaces at the end of a line. In a line with such spaces, it also marks an expression that
+    fills the rest. It counts characters of more than one byte correctly. For a file with a name in angle brackets, it prints no
+    line, except for the program itself.
     """
 
     def format_frame_summary(self, frame_summary: FrameSummary) -> str:
@@ -146,7 +147,7 @@ class _PrintedStack(StackSummary):
 
 
 def _characters(line: str, count: int) -> str:
-    """Return the start of a line, given its length in bytes."""
+    """Return the first ``count`` bytes of a line as text."""
     return line.encode()[:count].decode(errors="ignore")
 
 

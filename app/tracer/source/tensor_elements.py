@@ -57,9 +57,10 @@ def plain_tensor_repr(tensor: Tensor) -> str | None:
 
 
 def _nested(texts: Iterator[str], shape: Sequence[int], indent: int, across: int) -> str:
-    """Return the next ``texts`` in nested brackets, one text for each element of ``shape``.
+    """Return the next ``texts`` in nested brackets, one text for each element of a tensor of this ``shape``.
 
-    Each text takes ``across`` characters of a line. Lines are indented by ``indent`` characters.
+    Each text takes ``across`` characters of a line. The first bracket is at column ``indent``, counted from 0. Further lines
+    begin to the right of it.
     """
     if not shape:
         return next(texts)
