@@ -111,7 +111,7 @@ class Executor(Protocol):
 
     @property
     def selftest_age(self) -> float | None:
-        """Seconds since the sandbox last proved that it confines programs; ``None`` if it has not, or confines none."""
+        """Seconds since the sandbox last proved that it confines programs; ``None`` if it never did, or confines no program."""
 
     @property
     def optimizers(self) -> OptimizerCatalogue | None:
@@ -243,7 +243,7 @@ class LocalExecutor:
             started = False
             began = time.monotonic()
             process = _ConfinedProcess(child, self._memory, client)
-            # an unconfined program is the user's own, and has no limit
+            # an unconfined program is the user's own, and has no memory limit
             watching = contextlib.nullcontext() if self._pool.mode == "none" else self._watch.watching(process)
             try:
                 with watching:

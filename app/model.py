@@ -165,7 +165,8 @@ class MapNorm(Struct, frozen=True):
 class MapSeries(Struct, frozen=True):
     """The norms of the gradient of a tensor that a loop carries from turn to turn, the first turn first.
 
-    If a loop carries none, ``name`` is `gradient`: the norms are those of the gradients that arrive at each turn from outside.
+    If a loop carries no tensor, ``name`` is `gradient`: the norms are those of the gradients that arrive at each turn from
+    outside.
 
     ``norms`` has at most 800 entries. In a longer loop, each entry is the largest norm of several turns. ``per_turn`` is the
     factor by which the norm changes from one turn to the turn before it, as the gradient flows; it is fitted to the logarithms
@@ -285,7 +286,8 @@ class GraphMap(Struct, frozen=True):
 
     ``view`` is the address of what is open: ids of groups, separated by commas. ``unknown`` are ids in the requested view that
     the graph does not have. ``closed`` are groups that were closed again because there was no room. ``pass`` is the index of
-    the pass whose gradients are summed, ``null`` without a pass. ``leaves`` has at most 40 leaves: those that most boxes use.
+    the pass whose gradients are summed, ``null`` without a pass. ``leaves`` has at most 40 leaves: those that the most boxes
+    use.
     """
 
     graph: str
@@ -447,8 +449,9 @@ class GradientTrend(Struct, frozen=True):
 class ModelRows(Struct, frozen=True):
     """The modules with parameters that took part in a pass, from the loss downwards; each is followed by those inside it.
 
-    ``reference`` is the index of the row that the others are compared with: the repeated module nearest to the loss, or, if no
-    module is repeated, the module nearest to the loss. ``outside`` are leaves whose names do not begin with the path of a
+    ``reference`` is the index of the row that the others are compared with: the repeated module nearest to the loss whose
+    gradient is finite and above 0. If no module is repeated, it is the nearest such module that has parameters of its own.
+    ``reference`` is ``null`` if there is no such module. ``outside`` are leaves whose names do not begin with the path of a
     module, such as inputs. ``step`` is ``null`` if the step has not ended. ``omitted`` is the number of rows that did not fit
     into the answer.
     """
@@ -906,7 +909,7 @@ def program_lines(text: str) -> list[str]:
     r"""Return the lines of a program without their ends, split as Python splits them.
 
     ``str.splitlines`` also splits at other characters, such as a form feed between two functions, or U+2028 in a string. The
-    lines after it would have other numbers than Python's.
+    lines after such a character would not have Python's numbers.
 
     >>> program_lines("a = 1\r\n\fb = 2\n"), program_lines("s = '\u2028'"), program_lines("")
     (['a = 1', '\x0cb = 2'], ["s = '\u2028'"], [])

@@ -140,7 +140,7 @@ def run(
     """Run a program; print its values, last pass, error and findings.
 
     The report has the values of the lines, the last backward pass in words, the error, and the findings with their fixes. The
-    text of the program comes first, on the stream to which it was printed, and the traceback of an exception on stderr.
+    output of the program comes first, on the stream to which the program wrote it. The traceback of an exception is on stderr.
 
     A .py file runs as `python FILE ARGUMENTS` would run it: in the current folder, with its own imports, files and random
     state. A notebook runs cell by cell. The first Ctrl+C goes to the program, the second one stops it. Everything recorded
@@ -320,7 +320,7 @@ def check(
       0  all gradients are right, and there is no mistake
       1  there is a mistake, a gradient is wrong, the program failed, or there was nothing to check
       2  the program could not be run
-      3  none is wrong, but some could not be judged: a number is not finite,
+      3  no gradient is wrong, but some could not be judged: a number is not finite,
          or a hook changed it. To accept that: tapedeck check FILE || [ $? -eq 3 ]
     """
     from .. import wire
@@ -367,7 +367,7 @@ def check(
 @app.command()
 def diff(
     first: Annotated[str, typer.Argument(metavar="FIRST", help="A program (.py) or a notebook (.ipynb).")],
-    second: Annotated[str, typer.Argument(metavar="SECOND", help="The program to compare it with.")],
+    second: Annotated[str, typer.Argument(metavar="SECOND", help="The program to compare FIRST with.")],
     tolerance: Annotated[
         float | None,
         typer.Option(
@@ -433,8 +433,8 @@ def why(
 ) -> None:
     """Run a program, and explain why a number is what it is.
 
-    The explanation lists the terms that the number is made of, the largest first. Each term has the name by which it is
-    explained further. The text that the program prints is not shown.
+    The explanation lists the terms that the number is made of, the largest first. A term that can be explained further is
+    followed by its name, such as n3.grad: use this name as NUMBER. The text that the program prints is not shown.
 
     \b
     Exit status:
@@ -522,8 +522,8 @@ def _folder(data: str | None) -> Path:
 def doctor() -> None:
     """Check this machine for everything that Tapedeck needs.
 
-    The checks cover Python, PyTorch and its version, the bundled front end, Graphviz, the data folder, and the sandbox. A
-    failed check names the remedy.
+    The checks cover Python, PyTorch and its version, the compiled code, the bundled front end, Graphviz, the data folder, and
+    the sandbox. A failed check names the remedy.
 
     \b
     Exit status:

@@ -26,7 +26,7 @@ INDEX = "index.html"
 
 
 class FiledRun(Struct, frozen=True):
-    """A file in a folder: its name, and the facts about it in the index."""
+    """A file in a folder: its name, and the facts that the index shows about it."""
 
     file: str
     title: str
@@ -76,7 +76,7 @@ async def _read(recorded: RecordedRun, work: Callable[P, T], *args: P.args, **kw
 
 
 def file_name(source: str, taken: set[str]) -> str:
-    """Return the name of the file of a program, which no other file has.
+    """Return a name for the HTML file of a program that differs from the names of the other files.
 
     >>> file_name("fit.py", set()), file_name("fit.ipynb", {"fit.html"}), file_name("index.py", set())
     ('fit.html', 'fit-2.html', 'index-2.html')

@@ -30,7 +30,7 @@ from ..settings import read as read_settings
 from ..store import Store
 
 MEMORY_BYTES: Final = 256 << 20
-"""Memory of the recordings that are kept while they are compared."""
+"""Memory for the recordings that a check makes, in bytes."""
 
 
 async def check(path: Path, *, update: bool = False) -> bool:

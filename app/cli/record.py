@@ -43,8 +43,8 @@ TRUSTED: Final = model.Limits(
 class File(Struct, frozen=True):
     """A program or notebook to run. ``path`` is absolute, or ``None`` for standard input.
 
-    ``module`` is the name under which it runs as ``python -m`` runs a module. ``script`` is the file as the user named it,
-    which Python makes ``sys.argv[0]``.
+    ``module`` is the full name of the module, if the file runs as ``python -m`` would run it. ``script`` is the file as the
+    user named it, which Python makes ``sys.argv[0]``.
     """
 
     name: str
@@ -125,8 +125,8 @@ async def record(
     - ``own_streams`` lets a program that is not confined write to the streams of this process by itself, including the
       traceback of the exception that ends it. ``printed`` is then not called.
     - ``replay`` is computed during the run. Its results are events of the recording.
-    - ``exited`` is called with the return code of the program's own process, as in :mod:`subprocess`, unless the program was
-      stopped from outside.
+    - ``exited`` is called with the return code of the program's process, as in :mod:`subprocess`. It is not called for a
+      confined program, or for a program that was stopped from outside.
 
     The first Ctrl+C or SIGTERM goes to the program, the second one stops it. Everything recorded before that is kept.
     Raises :class:`SandboxError`.

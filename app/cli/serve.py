@@ -26,7 +26,7 @@ LOOPBACK_ONLY: Final = (
 )
 
 KEEP_ALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
-"""Seconds without data after which a client is probed, seconds between probes, and unanswered probes before it is closed."""
+"""Seconds without data before the first probe, seconds between probes, and unanswered probes that end a connection."""
 
 
 def serve(settings: Settings, host: str, port: int) -> bool:

@@ -65,7 +65,7 @@ class DrainingServer(uvicorn.Server):
 
 
 def _affordable(limits: ConnectionLimits) -> ConnectionLimits:
-    """Raise this process's limit of descriptors so that it suffices, and return the connection limits that it allows."""
+    """Raise this process's limit on file descriptors if it is too low, and return the connection limits that it allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = limits.most + DESCRIPTORS
     if soft == resource.RLIM_INFINITY or soft >= wanted:

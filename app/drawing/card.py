@@ -124,7 +124,7 @@ def _characters(box: Box) -> int:
 
 
 def _compact(pen: Pen, box: Box, content: CardContent, where: str) -> str:
-    """Return a card with its value and its gradient in one row. Its class is not shown."""
+    """Return a card with its value and its gradient in one row. The class of the node is not shown."""
     right, start = box.width - PAD, (box.width + COLUMN) / 2 + 4
     characters = room(right - start + 2)
     gradient, of_gradient = gradients(content, characters)

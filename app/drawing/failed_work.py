@@ -26,7 +26,7 @@ class _Remembered(NamedTuple):
 class FailedWork:
     """The failures of the last ``seconds``, by the hash of the input. ``clock`` returns the time in seconds.
 
-    Work that took too long may be tried again after ``first`` seconds. The time doubles each time that it takes too long again.
+    Work that took too long may be tried again after ``first`` seconds. This wait doubles whenever the work is too slow again.
     """
 
     def __init__(

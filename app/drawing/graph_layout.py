@@ -83,7 +83,7 @@ _decoder: Final = msgspec.json.Decoder(_DotOutput)
 
 
 def read(output: bytes, plan: LayoutPlan) -> GraphLayout:
-    """Read the layout of a plan from the program's output. Raises :class:`DrawingError` if the output is not a layout."""
+    """Read the layout of a plan from the layout program's output. Raises :class:`DrawingError` if it is not a layout."""
     try:
         drawn = _decoder.decode(output)
         left, low, right, high = (float(part) for part in drawn.bb.split(","))

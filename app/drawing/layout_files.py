@@ -20,7 +20,7 @@ import msgspec
 from .graph_layout import GraphLayout
 
 MOST_BYTES: Final = 64 * 1024 * 1024
-"""Size of all files of a folder together. The layouts used least recently are deleted above it."""
+"""Largest total size of the files in a folder. When it is exceeded, the least recently used layouts are deleted."""
 CHECKED: Final = 64
 """Number of files that are written between two checks of the size."""
 FRESH_SECONDS: Final = 3600.0
@@ -74,7 +74,7 @@ class LayoutFiles:
         return self._folder / f"{key.hex()}-{self._program:08x}"
 
     def _limit(self) -> None:
-        """Delete the files used least recently until the others fit, including unfinished files of killed processes."""
+        """Delete the least recently used files until the others fit. Unfinished files of killed processes count too."""
         found = []
         with os.scandir(self._folder) as entries:
             for entry in entries:

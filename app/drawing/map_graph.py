@@ -27,7 +27,7 @@ NEIGHBOURS: Final = 8
 """Weight of an edge between neighbours in the forward order, which keeps it straight."""
 OTHERS: Final = 2
 TOWER: Final = 3.0
-"""Height of a picture, as a multiple of its width, above which the map is drawn as rows unless the caller chooses a layout."""
+"""Height of a picture, as a multiple of its width, above which the map is drawn as rows unless the layout is ``graph``."""
 WIDEST: Final = 756.0
 """Width of a picture, in pixels, above which the map is drawn as rows too. A pane of 605 pixels shows it at less than 80 %."""
 TURN: Final = 4

@@ -9,7 +9,7 @@ from ..model import MapBox, MapEdge, MapLeaf, MapNorm, MapSeries
 from . import numerals
 
 ROOMY: Final = 280.0
-"""Width of a box from which the number of its nodes is written with the word."""
+"""Width in pixels from which a box has room for long texts: ``3 nodes`` instead of ``3``, or names of leaves."""
 
 
 def short_name(name: str) -> str:
@@ -35,7 +35,8 @@ def described_leaf(leaf: MapLeaf) -> str:
 def counts(box: MapBox, wide: float) -> list[str]:
     """Return the texts about the content of a box: its turns, kinds and nodes.
 
-    For a small box, return the names of the leaves and constants that no other box uses instead, if there are any.
+    If the box lists leaves and constants that no other box uses, return their names instead. A box of several nodes must be
+    at least :data:`ROOMY` pixels wide for that.
 
     >>> from msgspec.structs import replace
     >>> from ..model import MapInput

@@ -150,7 +150,7 @@ def values(summary: TensorSummary, limit: int = CHARACTERS, decimals: tuple[int,
 
 
 def _inside(item: Any, paired: bool, decimals: int) -> str:
-    """Return the text of an element of a list. The elements of a list have no exponents of their own."""
+    """Return the text of an element of a list. Floats in a list have no exponents of their own."""
     return fixed(item, decimals) if isinstance(item, float) else _element(item, paired, decimals)
 
 

@@ -51,9 +51,9 @@ _engines: dict[tuple[str, Path | None], LayoutEngine] = {}
 
 
 def shared_engine(path: str = "", folder: Path | None = None) -> LayoutEngine:
-    """Return the process's layout engine for a ``dot`` (:attr:`Settings.dot`), with its cached layouts.
+    """Return this process's layout engine for the layout program at ``path``, with its cached layouts.
 
-    With a data ``folder``, layouts are kept in it. Other processes may use it too.
+    ``path`` is :attr:`Settings.dot`. With a data ``folder``, layouts are kept in it. Other processes may use the same folder.
     """
     engine = _engines.get((path, folder))
     if engine is None:
@@ -106,8 +106,8 @@ def sheet_of_pass(
     """Return the sheet of a pass; :class:`Sheet` explains the look. For a large graph, reading the recording takes long.
 
     A graph is drawn as a map if it is too large or hard to read, or if a ``view``, a node to ``reveal`` (see :func:`read_map`)
-    or a layout of maps is given. With the layout ``nodes``, only a graph that is too large is. Raises :class:`NotFound` for a
-    missing pass, and :class:`InvalidInput` for an unknown format, theme, direction or node.
+    or a layout of maps is given. With the layout ``nodes``, only a graph that is too large is drawn as a map. Raises
+    :class:`NotFound` for a missing pass, and :class:`InvalidInput` for an unknown format, theme, direction or node.
     """
     _check(form, look)
     event = recording.log.pass_(pass_index)
@@ -263,7 +263,7 @@ async def _svg(sheet: Sheet, tools: Tools) -> _Svg:
 async def _whole(sheet: Sheet, tools: Tools) -> PlacedSheet | None:
     """Lay out a card for each node. Return ``None`` if there are too many, or a map is easier to read and may be drawn instead.
 
-    A map has one direction, so a graph that is drawn in another one is drawn whole.
+    A map is always drawn from top to bottom, so a graph in another direction gets cards unless there are too many.
     """
     planned = _plan(sheet)
     chosen = sheet.layout == "nodes" or sheet.direction != "TB"

@@ -135,7 +135,7 @@ def plan(
 ) -> LayoutPlan:
     """Plan the picture of a graph. Without ``numbers``, cards are low unless they have ``values``, and labels have no text.
 
-    The ``density`` is that of pictures with numbers from top to bottom.
+    The ``density`` has an effect only with ``numbers``, and only if the direction is not LR.
     """
     sizes = _LOW if not numbers else _SIDEWAYS if direction == "LR" else _COMPACT if density == "compact" else _FULL
     card, constant, (label, label_height) = sizes.card, sizes.constant, sizes.label

@@ -80,8 +80,8 @@ class TooSlow(DrawingError):
 class LayoutProcess:
     """A running layout program that waits for a graph, with limits on its resources.
 
-    The methods block, except that the constructor returns once the program is started: a fraction of a millisecond, however
-    much memory this process has. Use an instance in one thread at a time; any thread may call :meth:`kill`.
+    The constructor returns once the program is started: after a fraction of a millisecond, however much memory this process
+    has. The other methods block. Use an instance in one thread at a time; any thread may call :meth:`kill`.
     """
 
     def __init__(self, path: str) -> None:

@@ -12,9 +12,9 @@ FEW: Final = 18
 WIDEST: Final = 1_025.0
 """Width of a picture, in pixels, above which a pane of 820 pixels shows it at less than 80 %."""
 HIGHEST: Final = 2_000.0
-"""Height of a picture, in pixels: about three panes."""
+"""Largest height of a picture that can be read, in pixels: about three panes."""
 _MOST: Final = 60
-"""Number of boxes for which a picture of the largest size has no room."""
+"""Number of boxes above which even a picture of the largest readable size has no room for them."""
 
 
 def may_be_readable(planned: LayoutPlan) -> bool:
@@ -23,5 +23,5 @@ def may_be_readable(planned: LayoutPlan) -> bool:
 
 
 def is_readable(laid: GraphLayout) -> bool:
-    """Return whether a layout can be read in a pane: it has few boxes, or shows them at 80 % or more."""
+    """Return whether a layout can be read in a pane: it has few boxes, or is neither too wide nor too high."""
     return len(laid.boxes) <= FEW or (laid.width <= WIDEST and laid.height <= HIGHEST)

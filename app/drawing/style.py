@@ -22,8 +22,8 @@ Density = Literal["full", "compact"]
 PictureLayout = Literal["auto", "nodes", "groups", "graph", "rows"]
 """Layout of a picture: ``nodes`` is a card for each node, ``groups`` is a map.
 
-``graph`` is a map by Graphviz with nested frames, and ``rows`` a map with one box in each row. ``groups`` is the easier of both
-to read, and ``auto`` is whichever picture is easiest to read."""
+``graph`` is a map by Graphviz with nested frames, and ``rows`` a map with one box in each row. ``groups`` chooses the map that
+is easier to read, ``graph`` or ``rows``. ``auto`` chooses the easiest of all these pictures."""
 
 THEMES: Final = MappingProxyType(
     {

@@ -179,7 +179,7 @@ class _SvgWriter:
         )
 
     def factor(self, route: Route, summary: TensorSummary) -> str | None:
-        """Return the local derivative of an edge, as the program writes it."""
+        """Return the local derivative of an edge in terms of the program's text, ``None`` if it is uncertain."""
         assert self.numbers is not None
         edge = self.graph.edges[route.link.edge]
         source, target = int(edge.source[1:]), int(edge.target[1:])
@@ -263,7 +263,7 @@ def _remarks(content: card.CardContent) -> Iterator[str]:
 
 
 def sums(edges: list[Edge]) -> dict[str, int]:
-    """Return the number of gradients summed at each node, for the nodes with several gradients at one output."""
+    """Return the largest number of gradients summed at one output of each node. Nodes without a sum are left out."""
     found: dict[str, int] = {}
     for (target, _), count in labels.gradients_per_output(edges).items():
         if count > 1:

@@ -59,7 +59,7 @@ def note(text: str, theme: Theme) -> str:
 
 
 def draw(sheet: Sheet, layout: GraphLayout, shown: GraphMap | None = None) -> str:
-    """Return the SVG of a graph, or of the map ``shown`` of a large one, given its layout. It has no background."""
+    """Return the SVG of a graph, or of the map ``shown`` of a large one, given its layout. The SVG has no background."""
     mine = pen(sheet.theme, BROWSER)
     edges = "".join(_edges(mine, sheet, layout, shown))
     boxes = "".join(_box(mine, sheet, each, shown) for each in layout.boxes)

@@ -31,7 +31,7 @@ RESIDENT_GRAPHS: Final = 200
 class LayoutPrograms:
     """The processes that lay out graphs, of which at most one waits for the next graph.
 
-    No process waits before :meth:`begin` and after :meth:`close`; between the two, use the instance on one event loop.
+    No process waits before :meth:`begin` or after :meth:`close`. Between these calls, use the instance on one event loop.
     """
 
     def __init__(self, *, idle_seconds: float = IDLE_SECONDS, probe_seconds: float = PROBE_SECONDS) -> None:
@@ -53,7 +53,10 @@ class LayoutPrograms:
         return None if waiting is None else waiting.pid
 
     def begin(self, path: str) -> None:
-        """Start a process of the program at ``path`` in a thread, unless one waits. After each graph, do so again."""
+        """Start a process of the program at ``path`` in a thread, unless one waits.
+
+        After each graph, :meth:`lay_out` does the same.
+        """
         self._path = path
         if self._expiry is not None:
             self._expiry.cancel()
@@ -115,7 +118,10 @@ class LayoutPrograms:
         )  # succeeds, or says why not
 
     def _wait(self, process: LayoutProcess) -> bool:
-        """Let a process wait for the next graph. Return ``False``, and do not let it, if another process waits already."""
+        """Let a process wait for the next graph, and return ``True``.
+
+        Return ``False`` if another process waits already, or if no process of this program should wait.
+        """
         with self._lock:
             alone = self._waiting is None and self._path == process.path
             if alone:
@@ -143,7 +149,7 @@ class LayoutPrograms:
         return self._resident[process.path]
 
     def _expire(self) -> None:
-        """End the process that waits."""
+        """End the process that waits. If a process is still starting, try again later."""
         with self._lock:
             waiting, self._waiting = self._waiting, None
         if waiting is not None:

@@ -10,7 +10,7 @@ _AT_INDICES: Final = "scattered(grad, self, dim, indices)"
 _DEVIATION: Final = "(self - average(self, dim))"
 _COUNT: Final = "(size(self, dim) - correction)"
 _INDICES: Final = {"indices0": (None,), "indices1": (None,), "indices2": (None,)}
-"""The indices of the first dimensions: a dimension that is taken whole has none."""
+"""The indices of the first dimensions: a dimension that is taken whole has ``None``."""
 _CORRECTION: Final = {"correction": (1, 0)}
 
 RULES: Final = (

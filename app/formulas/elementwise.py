@@ -66,7 +66,7 @@ _UNARY: Final = {
 """The calls and the gradients of functions of one tensor, by the class of their nodes."""
 
 _RATIO: Final = {"other": ("ratio(sent, grad)",)}
-"""The number by which a gradient is multiplied, if the program's text does not show it. `sent` is the recorded gradient."""
+"""The number by which a node multiplies `grad`, if the program's text does not show it. `sent` is the recorded product."""
 _NORMAL: Final = "(1 + erf(self / sqrt(2))) / 2 + self * exp(-self ** 2 / 2) / sqrt(2 * pi)"
 
 RULES: Final = (

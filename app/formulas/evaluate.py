@@ -56,7 +56,7 @@ def summed_to(value: Array, shape: tuple[int, ...]) -> Array:
     """Return a gradient summed over the dimensions along which an operand of this shape was broadcast."""
     if value.shape == shape:
         return value
-    if value.ndim < len(shape):  # the expression does not read the gradient, as for a zero
+    if value.ndim < len(shape):  # an expression without the gradient, such as 0, has fewer dimensions
         return np.broadcast_to(value, shape)
     extra = value.ndim - len(shape)
     dims = [*range(extra), *(at + extra for at, size in enumerate(shape) if size == 1 and value.shape[at + extra] != 1)]

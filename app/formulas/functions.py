@@ -192,9 +192,10 @@ def at_classes(grad: Array, like: Array, target: Array) -> Array:
 
 @_moves
 def part_of(grad: Array, at: int, dim: int, *tensors: Array | None) -> Array:
-    """Return the part of a gradient that belongs to one of the tensors that ``cat`` joined.
+    """Return the part of a gradient that belongs to tensor ``at`` of those that ``cat`` joined.
 
-    One of them may be unknown, if it is not the part. Raises :class:`ValueError` for several.
+    A tensor that is not known is ``None``. Either a single one is in front of the part and none is behind it, or all are
+    behind it. Otherwise, raises :class:`ValueError`.
     """
     sizes = [None if each is None else np.shape(each)[dim] for each in tensors]
     own, front = sizes[at], sizes[:at]
@@ -267,7 +268,7 @@ def attention(query: Array, key: Array, logsumexp: Array, scale: float, mask: An
 
 @_moves
 def ratio(x: Array, y: Array) -> float:
-    """Return the quotient of two tensors of which one is a multiple of the other, in six digits."""
+    """Return the quotient of two tensors of which one is a multiple of the other, rounded to six digits."""
     at = int(np.argmax(np.abs(y)))
     return float(f"{float(np.reshape(x, -1)[at] / np.reshape(y, -1)[at]):.6g}")
 

@@ -63,16 +63,16 @@ def window_places(like: Array, dim: int, length: int, step: int) -> Array:
 
 
 def padding_places(like: Array, grad: Array, mode: str) -> Array:
-    """Return the places whose elements a tensor with padding on all sides of its last dimensions has.
+    """Return the places in ``like`` from which a padding copies its elements, in the shape of ``grad``.
 
-    The padding is as wide on both sides. ``mode`` is that of ``numpy.pad``.
+    In each dimension, the padding has the same width on both sides. ``mode`` is an option of ``numpy.pad``.
     """
     widths = [(whole - inner) // 2 for whole, inner in zip(np.shape(grad), np.shape(like), strict=True)]
     return np.asarray(np.pad(_all_places(like), [(each, each) for each in widths], mode=mode))  # type: ignore[call-overload]
 
 
 def repeated_places(like: Array, grad: Array) -> Array:
-    """Return the places that an enlargement to the nearest neighbours repeats, in the shape of ``grad``."""
+    """Return the places from which an enlargement by nearest neighbours copies its elements, in the shape of ``grad``."""
     found = _all_places(like)
     for dim, size in enumerate(np.shape(grad)):
         found = np.take(found, np.arange(size) * found.shape[dim] // size, dim)
@@ -130,7 +130,10 @@ def collected(grad: Array, like: Array, mask: Array) -> Array:
 
 
 def cropped(grad: Array, like: Array, pad: tuple[int, ...]) -> Array:
-    """Return a tensor without its padding, given in front of and behind the last dimension, then the one before it."""
+    """Return a tensor without its padding.
+
+    ``pad`` has the widths in front of and behind the last dimension, then those of the dimension before it, and so on.
+    """
     fronts = (0,) * (grad.ndim - len(pad) // 2) + tuple(reversed(pad[::2]))
     return grad[tuple(slice(front, front + size) for front, size in zip(fronts, np.shape(like), strict=True))]
 

@@ -26,10 +26,10 @@ class LocalRule(Struct, frozen=True, dict=True):
     """The rule of one kind of node, with the names of PyTorch's own definitions for operands, results and options.
 
     ``value`` is the call that makes the node. ``gradients`` has one expression for each slot of the node, in order: the
-    gradient that is sent to this operand, for the gradient ``grad`` of ``result``, and ``grad1``, ``grad2`` of its other
-    outputs. The engine sums the dimensions over which an operand was broadcast, so the expressions do not. Names that are
-    neither operands nor saved tensors are options, such as ``dim``; ``options`` has values to try for those that the program's
-    text does not show, the default first.
+    gradient that is sent to this operand. There, ``grad`` is the gradient of ``result``, and ``grad1``, ``grad2`` are those of
+    the other outputs. The engine sums the dimensions over which an operand was broadcast, so the expressions do not. Names that
+    are neither operands nor saved tensors are options, such as ``dim``; ``options`` has values to try for those that the
+    program's text does not show, the default first.
 
     ``sums`` names the operands whose elements, times factors, add up to the value: both operands of an addition, or one
     operand of a matrix product. A ``plain`` operation only moves or copies elements.

@@ -1,7 +1,7 @@
 """Compute the derivatives of one element of a rule's expression with respect to every element of `grad`.
 
-A gradient is linear in `grad`. The expression is evaluated once with a traced `grad`, which remembers for each operation how
-the transposed operation goes back. One pass back through these gives all derivatives of the element, in the shape of `grad`.
+A gradient is linear in `grad`. The expression is evaluated once with a traced `grad`, which remembers the transposed operation
+of each operation. One pass back through the transposed operations gives all derivatives of the element, in the shape of `grad`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .functions import FUNCTIONS, Array
 from .rule import GRADIENTS, LocalRule
 
 _Back = Callable[[Array], Array]
-"""A transposed operation: it takes the derivatives by a result and returns those by an operand."""
+"""A transposed operation: it takes the derivatives by a result and returns the derivatives by an operand."""
 
 
 class _Traced:
@@ -102,9 +102,9 @@ def derivatives_of(
 ) -> Array:
     """Return the derivatives of each element of a result by one element of an operand, as a flat array.
 
-    ``result`` and ``shape`` are their shapes. The result is an ``output`` of the operation; ``known`` has the gradients of the
-    others. Raises :class:`KeyError` for a name that is not known, and NumPy's exceptions for
-    operands that do not fit.
+    ``result`` and ``shape`` are the shapes of the result and of the operand. ``output`` is the index of the result among the
+    outputs of the operation; ``known`` has the gradients of the other outputs. Raises :class:`KeyError` for a name that is not
+    known, and NumPy's exceptions for operands that do not fit.
     """
     grad = _Traced(np.zeros(result))
     found = evaluate(rule.gradients[operand], {**known, GRADIENTS[output]: grad}, _FUNCTIONS)
@@ -140,7 +140,7 @@ def _moving(function: Callable[..., Any], grad: _Traced, *others: Any) -> _Trace
 
 
 def _summing(function: Callable[..., Any], grad: _Traced, *others: Any) -> _Traced:
-    """Trace a sum or a mean over dimensions. Its results have the same weight for each of their elements."""
+    """Trace a sum or a mean over dimensions. All elements that are reduced have the same weight."""
     value = np.asarray(function(grad.value, *others))
     weight = float(np.asarray(function(np.ones(grad.shape), *others)).reshape(-1)[0]) * value.size / max(grad.value.size, 1)
     kept = np.asarray(function(np.ones(grad.shape), *others)).ndim == grad.ndim
@@ -159,7 +159,7 @@ def _added_at(grad: _Traced, like: Array, places: Array) -> _Traced:
 
 
 def _group_average(grad: _Traced, groups: Array) -> _Traced:
-    """Trace an average in the shape of the tensor: transposed, it is the same."""
+    """Trace an average in the shape of the tensor. The transposed operation is the same average."""
     average = FUNCTIONS["group_average"]
     return _Traced(average(grad.value, groups), (grad, lambda back: average(back, groups)))
 
@@ -173,7 +173,7 @@ def _together(name: str, like: Array, dim: int, *grads: Any) -> _Traced:
 
 
 def _beside(name: str, like: Array, dim: int, values: list[Any], at: int, grad: Array) -> Array:
-    """Return a function of tensors side by side for one of them, with zeros in place of the others."""
+    """Return the result of the function ``name`` with ``grad`` at index ``at``, and zeros in place of the other tensors."""
     others = [None if each is None else np.zeros(np.shape(each)) for each in values]
     return np.asarray(FUNCTIONS[name](like, dim, *others[:at], grad, *others[at + 1 :]))
 

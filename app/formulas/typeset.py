@@ -107,7 +107,7 @@ def _condition(node: ast.expr, texts: Mapping[str, str]) -> str | None:
 
 
 def _text(node: ast.expr, texts: Mapping[str, str]) -> str | None:
-    """Return a factor as text, in parentheses if it is a sum or a comparison that is not alone."""
+    """Return a factor as text, a sum or difference in parentheses; ``None`` if it has no short form."""
     match node:
         case ast.Constant(value):
             return f"{value:g}".replace("-", "−") if isinstance(value, int | float) else None

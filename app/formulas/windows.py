@@ -99,7 +99,7 @@ def by_channel(x: Array, like: Array) -> Array:
 
 
 def channel_average(x: Array) -> Array:
-    """Return the mean over the batch and the sizes, for each channel, in a shape that broadcasts over it."""
+    """Return the mean over the batch and the sizes, for each channel, in a shape that broadcasts over ``x``."""
     return np.asarray(x.mean(axis=_all_but_channels(x), keepdims=True))
 
 

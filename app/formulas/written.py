@@ -69,8 +69,8 @@ def _of_rule(value: str) -> Operation | None:
 def edge_factors(rule: LocalRule, expression: str, operand: str, sent: int, arrived: int) -> EdgeFactor | None:
     """Return the local derivative of an operation by an operand, or ``None`` if it is uncertain or not a product.
 
-    ``expression`` is the text that made the node, ``operand`` the name or the expression of the edge's target. ``sent`` and
-    ``arrived`` are the numbers of elements of the gradient on the edge and of the one that arrived at the node.
+    ``expression`` is the text that made the node, ``operand`` the name or the expression of the edge's target. ``sent`` is
+    the number of elements of the gradient on the edge, ``arrived`` that of the gradient that arrived at the node.
     """
     made, defined = operation(expression), _of_rule(rule.value)
     if made is None or defined is None or made.name != defined.name:
@@ -164,7 +164,7 @@ class _InProgram(ast.NodeTransformer):
         return ast.BinOp(left, node.op, right)
 
     def visit_Compare(self, node: ast.Compare) -> ast.expr:
-        """Compare the operand of `relu` with 0 instead of its result: both are positive at the same elements."""
+        """In a comparison with 0, replace the result of `relu` by its operand: both are positive at the same elements."""
         left = self.visit(node.left)
         if isinstance(left, ast.Call) and isinstance(left.func, ast.Name) and left.func.id == "relu":
             left = left.args[0]

@@ -53,7 +53,7 @@ def convert(expression: Any, inputs: Any, most_bytes: int = SOURCE_BYTES) -> mod
 def text(expression: object, where: str, most_bytes: int) -> str:
     """Return an expression as it is written into a program.
 
-    Raises :class:`InvalidInput` if it is not a usable string, and :class:`TooLarge` before it is parsed.
+    Raises :class:`InvalidInput` if it is not a usable string, and :class:`TooLarge` if it has more than ``most_bytes``.
     """
     if not isinstance(expression, str):
         raise InvalidInput(f"The {where} must be a string.", where=where)
@@ -67,7 +67,10 @@ def text(expression: object, where: str, most_bytes: int) -> str:
 
 
 def names(expression: str, where: str) -> set[str]:
-    """Return the names that an expression reads, or none if it has a syntax error: running it reports the error."""
+    """Return the names in an expression. Raises :class:`InvalidInput` for a statement.
+
+    An expression with another syntax error has no names here. The run of the program reports the error.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

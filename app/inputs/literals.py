@@ -143,7 +143,7 @@ def _shape(value: Any, where: str, *, in_complex: bool) -> list[int]:
 
 
 def _size(shape: list[int]) -> int:
-    """Return the number of elements of a shape. Empty lists count too, because reading them takes as long."""
+    """Return the number of elements of a shape. An empty list counts as one element, because it takes as long to read."""
     return math.prod(max(1, length) for length in shape)
 
 

@@ -1,6 +1,7 @@
-"""Turn a notebook into a program: its code cells in order, each with as many lines as in the notebook.
+"""Turn a notebook into a program: its code cells in order. Each line of a cell becomes one line.
 
-Its Markdown cells, and the names and numbers of its code cells, become notes of the program.
+Empty cells, and blank lines at the start and end of a cell, are left out. The Markdown cells, and the names and numbers of the
+code cells, become notes of the program.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ KEPT_CELL_MAGICS: Final = frozenset({"time", "timeit", "capture", "prun", "memit
 LONGEST_NOTE: Final = 200
 """Largest number of characters of a skipped line that its note quotes."""
 MARKDOWN: Final = 200_000
-"""Largest number of characters of all Markdown cells. The cells after them are left out."""
+"""Largest number of characters of all Markdown cells together. Further Markdown cells are left out."""
 LONGEST_NAME: Final = 100
 """Largest number of characters of a cell's name."""
 
@@ -36,7 +37,7 @@ Note = dict[str, Any]
 
 
 class _NotebookCell(Struct, frozen=True):
-    """A cell that is not empty. ``number`` is the one that Jupyter shows beside it, such as 3 for ``In [3]``."""
+    """A cell that is not empty. ``number`` is the number that Jupyter shows beside it, such as 3 for ``In [3]``."""
 
     text: str
     markdown: bool
@@ -156,7 +157,10 @@ def _cell_magic(lines: list[str], begin: int) -> tuple[int, str] | None:
 
 
 def _replace(line: str) -> str | None:
-    """Return the Python for a line that is a magic or a shell command, ``None`` for any other line. Linear in its length."""
+    """Return the Python for a magic, a shell command or a request for help such as ``x?``; ``None`` for any other line.
+
+    The time that this takes is linear in the length of the line.
+    """
     text = line.lstrip()
     indent = line[: len(line) - len(text)]
     if text.startswith("%time") and (timed := text.removeprefix("%time")) != timed.lstrip() and timed.strip():
@@ -217,7 +221,7 @@ def _is_python(text: str) -> bool:
 
 
 def _sources(document: Any) -> Iterator[_NotebookCell]:
-    """Yield each code cell and each Markdown cell that is not empty."""
+    """Yield each cell of code or Markdown, unless it is empty."""
     if not isinstance(document, Mapping):
         raise UnreadableInput("This is not a notebook: the JSON is not an object with cells.", where="notebook")
     cells = document.get("cells")

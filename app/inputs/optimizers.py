@@ -19,8 +19,8 @@ LONGEST_TEXT: Final = 100
 def arguments(name: Any, options: Mapping[str, Any], where: str, catalogue: OptimizerCatalogue | None) -> str:
     """Return an optimizer's options as the arguments of a call.
 
-    ``catalogue`` lists the optimizers of the PyTorch that runs the program. Without a catalogue, any name and any option is
-    accepted. If PyTorch does not have it, the run fails with PyTorch's own message.
+    ``catalogue`` lists the optimizers of the PyTorch that runs the program. Without a catalogue, any Python identifier is
+    accepted as a name or as an option. If PyTorch lacks the optimizer or the option, the run fails with PyTorch's own message.
 
     Raises :class:`InvalidInput`.
 

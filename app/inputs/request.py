@@ -1,7 +1,7 @@
 """Read a request for a run: turn JSON, Python text or a notebook into a program and the options of its recording.
 
-:func:`split` splits the body into fields, in linear time. :func:`parse` does the rest, on the event loop only if the parts are
-:attr:`~.body.Posted.light`, otherwise in a worker process.
+:func:`split` splits the body into fields, in linear time. :func:`parse` does the rest. It runs on the event loop if the fields
+are :attr:`~.body.Posted.light`, otherwise in a worker process.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ SOURCE_BYTES: Final = model.Limits().source_bytes
 
 
 def short(text: str, most: int = 60) -> str:
-    """Return a text, cut to ``most`` characters.
+    """Return a text. If it has more than ``most`` characters, the rest is replaced by an ellipsis.
 
     >>> short("learning_rate"), short("learning_rate", 8)
     ('learning_rate', 'learning…')

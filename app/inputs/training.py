@@ -43,7 +43,7 @@ for {step} in range({steps}):
 def convert(
     training: Any, most: int, catalogue: OptimizerCatalogue | None = None, most_bytes: int = SOURCE_BYTES
 ) -> model.Program:
-    """Return the program of a training of at most ``most`` steps, whose loss has at most ``most_bytes``.
+    """Return the program of a training. It has at most ``most`` steps, and its loss has at most ``most_bytes``.
 
     ``catalogue`` lists the optimizers that the program can use, if they are known.
     Raises :class:`InvalidInput` and :class:`TooLarge`, which point at the field that is wrong.

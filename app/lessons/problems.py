@@ -23,7 +23,7 @@ class LessonProblem(Struct, frozen=True, order=True):
 
 
 class LessonError(BadRequest):
-    """A lesson cannot be read. ``problems`` has all reasons, by line."""
+    """A lesson, or a folder of lessons, cannot be read. ``problems`` are all reasons."""
 
     def __init__(self, problems: Sequence[LessonProblem]) -> None:
         super().__init__("\n".join(map(str, problems)))

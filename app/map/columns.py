@@ -61,7 +61,7 @@ class StructureColumns:
         found &= np.bincount(self.source, minlength=self.count) == 1
         found &= np.bincount(self.recorded_target, minlength=self.count) > 0
         found[self.roots] = False
-        leads = self.kind == wire.LEAF  # without a parameter if no pass reached the graph
+        leads = self.kind == wire.LEAF  # not by parameter: a leaf has none if no pass reached the graph
         for _ in range(TRANSPOSED_TWICE):
             leads[self.source] |= leads[self.recorded_target] & found[self.source]
         found &= leads

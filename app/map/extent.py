@@ -53,14 +53,14 @@ def _levels(tree: GroupTree, view: View) -> list[int]:
     pairs = box[tree.edges.source].astype(np.int64) * count + box[tree.edges.target]
     levels = [0] * count
     for pair in np.flatnonzero(np.bincount(pairs, minlength=count * count)).tolist()[::-1]:
-        source, target = divmod(pair, count)  # sources come in descending order, so the level of this one is known
+        source, target = divmod(pair, count)  # sources come in descending order, so the level of this source is known
         if source != target:
             levels[target] = max(levels[target], levels[source] + 1)
     return levels
 
 
 def _widest(items: Sequence[_Item], depth: int) -> float:
-    """Return the width of the widest level of some items. Those in one open group of this depth are a single block."""
+    """Return the width of the widest level of some items. Items in one open group of this depth are a single block."""
     blocks: dict[Group | int, list[_Item]] = {}
     for index, item in enumerate(items):
         blocks.setdefault(item.around[depth] if len(item.around) > depth else index, []).append(item)

@@ -20,7 +20,8 @@ _DEPTH_COST: Final = {"module": 0.0, "loop": 0.3, "repeat": 0.3, "derivative": 0
 def first_view(tree: GroupTree, *, shown: int | None = None) -> View:
     """Return the view to begin with: it opens as many groups as fit into :data:`FIRST_ROWS` and :data:`FIRST_COLUMNS`.
 
-    Modules and large groups are opened first. With ``shown``, the groups around that node come before them.
+    Modules and large groups are opened first. If ``shown`` is given, the groups around the node with this index are opened
+    before all others.
     """
     root = tree.root
     opened = [tree.way_to(int(tree.order.position[shown]))[-1]] if shown is not None else []

@@ -149,7 +149,7 @@ class _FrameColumns:
         return FrameTree(parents, kinds, self.names, lines, self.at)
 
     def begin_derivative(self, path: str, line: int, start: int) -> None:
-        """Add the frame of a derivative of the module with a path, whose first operation is at ``start``."""
+        """Add the frame of a derivative whose first operation is at ``start``. ``path`` is the path of its module."""
         self._around = int(self.at[start])
         self._open = []
         self._add(path, DERIVATIVE, line)

@@ -14,18 +14,18 @@ from .tree import GroupTree
 from .view import ShownBox
 
 SMALL: Final = 4
-"""Largest number of operations of a box at which a shared leaf is drawn."""
+"""Largest number of operations of a box that counts as small for :data:`MOST_STUBS`."""
 MOST_STUBS: Final = 3
-"""Number of boxes up to which a shared leaf is drawn at each box, if all boxes are small."""
+"""A leaf has stubs if at most this number of boxes use it, and all of these boxes are small."""
 MOST_LEAVES: Final = 40
-"""Largest number of leaves that a view shows: those with most boxes."""
+"""Largest number of leaves that a view shows: those that the most boxes use."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShownLeaf:
     """A leaf, by its node, and the indices of the boxes that use it, in forward order.
 
-    ``stubs`` is true if the leaf is drawn at each of these boxes. Otherwise it is drawn at the first box.
+    The leaf is drawn at the first box. If ``stubs`` is true, a reference to it is drawn at each of the other boxes.
     """
 
     node: int

@@ -32,10 +32,10 @@ def read_models(
 ) -> model.ModelRows:
     """Return the modules that took part in a pass, in the order of the map: from the loss downwards.
 
-    Default: the main pass of the last step, or the last pass with a graph. ``opened`` are the paths of open
-    modules. If given, the answer has only modules and parameters inside open modules. The outermost modules and those around
-    the reference are always open. Raises :class:`NotFound` for a missing step or pass and for a run without passes, and
-    :class:`InvalidInput` if both a step and a pass are given.
+    Default: the main pass of the last step, or the last pass with a graph. ``opened`` are the paths of open modules. If given,
+    the answer has only the outermost modules, and modules and parameters inside open modules. Some modules are always open: the
+    outermost ones, those around the reference, and the only module inside an open one. Raises :class:`NotFound` for a missing
+    step or pass and for a run without passes, and :class:`InvalidInput` if both a step and a pass are given.
     """
     if step is not None and pass_index is not None:
         raise InvalidInput("Both a pass and a step are given: give one of them.", where="pass")
@@ -163,7 +163,10 @@ class _Rows:
         )
 
     def _open(self, kept: Sequence[int], opened: Collection[str], reference: int) -> set[int]:
-        """Return the modules that are open: those with the given paths, the outermost ones, and those around the reference."""
+        """Return the modules that are open: those with the given paths, the outermost ones, and those around the reference.
+
+        The only module inside an open module is open too.
+        """
         modules = self._modules.modules
         open_ = {index for index in kept if modules[index].path in opened}
         siblings = Counter(modules[index].parent for index in kept)
@@ -271,7 +274,7 @@ class _Rows:
         return module.path.removeprefix(around)
 
     def _full_name(self, module: Module) -> str:
-        """Return the name of a module; of a module that is only numbered, with the name of the module around it.
+        """Return the name of a module. If it is only a number, put the name of the module around it before the number.
 
         ``blocks.7`` is the name of the module ``7`` in ``model.blocks``.
         """
@@ -288,7 +291,10 @@ class _Rows:
         return [kept[each] for each in longest_sequence(named)]
 
     def _reference(self, kept: Sequence[int], sequence: Sequence[int]) -> int:
-        """Return the module with which the others are compared: the first of the sequence, or of all if there is none."""
+        """Return the module with which the others are compared: the first of the sequence with a finite gradient above 0.
+
+        Without a sequence, it is the first such module that has parameters of its own. Return -1 if there is none.
+        """
         for index in sequence or kept:
             gradient = _root(self._sums[index].gradient)
             if gradient is not None and math.isfinite(gradient) and gradient > 0 and (sequence or self._own[index]):

@@ -33,10 +33,11 @@ _CONDITIONS: Final = "`grad > 1e3` (or `>=`, `<`, `<=`, `=`), `nan`, `inf`, `zer
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text in lower case. It matches nodes whose name, class, call or module contains it, and the node with this id.
+    """A text in lower case.
 
-    If no name, class, call or module contains it, it matches the nodes of program lines that contain it. A number also matches
-    the nodes of the line with this number.
+    It matches nodes whose name, class, call or module contains it. It also matches the node with this id, and the leaf of the
+    parameter with this id. If no name, class, call or module contains it, it matches the nodes of program lines that contain
+    it. A number also matches the nodes of the line with this number.
     """
 
     text: str
@@ -76,7 +77,7 @@ Term = Text | LineNumber | Compared | Marked
 
 
 def read_query(query: str) -> list[Term]:
-    """Return the terms of a query. Raises :class:`InvalidInput`, which names the remedy, for a query without valid terms.
+    """Return the terms of a query. Raises :class:`InvalidInput`, which names the remedy, for an invalid query.
 
     >>> read_query('attn grad > 1e3 line 12')
     [Text(text='attn'), Compared(sign='>', limit=1000.0), LineNumber(number=12)]

@@ -25,7 +25,7 @@ from .view import ShownBox, View, read_view, reveal
 LONGEST_VIEW: Final = 8_000
 """Largest number of characters of a view's address."""
 MOST_CELLS: Final = 400_000
-"""Largest number of nodes, times passes, that an answer sums up."""
+"""Largest product of the nodes of the graph and the passes in an answer. One pass is always allowed."""
 LONGEST_SERIES: Final = 800
 """Largest number of entries of a series."""
 
@@ -245,10 +245,10 @@ def _thinned(norms: Floats) -> Floats:
 
 
 def per_turn(norms: Floats) -> float | None:
-    """Return the factor by which a norm grows from one turn to the previous turn, because backward runs from the last turn to
-    the first.
+    """Return the factor by which a norm grows from one turn to the turn before it.
 
-    A line is fitted by least squares to the logarithms of the norms that are finite and above 0.
+    Backward runs in this direction, from the last turn to the first. A line is fitted by least squares to the logarithms of the
+    norms that are finite and above 0. Return ``None`` if there are fewer than two.
 
     >>> round(per_turn(np.array([0.25, 0.5, 1.0])), 6), per_turn(np.array([1.0]))
     (0.5, None)

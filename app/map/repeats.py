@@ -11,7 +11,7 @@ from .columns import Longs
 LEAST_TURNS: Final = 3
 """Smallest number of turns of a repetition. Two equal stretches are often a coincidence, as in attention."""
 _PERIODS: Final = 24
-"""Number of periods that are tried: those at which most keys recur."""
+"""Largest number of periods that are tried: those at which the most keys recur."""
 _OCCURRENCES: Final = 12
 """Largest number of times that the rarest key of a turn may occur in that turn."""
 
@@ -51,7 +51,7 @@ def find_repeats(keys: Longs) -> list[Repeat]:
 
 
 def _periods(keys: Longs) -> list[int]:
-    """Return the distances at which most keys recur, the shortest first."""
+    """Return the distances at which the most keys recur, the shortest first."""
     by_key = np.argsort(keys, kind="stable")
     most = len(keys) // LEAST_TURNS
     counts = np.zeros(most + 1, np.int64)

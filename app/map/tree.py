@@ -143,7 +143,7 @@ class GroupTree:
         return group.kinds
 
     def _only_module(self, start: int, end: int, depth: int) -> int | None:
-        """Return the module, below ``depth`` frames, that contains all operations of an interval, if there is one."""
+        """Return the frame below ``depth`` frames that has all operations of an interval, if it is a call of a module."""
         below = self.frames.outermost_below(depth + 1, start, end)
         only = int(below[0])
         same = only >= 0 and not bool((below != only).any())
@@ -290,7 +290,7 @@ class GroupTree:
         return f"gradient of {path}" if path else f"gradient on line {line}" if line > 0 else "gradient"
 
     def _loop_name(self, group: Group) -> str:
-        """Return the line of a loop, or the names of its turns if each is the call of a module."""
+        """Return the line of a loop, or the modules of its first and last turn if both turns are calls of modules."""
         assert group.turns is not None
         first, last = (self.turn(group, index) for index in (0, len(group.turns) - 1))
         if first.kind == last.kind == "module":

@@ -60,10 +60,11 @@ def first_divergence(
 ) -> Divergence:
     """Compare two recordings step by step, and return where they differ first.
 
-    Two numbers differ if their distance is more than ``tolerance`` times the larger one. By default, the tolerance is 0 as long
-    as both runs compute in the same dtypes. From the first tensor with different dtypes on, it is 8·u·√n, where u is the unit
-    roundoff of the coarser dtype and n the number of operations so far: rounding errors that are independent grow with √n
-    (Higham and Mary, "A New Approach to Probabilistic Rounding Error Analysis", 2019). The comparison ends after ``seconds``.
+    Two numbers differ if their distance is more than ``tolerance`` times the largest element of both tensors. By default, the
+    tolerance is 0 as long as both runs compute in the same dtypes. From the first tensor with different dtypes on, it is
+    8·u·√n, where u is the unit roundoff of the coarser dtype and n the number of operations so far: rounding errors that are
+    independent grow with √n (Higham and Mary, "A New Approach to Probabilistic Rounding Error Analysis", 2019). The comparison
+    ends after ``seconds``.
     """
     return _Comparison(first, second, tolerance).run(seconds)
 

@@ -1,8 +1,8 @@
 """Name the local derivative of an edge: the factor by which a node multiplies the gradient before sending it on.
 
-It is the rule of the node's class, see :mod:`tapedeck.formulas`, in the words of the program's text, such as
-``(y_pred - y) ** 2``. An edge has no factor if its operation, text or operand is uncertain: a wrong factor is worse than no
-factor.
+The factor comes from the rule of the node's class (see :mod:`tapedeck.formulas`). It is written with expressions of the
+program, such as ``(y_pred - y) ** 2``. An edge has no factor if its operation, text or operand is uncertain: a wrong factor is
+worse than no factor.
 """
 
 from __future__ import annotations

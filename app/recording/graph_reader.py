@@ -21,7 +21,8 @@ NODE_BYTES, EDGE_BYTES, FORMULA_BYTES = 450, 200, 200
 CACHE_BYTES: Final = 64 * 1024 * 1024
 """Total size of the cached graphs."""
 LARGEST_BYTES: Final = 192 * 1024 * 1024
-"""Size of the largest graph that is cached. A graph above the total is cached alone. The default limits allow this size."""
+"""Size of the largest graph that is cached. The default limits allow this size. A graph larger than :data:`CACHE_BYTES` is
+cached alone."""
 
 _Structure = tuple[model.Graph, list[tuple[int, int]]]
 """A graph without its formulas, and the formulas as :func:`.structure.read_formulas` returns them."""
@@ -36,7 +37,7 @@ _dead = deque[int]()
 
 
 def _drop_dead() -> None:
-    """Drop the graphs of freed readers. This waits until here, because a reader can be freed even while a cache changes."""
+    """Drop the graphs of freed readers. A reader cannot drop them when it is freed: a cache may be changing then."""
     if _dead:
         keys = {_dead.popleft() for _ in range(len(_dead))}
         for cache in (_structures, _graphs):

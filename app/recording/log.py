@@ -28,10 +28,10 @@ class Log(Protocol):
         """Return the steps from ``start`` to before ``stop``, as far as they exist, in groups."""
 
     def series(self, keys: Sequence[str], start: int, stop: int) -> dict[str, StepSeries]:
-        """Return the series of each key over these steps, as :func:`.series.read_each` does."""
+        """Return the series of each key over the steps from ``start`` to before ``stop``, as :func:`.series.read_each` does."""
 
     def previous_line_steps(self, step: int) -> dict[int, int]:
-        """Return, for each line of the program that ran before ``step``, the last such step."""
+        """Return, for each line of the program that ran before ``step``, the last step before it in which the line ran."""
 
     def lines(self) -> wire.LinesEvent | None:
         """Return the last value of each line in one event."""
@@ -55,7 +55,8 @@ class Log(Protocol):
 class MemoryLog:
     """A log of events in memory. It keeps an :class:`Overview` of the whole run.
 
-    ``earlier`` is the log of the preceding events, of which only the overview is in memory: see :meth:`without`.
+    The first events can be in another log, such as the store: see :meth:`without` and :meth:`after`. Only their overview is
+    then in memory.
     """
 
     def __init__(self, events: Iterable[wire.AnyEvent] = ()) -> None:

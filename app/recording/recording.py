@@ -30,11 +30,14 @@ KEYS_LISTED: Final = 40
 KEY_STEPS: Final = 100
 """Number of steps at each end of a run whose keys are listed in the same error."""
 MOST_ROWS: Final = 4_000
-"""Room for the parameters of a step, for its line values, and for the values of earlier steps, in tensors: see :mod:`.room`."""
+"""Largest size of each list in the answer of a step: parameters, line values, and values of earlier steps.
+
+The unit is a tensor of ordinary size; see :mod:`.room`.
+"""
 MOST_PASSES: Final = 1_000
 """Largest number of passes in the answer of a step."""
 STEP_PASSES: Final = 2
-"""Room for the numbers of passes in the answer of a step, as a multiple of ``answer_nodes``."""
+"""Largest total size of the passes in the answer of a step that include their numbers, as a multiple of ``answer_nodes``."""
 
 
 class Recording:
@@ -65,7 +68,7 @@ class Recording:
         return self._log.recorded if isinstance(self._log, WholeStepLog) else self._log
 
     def read_whole(self, whole: WholeSteps) -> None:
-        """Read a step from ``whole`` instead of from the log, if ``whole`` has it."""
+        """From now on, read each summarized step from ``whole`` instead of from the log, if ``whole`` has it."""
         self._whole, self.log = whole, self.recorded
         self._line_values.cache_clear()
 
@@ -83,7 +86,7 @@ class Recording:
 
     @cached_property
     def summarized(self) -> bool:
-        """True if steps of the run are summarized. Read it once the run has ended."""
+        """True if steps of the run are summarized. Read this only after the run has ended, because the value is cached."""
         return bool(self.signals(wire.StepsSummarized))
 
     def graph(self, index: int) -> model.Graph:
@@ -91,11 +94,11 @@ class Recording:
         return self._graphs.graph(index)
 
     def formula(self, graph_index: int, node_index: int) -> model.Formula:
-        """Return a node whose backward formula created other nodes, with the node whose formula created this one, if any."""
+        """Return a node of a graph, with the node whose backward formula created it, if any."""
         return self._graphs.formula(graph_index, node_index)
 
     def origin(self, origin: wire.OriginRow | None) -> model.FileLine | None:
-        """Return a line of a module of the user's own."""
+        """Return the line of the user's own module that ``origin`` names, or ``None`` if there is none."""
         if origin is None:
             return None
         if origin.file >= len(self._files):  # the program may have imported more modules since
@@ -137,7 +140,7 @@ class Recording:
         return pass_size(event) <= self.limits.answer_nodes
 
     def passes_with_numbers(self, step: wire.StepEvent) -> set[int]:
-        """Return the passes of a step whose numbers fit into one answer. The main pass takes precedence."""
+        """Return the indices of the passes whose numbers fit into the answer of a step. The main pass takes precedence."""
         room = Room(STEP_PASSES * self.limits.answer_nodes)
         in_order = sorted(chosen_passes(step.passes, step.main, MOST_PASSES), key=lambda index: index != step.main)
         events = (self.log.pass_(index) for index in in_order)
@@ -286,7 +289,8 @@ class Recording:
     def displayed_values(self, graph: int) -> dict[int, model.TensorSummary]:
         """Return the known values in a graph that no pass reached, by the index of the node.
 
-        A displayed value is that of its root. The value of an assignment's line is that of the node with the assigned name.
+        The value of a displayed tensor belongs to the root of its graph. The value of a line that assigns to a name belongs to
+        the node with this name.
         """
         lines = [line for line in self.lines() if line.tensor is not None]
         of_roots = {line.graph: line.tensor for line in lines if line.graph is not None}
@@ -398,7 +402,7 @@ def line_text(line: wire.LineRow, tensors: Tensors) -> str:
 
 
 def shown_lines(event: wire.StepEvent) -> list[wire.LineRow]:
-    """Return the values of lines of the program. A summarized step lacks those that are long."""
+    """Return the values of lines of the program. A summarized step has only single numbers and short texts."""
     own = [line for line in event.values if line.file is None]
     return [line for line in own if line.text is not None or line.row >= 0] if event.summary else own
 

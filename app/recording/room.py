@@ -21,7 +21,7 @@ class Room:
         self._left = size
 
     def fits(self, size: int) -> bool:
-        """Return whether there is room for an item of this size, and take it."""
+        """Take the room for an item of this size. Return whether there was enough."""
         self._left = self._left - size if size <= self._left else -1
         return self._left >= 0
 

@@ -40,7 +40,7 @@ CHARTED: Final = ("value", "grad", "update")
 """Tensors of each parameter whose curves the page shows."""
 CHARTED_PARAMETERS: Final = 40
 CHARTED_ELEMENTS: Final = 4
-"""Largest number of elements of a parameter for a curve of each element. ``core/curves.js`` repeats these three constants."""
+"""Largest number of elements of a parameter that has a curve for each. ``core/curves.js`` repeats these three constants."""
 
 _PARAMETER: Final = re.compile(
     rf"p(?P<index>\d{{1,9}}|\*)"

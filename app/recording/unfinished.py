@@ -23,7 +23,7 @@ def is_unfinished(recording: Recording) -> bool:
 
 
 def unfinished_step(recording: Recording) -> model.Step:
-    """Return the step after the last complete one. It has passes and values of lines, but no parameters and no update.
+    """Return the step after the last complete one. It has passes, lines and their values, but no parameters.
 
     Raises :class:`NotFound` if nothing was recorded after the last complete step.
     """

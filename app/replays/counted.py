@@ -27,11 +27,11 @@ from .proof import agrees
 EVERY: Final = 100
 """Interval of the steps whose parameters are compared."""
 MOST: Final = 200_000
-"""The largest number of steps of a counted replay, whose positions are part of the job."""
+"""Largest number of steps of a counted replay. The job contains the position at which each step ends."""
 
 
 def counted_order(recording: Recording, order: wire.ReplayOrder) -> wire.ReplayOrder | None:
-    """Return an order to watch or to seek that counts the steps.
+    """Return the order of a watch or a search, changed so that the replay counts the steps.
 
     Returns ``None`` for other orders, and if the recording does not know where each step ended.
     """

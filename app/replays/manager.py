@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 REMEMBERED_BYTES: Final = 4 * 1024 * 1024
 """Size of the answers of ended replays that are remembered without being stored, for example because they timed out."""
 LEAST_BYTES: Final = 16 * 1024
-"""Smallest size that an answer counts as, because its replay takes memory too."""
+"""Size that each answer counts as at least, because its replay takes memory too."""
 CANCELLED: Final = "The replay was cancelled."
 CHECK_PART: Final = 0.5
 """Fraction of a run's time limit after which a check ends with the elements checked so far."""
@@ -138,7 +138,7 @@ class Replays:
         return live
 
     def _is_forgotten(self, recorded: RecordedRun, found: LiveReplay) -> bool:
-        """Return whether a replay recorded a step again that is no longer in memory."""
+        """Return whether the step that a replay recorded again is no longer available."""
         what, step = found.request.what, found.request.step
         if what not in ("step", "elements") or found.result is None or found.result.repeatable is not True:
             return False

@@ -26,14 +26,14 @@ from .result import Difference
 
 LINE: Final = "the value on line "
 ROUNDING: Final = 1e-6
-"""Largest relative difference between two means or norms of a tensor, each computed together with those of other tensors."""
+"""Largest relative difference allowed between two means or norms of a tensor, because of rounding; see :func:`agrees`."""
 
 
 class Proof:
     """The comparison of a replay with the recording up to the end of a step. It also collects the results of the replay.
 
-    A replay that ``seeks`` ends earlier: with the step in which it has found a value. One that ``enlarges`` the step records
-    elements of tensors of which the recording has statistics.
+    A replay that ``seeks`` ends earlier: with the step in which it has found a value. A replay that ``enlarges`` the step
+    records the elements of tensors of which the recording has only statistics.
     """
 
     def __init__(self, recording: Recording, step: int, *, seeks: bool = False, enlarges: bool = False) -> None:
@@ -132,7 +132,7 @@ class Proof:
     def _compared_by_summary(
         self, event: wire.PassEvent | wire.StepEvent, recorded: wire.PassEvent | wire.StepEvent
     ) -> Difference | None:
-        """Compare what both have if one is a summary. Keep a whole pass or step if the recorded one is a summary."""
+        """Compare the parts that both events have, if one is a summary. Keep a whole event if the recorded one is a summary."""
         if _bare(_summary(event)) != _bare(_summary(recorded)):
             what = "which lines ran" if isinstance(event, wire.StepEvent) else "the order in which nodes ran"
             return self._differ(what, None, None)
@@ -218,8 +218,8 @@ def _summary(event: wire.PassEvent | wire.StepEvent) -> Any:
 def agrees(one: model.TensorSummary | None, two: model.TensorSummary | None) -> bool:
     """Return whether a summarized tensor, of which some elements may be missing, agrees with a whole one.
 
-    Means and norms may differ by rounding, since they were computed together with other tensors. A mean is much smaller than
-    the elements if these cancel, so its rounding is compared with the root of their mean square.
+    Means and norms may differ by rounding, since they were computed together with other tensors. If elements cancel, their
+    mean is much smaller than they are. The rounding of a mean is therefore compared with the root of their mean square.
     """
     if one is None or two is None:
         return one is two

@@ -71,7 +71,7 @@ class ReplayTarget(Struct, frozen=True):
 class ReplayRequest(Struct, frozen=True):
     """A replay to run. ``index`` is the index of the pass, ``node`` the index of a node in its graph.
 
-    ``line`` is where a watched ``expression`` is evaluated, 0 for every line.
+    ``line`` is the line after which an ``expression`` is evaluated, or 0 for every line.
     """
 
     what: model.ReplayKind

@@ -151,19 +151,20 @@ class Replay(Struct, frozen=True, kw_only=True, rename={"index": "pass"}):
     per grid point, or ``null`` where it cannot be computed. With two axes it has a row for each value of the first. ``at`` is
     the recorded point, ``path`` the values of the parameters over the steps.
 
-    A check has ``leaves`` and ``right``: ``false`` if a gradient is wrong, ``null`` if none is wrong but some could not be
-    judged. ``precision`` is the dtype of the differences, ``gradient_precision`` the coarsest dtype in the pass itself.
-    ``functions`` names the custom ``autograd.Function`` classes in the pass.
+    A check has ``leaves`` and ``right``. ``right`` is ``false`` if a gradient is wrong, and ``null`` if none is wrong but some
+    could not be judged. ``precision`` is the dtype of the differences, ``gradient_precision`` the coarsest dtype in the pass
+    itself. ``functions`` names the custom ``autograd.Function`` classes in the pass.
 
     The result of ``watch`` and ``seek`` has ``line``, ``expression`` and ``errors``, and either the values (``watched``) or the
-    first true one (``found``), which is ``null`` if there is none. Neither belongs to a pass. If possible, they run the program
-    without recording it. Then less is compared with the recording than for other replays: the loss of each step and its number
-    of passes; the parameters and gradients of the first step, of every hundredth and of the last; and the parameters after the
-    last step, except those whose names were then bound to other tensors. If any of these differ, or if the program starts
-    threads, is traced or compiled, or has a loss that is not a single real number, everything is recorded and compared.
+    first true one (``found``), which is ``null`` if there is none. Such a replay does not belong to a pass. If possible, it
+    runs the program without recording it. Then less is compared with the recording than for other replays: the loss of each
+    step and its number of passes; the parameters and gradients of the first step, of every hundredth and of the last; and the
+    parameters after the last step, except those whose names were then bound to other tensors. If any of these differ, or if the
+    program starts threads, is traced or compiled, or has a loss that is not a single real number, everything is recorded and
+    compared.
 
-    A replay of kind ``step`` has no further fields. Request the step itself again: it is whole as long as the server remembers
-    it.
+    A replay of kind ``step`` or ``elements`` has no further fields. After ``step``, request the step itself again: it is whole
+    as long as the server remembers it. After ``elements``, ``why`` explains the elements.
 
     Factors have ``node``, ``arrived`` (the gradient at each output of the node) and ``edges``.
 
@@ -282,7 +283,7 @@ def _surface(request: ReplayRequest, recording: Recording, event: wire.Surface) 
 
 
 def path(request: ReplayRequest, recording: Recording) -> dict[str, list[Any]]:
-    """Return the values of the targets and the loss over the steps whose loss has the same name.
+    """Return the values of the targets and the loss over all steps whose loss has the same name as in the requested step.
 
     Steps in which the elements were not recorded are left out.
     """

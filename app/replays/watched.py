@@ -31,7 +31,7 @@ class WatchedSeries(Struct, frozen=True):
 
 
 class FoundValue(Struct, frozen=True):
-    """The first true value of an expression, and the step and line after which it was evaluated."""
+    """The first true value of an expression, its step, and the line after which it was evaluated."""
 
     step: int
     line: int

@@ -157,7 +157,7 @@ class Archive:
         return await self.beside(self._store.replay, run, id)
 
     async def keep_replay(self, run: str, id: str, result: Json) -> bool:
-        """Store the result of a replay with its run. Return whether there was room for it."""
+        """Store the result of a replay with its run, if there is room for it. Return whether it is stored."""
         if self.bytes + len(result) > self._limits.store_bytes:
             return False
         return await self._write(self._store.keep_replay, run, id, result)
@@ -172,7 +172,7 @@ class Archive:
     async def make_room(self) -> bool:
         """Delete runs of the owners who use most of the store, until it has room. Return whether it has room.
 
-        See :mod:`tapedeck.store.shares`. The recordings of the examples stay.
+        See :mod:`tapedeck.store.shares`. The recordings of examples and lessons stay.
         """
         if self.bytes >= self._limits.store_bytes:
             most = self._limits.store_bytes - self._limits.store_bytes // ROOM_SHARE

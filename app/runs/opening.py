@@ -9,9 +9,9 @@ from ..recording import Recording
 def opening(recording: Recording, findings: list[model.Finding], *, failed: bool, last: int) -> model.Instant | None:
     """Return the instant at which a run opens, or ``None`` if it has no steps.
 
-    This is the place of the first finding that is an error, with its node if that belongs to the step's main pass. Otherwise it
-    is the place where an exception ended the program (if it ``failed``), else the backward phase of the first step. ``last`` is
-    the index of the last step, the unfinished one included.
+    This is the instant of the first finding that is an error, with the finding's node if it belongs to the step's main pass.
+    Without such a finding, it is the instant at which an exception ended the program, if ``failed`` is true, else the backward
+    phase of the first step. ``last`` is the index of the last step, the unfinished one included.
     """
     steps = recording.log.counts()[2]
     if last < 0:

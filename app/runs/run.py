@@ -90,7 +90,7 @@ class RecordedRun:
 
     @property
     def unfinished(self) -> bool:
-        """True if the program was stopped after its last complete step, and something was recorded since."""
+        """True if the program failed or was stopped after its last complete step, and something was recorded since."""
         return self.ended and self.error is not None and is_unfinished(self.recording)
 
     def step(self, index: int) -> model.Step:

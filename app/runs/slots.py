@@ -37,7 +37,7 @@ class Ticket:
         self.granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done once the ticket has a slot, or was released."""
         self.began: float | None = None
-        """When the ticket got its slot, on the clock of its slots."""
+        """Time at which the ticket got its slot, by the clock of :class:`Slots`."""
         self.released = False
 
     def position(self) -> model.QueuePosition | None:
@@ -87,7 +87,8 @@ class Slots:
     def admit(self, client: Client, size: int = 0) -> Ticket:
         """Add a caller to the queue, with a program of ``size`` bytes. Its ticket has a slot at once if one is free.
 
-        Raises :class:`TooMany` if the client has too many callers in the queue, and :class:`Busy` if the queue is full.
+        Raises :class:`TooMany` if too many callers of the client's session or address are in the queue, and :class:`Busy` if
+        the queue is full.
         """
         self.check_room(client, size)
         ticket = Ticket(self, client, size)

@@ -3,8 +3,8 @@
 systemd delegates one to a service with ``Delegate=yes``. A container usually has none. Nothing depends on it: without a group,
 :mod:`.memory` limits the memory, and each child has limits of its own.
 
-The group contains the zygote, so that every child starts in it. A group that passes controllers on must not contain a process,
-so the server moves itself into a group beside it::
+The zygote is in a group for programs, so that every child starts in that group. The delegated group passes controllers on, so
+it must not contain a process itself. The server therefore moves into a group of its own::
 
     tapedeck.service            delegated, contains no process
       ├─ server                 the server
@@ -31,7 +31,7 @@ _ZYGOTE_BYTES: Final = 512 << 20
 _PERIOD: Final = 100_000
 """Period of the limit on processor time, in microseconds."""
 _WEIGHT: Final = 50
-"""Share of the processors if they are all busy; the server has the default, 100."""
+"""Weight of the programs when all processors are busy. The server has the default weight, 100."""
 
 
 class GroupLimits(Struct, frozen=True):

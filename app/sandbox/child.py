@@ -75,7 +75,7 @@ def run_child(
         files = confinement.mode != "none"
         rules = keep_only(job_pipe, events_pipe, confinement.rules, files=files)
         confine(msgspec.structs.replace(confinement, rules=rules), zygote)
-        # From here on, this process can only compute and write to its events pipe.
+        # From here on, this process is confined, unless the mode is "none".
         # the self-test warms up too: an entry module that fails while warming up must not run programs
         if request.probe or (warms and pages is None):
             entry.warm()

@@ -1,12 +1,12 @@
 """Remove every privilege and resource that a process does not need.
 
-The order matters, because later steps forbid earlier ones:
+The zygote drops its privileges. Each child then confines itself, in an order that matters, because later steps forbid earlier
+ones:
 
 1. Descriptors and resource limits.
-2. Settings that need privileges.
-3. ``no_new_privs``, which the next two require.
-4. Landlock.
-5. seccomp, which forbids all of the above.
+2. ``no_new_privs``, which the next two require.
+3. Landlock.
+4. seccomp, which forbids all of the above.
 
 Any failure raises an exception, and the caller must end the process.
 """

@@ -1,8 +1,8 @@
 """Copy the memory pages that a program will write to, before the program arrives.
 
 A forked process shares the pages of the zygote. The first write to a page copies it, after an interrupt that takes as long as
-the copy; a small program writes to about 3,000. One trial process shows which pages these are, because Python writes the count
-of references into every object that it uses. Later processes copy them in a few large pieces.
+the copy. A small program writes to about 3,000 pages, because Python writes the count of references into every object that it
+uses. One trial process shows which pages these are. Later processes copy them in a few large pieces.
 
 This needs Linux 5.14 and ``/proc``. Elsewhere, :func:`learn` returns ``None``.
 """
@@ -99,7 +99,7 @@ def _mappings() -> list[tuple[int, int, bool]]:
 def _used(mappings: list[tuple[int, int, bool]]) -> tuple[array[int], array[int]]:
     """Return the ranges in which this process has pages of its own, and those of files that it has read."""
     with open("/proc/self/pagemap", "rb", buffering=0) as table:
-        # all at once, because what follows uses memory itself
+        # read all tables first, because the code below uses memory itself
         tables = [
             os.pread(table.fileno(), (end - start) // _PAGE * _ENTRY_BYTES, start // _PAGE * _ENTRY_BYTES)
             for start, end, _ in mappings

@@ -24,7 +24,7 @@ MADV_POPULATE_READ: Final = 22
 MADV_POPULATE_WRITE: Final = 23
 _MADV_COLLAPSE: Final = 25
 _HUGE_PAGE: Final = 2 << 20
-"""Size of a huge page in bytes. With base pages above 4 KiB it is larger; the kernel then rejects the smaller ranges."""
+"""Size of a huge page in bytes. With base pages above 4 KiB, a huge page is larger, and the kernel rejects smaller ranges."""
 _CAPABILITY_VERSION: Final = 0x20080522  # version 3: two words per set
 _MAX_CAPABILITY: Final = 63
 
@@ -118,8 +118,8 @@ def shared_mappings() -> list[str]:
 def collapse_memory() -> None:
     """Move this process's anonymous memory to huge pages, so that forking it copies few page tables.
 
-    A kernel before Linux 6.1 or without huge pages leaves the memory as it is. Parts of a huge page that were never used then
-    take memory too.
+    In a huge page, parts that were never used take memory too. A kernel before Linux 6.1 or without huge pages leaves the
+    memory as it is.
     """
     with open("/proc/self/maps") as file:
         mappings = file.read().splitlines()

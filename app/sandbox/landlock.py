@@ -1,7 +1,8 @@
 """Restrict a process to reading certain files, with Landlock.
 
 Structures and constants are from ``linux/landlock.h``. The zygote builds the ruleset once, and each child only applies it.
-Landlock does not restrict ``stat``, ``chmod``, ``utime`` or extended attributes. The seccomp filter does.
+Landlock does not restrict ``stat``, ``chmod``, ``utime`` or extended attributes. The seccomp filter denies all of these except
+``stat``, which imports need.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from . import kernel
 
 _NEW_MOUNTS: Final = 0x00020000
 _NEW_USER: Final = 0x10000000
-_OTHERS: Final = 0x02000000 | 0x04000000 | 0x08000000 | 0x40000000  # cgroup, host name, System V calls, network
+_OTHERS: Final = 0x02000000 | 0x04000000 | 0x08000000 | 0x40000000  # cgroup, host name, System V IPC, network
 _BIND, _RECURSIVE, _PRIVATE, _NO_SUID, _DETACH = 4096, 16384, 1 << 18, 2, 2
 _SYS_ADMIN: Final = 1 << 21
 _MOUNT_SETATTR: Final = 442
@@ -40,7 +40,7 @@ def enter(readable: Iterable[str], empty: Iterable[str] = ()) -> str | None:
     The folders ``empty`` exist too, without their content.
 
     After a failure, nothing has changed: a forked process tries the move first, because it cannot be undone. This process must
-    have one thread and be dumpable. From then on, ``/proc`` does not exist, and ``/dev`` contains only ``/dev/null``.
+    have one thread and be dumpable. In the new namespaces, ``/proc`` does not exist, and ``/dev`` contains only ``/dev/null``.
     """
     paths = [path for path in readable if os.path.exists(path)]
     folders = list(empty)

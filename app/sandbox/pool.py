@@ -207,7 +207,7 @@ class Pool:
             if zygote.unanswered >= LOST_PINGS:
                 return "The zygote does not answer."
             age = self.selftest_age
-            # a timeout on a busy machine is no escape: a failure counts if it repeats
+            # a timeout on a busy machine does not prove an escape, so a failure counts only if it repeats
             if age is not None and age > SELFTEST_SECONDS and not zygote.unanswered and not await self._passes_again(zygote):
                 return "A repeated self-test failed."
             self._drop_stopped()

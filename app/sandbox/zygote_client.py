@@ -86,7 +86,7 @@ class Child:
         self.job = job
         self.events = events
         self.exited: asyncio.Future[Exited | None] = asyncio.get_running_loop().create_future()
-        """Resolves when the child has exited: to the zygote's message, or to ``None`` if the zygote has exited too."""
+        """The zygote's message once the child has exited. ``None`` if the zygote has exited, or could not fork the child."""
         self.pid = -1
         self.pidfd = -1
 

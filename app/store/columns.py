@@ -1,8 +1,8 @@
 """Pack a matrix of numbers whose columns change little from row to row, without losing a bit.
 
 A column that equals another column, in the same row or one row later, is stored as a reference. Every other column is stored as
-differences between rows. Differences are taken repeatedly as long as they become smaller. The order of the bytes helps a
-general compressor to find the zeros.
+differences between rows. Differences are taken up to :data:`MAX_ORDER` times, as often as makes them smallest. The order of
+the bytes helps a general compressor to find the zeros.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Matrix = np.ndarray[Any, np.dtype[Any]]
 MAX_ORDER: Final = 3
 """Largest number of times that differences are taken. A converging parameter is smooth up to third differences."""
 DELAYED: Final = 255
-"""The value, in place of a number of times, that marks a delayed column: its entries repeat another column one row later."""
+"""Marks a delayed column in :attr:`StoredMatrix.orders`. Its entries repeat those of another column one row later."""
 MAX_COMPARED: Final = 100_000
 """Largest number of columns that are searched for equal ones. For more columns, the search takes more time than it saves."""
 
@@ -35,7 +35,10 @@ class StoredMatrix(Struct, frozen=True, array_like=True):
     others: bytes
     """int32: for each delayed column, the index of the distinct column that it repeats."""
     left: bytes
-    """Differences of all columns, the first byte of each word first; then the first words of the delayed columns."""
+    """Differences of all other distinct columns, in each the first bytes of all words first.
+
+    The first words of the delayed columns follow.
+    """
 
 
 def pack_columns(matrix: Matrix) -> StoredMatrix:

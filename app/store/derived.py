@@ -88,8 +88,8 @@ class DerivedParts:
     def keep(self, run: int, end: int, parts: Mapping[str, bytes], *, share: float = 1.0) -> None:
         """Store parts that were derived from the first ``end`` events of a run. They replace parts with the same names.
 
-        They are not stored if the run was deleted, has not ended, or has more events, if its parts would take more than the
-        fraction ``share`` of the size that they may have together, or if the database cannot be written to.
+        They are not stored if the run was deleted, has not ended, or has more events. They are not stored either if all parts
+        of the run would take more than the fraction ``share`` of their limit, or if the database cannot be written to.
         """
         try:
             self._keep(run, end, parts, share)

@@ -1,4 +1,4 @@
-"""Pack the overview of an ended run into one blob, so that reading a run never unpacks its blocks."""
+"""Pack the overview of an ended run into one blob, so that reading the overview does not unpack the blocks of the run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .derived import OVERVIEW, DerivedParts, unpack
 LEVEL: Final = 6
 """Compression level of zlib."""
 CACHE_BYTES: Final = 16 * 1024 * 1024
-"""Unpacked size of the overviews that are cached."""
+"""Approximate size in memory of the overviews that are cached, in bytes."""
 OBJECT_BYTES: Final = 6
 """Approximate bytes in memory for each byte of an unpacked overview."""
 

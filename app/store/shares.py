@@ -21,10 +21,10 @@ ADDRESS_SHARES: Final = 8
 
 
 def leaving(connection: Connection, excess: int, exempt: Collection[str]) -> list[int]:
-    """Return the numbers of runs that free ``excess`` bytes, or as many bytes as possible.
+    """Return the numbers of the runs to delete. They free ``excess`` bytes, or as many bytes as possible.
 
-    The oldest run of the largest session at the address with the largest share goes first. A session's pinned runs follow its
-    other runs: nobody gets a larger share by pinning. Runs in progress, and those of the owners in ``exempt``, stay.
+    The oldest run of the largest session at the address with the most bytes per share goes first. A session's pinned runs
+    follow its other runs: nobody gets a larger share by pinning. Runs in progress, and those of the owners in ``exempt``, stay.
     """
     sizes: defaultdict[str, dict[str, int]] = defaultdict(dict)
     for row in connection.execute(_sizes(exempt)):

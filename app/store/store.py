@@ -169,8 +169,8 @@ class Store:
         """Write the events of a run from the position ``first`` on, replace stored events there, and update the outcome.
 
         ``run`` is a new run or the number of a stored one. ``overview`` is given with the last events. Everything is written in
-        one transaction. Events of a run that was deleted in the meantime are dropped. ``packed`` is used if it has just these
-        events. Raises :class:`StoreFull` if the disk is full.
+        one transaction. Events of a run that was deleted in the meantime are dropped. ``packed`` is used if it has exactly
+        these events. Raises :class:`StoreFull` if the disk is full.
         """
         if packed is None or (packed.first, packed.count) != (first, len(events)):
             packed = self.pack(run, events, first)

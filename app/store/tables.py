@@ -84,7 +84,7 @@ class NumberLayout:
     def numbers(self, matrices: Iterator[Matrix], count: int) -> tuple[Matrix, Matrix, Matrix]:
         """Return the values as bytes, the statistics and the counts of ``count`` tables, with a row for each table.
 
-        Consume as many of ``matrices`` as :attr:`widths` has.
+        Consume one of ``matrices`` for each entry of :attr:`widths`.
         """
         values = np.zeros((count, self.bytes), np.uint8)
         for size in self._counts:
@@ -108,7 +108,7 @@ class NumberLayout:
     def _expected(self, values: Matrix) -> tuple[Matrix, Matrix]:
         """Return the statistics and counts computed from elements, as words.
 
-        They are zero where elements are not stored, or where the statistic is not finite.
+        Both are zero for a tensor whose statistics are not recomputed. A statistic that is not finite is zero too.
         """
         count = len(values)
         stats = np.zeros((count, self.stats, 4))

@@ -15,7 +15,7 @@ from .derived import WHOLE, DerivedParts, unpack
 LEVEL: Final = 1
 """Compression level of zlib. A higher level saves few bytes of numbers, and takes much longer."""
 SHARE: Final = 0.5
-"""Fraction of the size of all parts of a run up to which whole steps are stored. The rest is for curves."""
+"""Fraction of the space for all parts of a run up to which whole steps are stored. The rest is for curves."""
 
 
 class _StoredStep(Struct, frozen=True, array_like=True):

@@ -185,7 +185,7 @@ class RunningProgram:
             sys.stderr = self._replaced[2]
 
     def _end_by(self, error: BaseException) -> int:
-        """Handle the exception that ends a program as Python does, and return the exit status.
+        """Handle, as Python does, the exception that ends a program, and return the exit status.
 
         The status is minus the number of a signal if Python would end its process by that signal.
         """
@@ -208,7 +208,7 @@ class RunningProgram:
         return -signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
 
     def _report_hook(self, failed: Exception, error: BaseException) -> None:
-        """Print what Python prints if the program's ``sys.excepthook`` raises: its failure and the program's own.
+        """Print what Python prints if the program's ``sys.excepthook`` raises: the hook's exception, then the program's.
 
         If the streams are not the process's own, the recorded failure has the second traceback.
         """

@@ -274,7 +274,7 @@ class Recorder:
 
     @property
     def lacks_pass(self) -> bool:
-        """True if the program has called no pass so far."""
+        """True if the program is still recorded and has called no pass so far."""
         return not (self.stopped or self.passes.called)
 
     @property

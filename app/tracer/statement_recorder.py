@@ -56,7 +56,7 @@ class RecordingControl(Protocol):
         """Send the lines' values and all pending events: the program may be stopped before it ends."""
 
     def finish_early(self) -> None:
-        """Emit everything that was recorded: nothing more will be."""
+        """Emit everything that was recorded, because nothing more will be recorded."""
 
     def stop(self, *, hidden: bool = False) -> None:
         """End the recording. With ``hidden``, frames of the recorder stay hidden from the program."""
@@ -122,8 +122,8 @@ class StatementRecorder:
     def _value(self, index: int, value: Any, owned: bool = False) -> Any:
         """Record and return the value of a marked statement. The statement itself calls this method.
 
-        ``owned`` is true if this thread has its turn. A statement that starts the first thread calls this method without it,
-        because Python looks up the hook before the thread starts.
+        ``owned`` is true if this thread has its turn. The statement that starts the first thread calls this method with
+        ``owned`` false, because Python looks up :attr:`hook` before the thread starts.
         """
         if self._turns.shared and not owned:
             return self._shared_value(index, value)
@@ -161,8 +161,9 @@ class StatementRecorder:
     def _shared_value(self, index: int, value: Any) -> Any:
         """Record the value of a marked statement in a program with several threads.
 
-        From a thread that is not recorded, only the values of lines and the names of tensors are used. Once a second thread has
-        started a pass or an update, the recording ends here, at the next statement of the recorded thread.
+        From a thread that is not recorded, only its loops, the values of lines, and the names of tensors and modules are used.
+        Once a second thread has started a pass or an update, the recording ends here, at the next statement of the recorded
+        thread.
         """
         turns = self._turns
         if not turns.lock.acquire(timeout=1):  # timed out: another thread has the lock and waits for this thread

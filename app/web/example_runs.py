@@ -95,8 +95,8 @@ class ExampleRuns:
     ) -> RecordedRun | None:
         """Return the recording of an example; ``None`` if programs cannot be run, or if recording takes over ``seconds``.
 
-        All callers share one recording of an example, and never wait for the recording of another example. If it is made now,
-        it runs in turn with the programs of ``client``; by default, with the other examples.
+        All callers share one recording of an example, and never wait for the recording of another example. If the example is
+        recorded now, it runs in turn with the programs of ``client``; by default, with the other examples.
         """
         program = _shared(example)
         id = program.id

@@ -34,7 +34,10 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 
 def require_json(request: Request) -> None:
-    """Raise :class:`UnsupportedMedia` unless the media type is JSON, which pages of other sites cannot send."""
+    """Raise :class:`UnsupportedMedia` unless the media type is JSON.
+
+    Pages of other sites cannot send JSON without asking the server first.
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise UnsupportedMedia("The Content-Type of this request must be application/json: send JSON with this Content-Type.")
@@ -101,7 +104,7 @@ def index_of(text: str, letter: str, what: str) -> int:
 
 
 async def reject_unknown_parameters(request: Request) -> None:
-    """Raise :class:`InvalidInput`, which lists the parameters of the route, for a query parameter that it does not have.
+    """Raise :class:`InvalidInput`, which lists the parameters of the route, for a query parameter that the route lacks.
 
     Without this check, a misspelt parameter would be ignored silently.
     """

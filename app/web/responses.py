@@ -30,7 +30,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a JSON response that must not be cached."""
+    """Return a JSON response. By default, it must not be cached."""
     return Response(_encode(value), status, {"Cache-Control": "no-store"} | dict(headers or {}), JSON)
 
 
@@ -40,7 +40,7 @@ def cacheable(
     """Return a response that may be cached if it is ``final``, or 304 if the caller's ``If-None-Match`` matches it.
 
     A large body is sent in pieces. ``vary`` is true if the body depends on the request's ``Accept`` header. ``renewed`` is true
-    if it is about a run that a newer server records again: a client then asks whether its copy is current.
+    if the body is about a run that a newer server records again: a client then asks whether its copy is current.
     """
     caching = REVALIDATED if renewed else FINAL
     headers = {"Vary": "Accept"} if vary else {}
@@ -62,14 +62,14 @@ def in_pieces(body: bytes, media_type: str, headers: Mapping[str, str]) -> Respo
 
 
 async def _pieces(body: bytes) -> AsyncIterator[bytes]:
-    """Yield a large body in pieces: each is compressed on the event loop, which serves others in between."""
+    """Yield a large body in pieces: each is compressed on the event loop, which serves other requests in between."""
     for start in range(0, len(body), LARGE // 4):
         yield body[start : start + LARGE // 4]
         await asyncio.sleep(0)
 
 
 def retry_after(queue: model.QueuePosition | msgspec.UnsetType) -> str:
-    """Return the ``Retry-After`` of a run or replay in progress: when it starts, or the next second.
+    """Return the ``Retry-After`` of a run or replay in progress: the estimated seconds until it starts; 1 if it is not queued.
 
     >>> retry_after(msgspec.UNSET), retry_after(model.QueuePosition(7, 3.2))
     ('1', '4')
@@ -98,4 +98,4 @@ class CachedAnswer(Struct, frozen=True):
     tag: str
     gzipped: bool = False
     final: bool = True
-    """False if a replay may change the answer, such as one about a run with summarized steps."""
+    """False if a replay may change the answer, as for a run with summarized steps."""

@@ -20,10 +20,10 @@ _EDGE: Final = re.compile(r"e(\d{1,9})")
 
 
 class NumberAddress(Struct, frozen=True):
-    """The address of a number or of a tensor: ``owner`` is a node, an edge, or the id or name of a parameter.
+    """The address of a number or of a tensor. ``owner`` is the kind of its owner: a node, an edge, or a name in the program.
 
-    ``element`` is ``None`` for a whole tensor. ``step`` and ``pass_`` are ``None`` if they are not known. ``state`` names a
-    part of an optimizer's state.
+    ``index`` is the index of the node or edge. ``name`` may be the id of a parameter. ``element`` is ``None`` for a whole
+    tensor. ``step`` and ``pass_`` are ``None`` if they are not known. ``state`` names a part of an optimizer's state.
     """
 
     owner: Literal["node", "edge", "name"]
@@ -58,7 +58,7 @@ class NumberAddress(Struct, frozen=True):
 
     @property
     def href(self) -> str:
-        """The address relative to the route of a run's explanations."""
+        """The URL of the number's explanation, relative to the route of a run's explanations."""
         given = {"of": self.of, "step": self.step, "pass": self.pass_}
         return f"why?{urlencode({name: value for name, value in given.items() if value is not None})}"
 

@@ -27,9 +27,9 @@ MOST_RULES: Final = 3
 
 
 class ProductTerm(Struct, frozen=True):
-    """A product that is part of a gradient: ``factor`` is a derivative of the node ``source``, times its used gradient.
+    """A product that is part of a gradient: ``value`` is ``factor`` times the gradient that the node ``source`` used.
 
-    It is the derivative of the element ``result`` of an ``output`` by the ``element`` of an operand.
+    ``factor`` is the derivative of the element ``result`` of an ``output`` by the ``element`` of an operand.
     """
 
     edge: model.Edge
@@ -268,7 +268,7 @@ def _fraction(value: float) -> str:
 
 
 def sizes(local: Any, texts: Mapping[str, str]) -> dict[str, str]:
-    """Return the numbers of elements that a rule divides by, as LaTeX."""
+    """Return the LaTeX of the names in a rule that stand for a number of elements, such as ``size(self)``."""
     found: dict[str, str] = {}
     for name, array in local.known.items():
         found[f"size({name})"] = str(np.size(array))

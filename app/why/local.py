@@ -1,4 +1,4 @@
-"""Find the local derivatives of a node from the numbers of a pass: its rule, its options, and the products they give."""
+"""Find the local derivatives of a node from the numbers of a pass, by a rule and the options that fit these numbers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Derivative(NamedTuple):
 
 
 class LocalDerivatives:
-    """The derivatives of one node's result, by its operands. ``operands`` are the names of its slots."""
+    """The derivatives of one node's result, by its operands. Operands have the names that the rule gives them."""
 
     def __init__(self, numbers: PassNumbers, node: int, lines: Sequence[str]) -> None:
         self._numbers = numbers
@@ -138,7 +138,7 @@ class LocalDerivatives:
         return self.grads[0] if list(self.grads) == [0] else None
 
     def gradients(self, output: int, grad: Array | None) -> dict[str, Any]:
-        """Return a gradient of one output by the name in a rule, and no gradient of the others: zeros, or ``None``."""
+        """Return the gradients of all outputs by name in the rule: ``grad`` for one, and zeros or ``None`` for the others."""
         rule = self.rule
         names = [name for name in GRADIENTS if rule is not None and any(name in code for code in rule.gradients.values())]
         like = next(iter(self.grads.values()), np.zeros(()))
@@ -148,7 +148,7 @@ class LocalDerivatives:
 
     @cached_property
     def options(self) -> Mapping[str, Any] | None:
-        """The options with which the rule gives the recorded gradients; ``None`` if none does."""
+        """The options with which the rule gives the recorded gradients; ``None`` if no options do."""
         rule, grads = self.rule, self.grads
         if rule is None or not grads:
             return None
@@ -389,7 +389,10 @@ def _choices(
 
 
 def _paddings(shape: tuple[int, ...], result: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    """Yield the paddings that make a shape a result: on both sides alike, behind, and in front. The last dimension is first."""
+    """Yield the paddings that enlarge ``shape`` to ``result``: alike on both sides, only behind, and only in front.
+
+    Each padding begins with the last dimension.
+    """
     more = [whole - inner for whole, inner in zip(result, shape, strict=True)][::-1]
     for fronts in ([each // 2 for each in more], [0] * len(more), more):
         yield tuple(size for front, both in zip(fronts, more, strict=True) for size in (front, both - front))

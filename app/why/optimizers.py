@@ -73,7 +73,7 @@ def explain_update(here: ParameterInStep, value: float, common: dict[str, Any]) 
 def _scaled(
     here: ParameterInStep, name: str, options: Mapping[str, Any], average: str, value: float, common: dict[str, Any]
 ) -> Why:
-    """Return the answer for an update that scales the gradient by the root of a state, which has its squares."""
+    """Return the answer for an update that divides the gradient by the root of a state, which sums or averages its squares."""
     gradient, decay = here.number("grad_used") or 0.0, _float(options, "weight_decay")
     whole = gradient + decay * (here.number("value") or 0.0)
     if not whole or here.number("state", average) is None:
@@ -168,7 +168,7 @@ def _open(here: ParameterInStep, total: SumOfTerms, scale: float, state: str, ke
         previous = earlier.number("state", state) if earlier is not None else None
         unknown = previous is None and earlier is not None and earlier.tensor("state", state) is not None
         weight = added if previous is not None or unknown or state != "momentum_buffer" else 1.0
-        if unknown and earlier is not None:  # a replay can record its elements; until then, it is known as what remains
+        if unknown and earlier is not None:  # a replay can record the earlier state; until then, add what remains
             total.add(scaled_term(factor * weight, gradient, now.link("grad_used")), factor * weight * gradient)
             own = weight * (decay or 0.0) * (value or 0.0)
             if own:

@@ -121,7 +121,7 @@ def scaled_term(factor: float, value: float, link: WhyLink) -> WhyTerm:
 def closes(here: ParameterInStep, total: SumOfTerms, value: float, *, moved: bool = False) -> bool:
     """Return whether the terms add up to the number, up to the rounding of the parameter's dtype.
 
-    An update that was ``moved`` is the difference of two values, so it has their rounding too.
+    With ``moved``, the number is an update: a difference of two values, so it has their rounding too.
     """
     size = total.size + abs(value) + (abs(here.number("value") or 0.0) if moved else 0.0)
     return math.isfinite(total.error) and abs(total.error) <= 4 * rounding_bound(dtype_of(here, "update"), 16, size)

@@ -118,7 +118,7 @@ def _of_name(scenes: Scene, address: NumberAddress) -> Why:
 
 
 def _named(scenes: Scene, address: NumberAddress) -> NumberAddress | None:
-    """Return the address of the node whose result has a name in the pass that an address is about."""
+    """Return the address of the node whose result has the name in ``address``, in the pass that ``address`` is about."""
     scene = scenes.pass_(_pass(scenes.recording, address))
     for at, node in enumerate(scene.graph.nodes):
         if node.name == address.name:

@@ -64,7 +64,7 @@ class PassScene:
         return "loss" if root is None else node_name(self.lines, root)
 
     def name(self, node: int, output: int = 0) -> str:
-        """Return the name of a node's result. One of several results has the index of its output."""
+        """Return the name of a node's result. A result after the first one has the index of its output."""
         found = self.graph.nodes[node]
         if output == 0:
             return node_name(self.lines, found)
@@ -75,7 +75,7 @@ class PassScene:
         return f"∂{factor_name(self.root)}/∂{factor_name(with_element(self.name(node, output), flat, shape))}"
 
     def gradient(self, node: int, output: int, flat: int) -> WhyLink:
-        """Return the link to the gradient that arrived at an element."""
+        """Return the link to the gradient at an element: the used one or, if it was not recorded, the one that arrived."""
         used = self.numbers.array("used", node, output)
         array = used if used is not None else self.numbers.array("arrived", node, output)
         return self._link(
@@ -141,7 +141,7 @@ class PassScene:
         return node, output, flat, skipped
 
     def behind_value(self, node: int, flat: int, output: int = 0) -> tuple[int, int, int, list[str]]:
-        """Follow an element of a result back through plain operations, to one that was recorded.
+        """Follow an element of a result back through plain operations, to an element that was recorded.
 
         Return its node, output and element, and the names of the operations that were skipped.
         """
@@ -158,7 +158,7 @@ class PassScene:
                 break
             skipped.append(self.graph.nodes[node].op)
             node, output, flat = *target, entries[0][0]
-            if output == 0 and self.numbers.array("value", node) is not None:  # a step inside a call has no value
+            if output == 0 and self.numbers.array("value", node) is not None:  # an operation inside a call has no value
                 found = (node, output, flat, list(skipped))
         return found
 
@@ -215,7 +215,7 @@ class Scene:
         return next((each for each in reversed(self.parameters.values()) if name in each.names), None)
 
     def steps_before(self, step: int, most: int) -> Iterator[int]:
-        """Yield at most ``most`` steps before one, the latest first."""
+        """Yield the indices of at most ``most`` steps before ``step``, the latest first."""
         yield from range(step - 1, max(-1, step - 1 - most), -1)
 
 

@@ -10,7 +10,7 @@ from ..recording import MOST_ELEMENTS, Recording
 
 
 def unrecorded(recording: Recording, tensor: model.TensorSummary, step: int) -> dict[str, Any]:
-    """Return the fields of an answer about a tensor of a step that was recorded without its elements, or is not real."""
+    """Return the fields of an answer about a tensor of a step that was recorded without its elements, or that is complex."""
     count = math.prod(tensor.shape)
     if "complex" in tensor.dtype:
         return {"sentence": "The numbers of this tensor are complex: explanations are made of real numbers."}

@@ -56,7 +56,7 @@ def explain_value(scenes: Scene, scene: PassScene, node: int, flat: int, output:
 
 
 def _made(scenes: Scene, scene: PassScene, node: int, flat: int, common: dict[str, Any]) -> Why:
-    """Return the answer for a leaf or a constant: the program made it, or an update of an earlier step did."""
+    """Return the answer for a leaf or a constant: the program made it, or the update of the step before left it."""
     found = scene.graph.nodes[node]
     line = f" on line {found.line}" if found.line is not None else ""
     if found.kind == "leaf" and found.parameter is not None and scene.event.step > 0:

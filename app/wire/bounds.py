@@ -42,7 +42,7 @@ REBINDS: Final = 10_000
 GROUPS: Final = 10_000
 """Parameter groups of one step."""
 OPTIONS: Final = 64
-"""Options of an optimizer, and tensors in its state of one parameter."""
+"""Options of an optimizer, and tensors in its state for one parameter."""
 OPTION_ITEMS: Final = 64
 """Numbers in one option of an optimizer."""
 FUNCTIONS: Final = 100

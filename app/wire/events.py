@@ -154,7 +154,7 @@ class LinesEvent(Event, tag="lines", frozen=True):
 
 
 class GraphEvent(Event, tag="graph", frozen=True):
-    """A graph whose structure is new. All columns are int32, except ``kind`` and ``gradient``, which are uint8.
+    """A graph whose structure is new. Columns are int32; ``kind``, ``gradient`` and ``frame_kind`` are uint8.
 
     Texts are indices into ``strings``, or -1. ``source``, ``target`` and ``roots`` are indices of nodes. ``saved_count`` has
     one entry per node; ``saved`` has the names of all saved tensors, concatenated. ``line``, ``start_column``, ``end_column``
@@ -164,7 +164,7 @@ class GraphEvent(Event, tag="graph", frozen=True):
     ``made`` numbers the nodes in the order in which they were made; it is -1 for leaves and constants, and empty in older
     recordings. ``frame`` is the innermost frame in which a node was made, or -1. Frames are the calls of modules, the loops
     and their turns: ``frame_parent``, ``frame_name`` (the path of a module), ``frame_line`` (of a loop) and ``frame_turn`` are
-    -1 where they do not apply. ``frame_kind`` is uint8. A parent precedes its frames.
+    -1 where they do not apply. A parent precedes its frames.
 
     ``origin_file`` and ``origin_line`` are the :class:`OriginRow` of a node that a module of the user's own made, else -1.
     ``line`` is then the line of the program that called the module. Both columns are empty if no node has an origin.
@@ -292,8 +292,9 @@ class RebindRow(EventPart, frozen=True):
 class StatementPosition(EventPart, frozen=True):
     """The moment at which a step ended, by the program's marked statements, which pass their values to the recorder.
 
-    ``ran`` of them had run. ``last`` is the last one, by its index in the text of the program. If ``inside`` is true, the step
-    ended while that statement passed its value, as at the start of an iteration; otherwise it ended before the next one.
+    ``ran`` is the number of these that had run. ``last`` is the index of the last one in the text of the program. If ``inside``
+    is true, the step ended while that statement passed its value, as at the start of an iteration; otherwise it ended before
+    the next one.
     """
 
     ran: Count
@@ -486,10 +487,10 @@ class CountedSteps(Event, tag="counted_steps", frozen=True):
 
 
 class CountedLeaves(Event, tag="counted_leaves", frozen=True):
-    """The leaves that pass ``index`` of a replay that counts statements has reached, in the order of the nodes of its graph.
+    """The leaves that pass ``index`` has reached, in the order of the nodes of its graph.
 
-    The columns (int32) are rows of ``tensors``: the values before the pass and the gradients after it, or only the values
-    ``after`` the last step.
+    A replay that counts statements emits this event. The columns (int32) are rows of ``tensors``: the values before the pass
+    and the gradients after it, or only the values ``after`` the last step.
     """
 
     index: Count
@@ -637,7 +638,7 @@ class Job(Struct, frozen=True):
     nodes: int = 250_000
     """Maximum number of nodes in one graph."""
     stdout_bytes: int = 256 * 1024
-    """Maximum amount of printed text to send. The tracer drops the rest."""
+    """Maximum number of printed characters to send. The tracer drops the rest."""
     notebook: bool = False
     path: str | None = None
     """The path of a script that runs in a user's own process. It sets ``__file__`` and the folder for imports."""

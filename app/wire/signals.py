@@ -70,7 +70,7 @@ class LeafRebound(Signal, tag="leaf-rebound", frozen=True, kw_only=True):
 
 
 class NonLeafGrad(Signal, tag="non-leaf-grad", frozen=True, kw_only=True):
-    """The program read ``.grad`` of a tensor that is not a leaf and does not retain it; a pass over ``graph`` reached it."""
+    """The program read ``.grad`` of a non-leaf tensor that does not retain it. A pass over ``graph`` reached the tensor."""
 
     step: Count
     graph: Count
@@ -116,7 +116,7 @@ class GradientModified(Signal, tag="gradient-modified", frozen=True, kw_only=Tru
 
 
 class KeptByReference(Signal, tag="kept-by-reference", frozen=True, kw_only=True):
-    """``line`` has read numbers of the parameter ``name`` that line ``kept`` kept without a copy, after an update.
+    """After an update, ``line`` has read numbers of the parameter ``name`` that line ``kept`` kept without a copy.
 
     The line has combined them with the parameter, or with numbers that were kept at another time. With ``loads``, it has
     written them to the parameter. ``changed`` is false if these numbers were kept after the last update, although the same
@@ -149,7 +149,7 @@ class GraphTooLarge(Signal, tag="graph-too-large", frozen=True, kw_only=True):
 
 
 class StdoutTruncated(Signal, tag="stdout-truncated", frozen=True, kw_only=True):
-    """The program printed more than ``limit`` characters. The rest was dropped."""
+    """The program printed ``limit`` or more characters. Characters beyond the limit were dropped."""
 
     limit: Count
 

@@ -222,7 +222,7 @@ class Cuts:
         return None
 
     def _returned(self, name: ast.Name) -> Iterator[ast.expr]:
-        """Yield the expressions that the function, or the ``forward`` of the module, with this name returns."""
+        """Yield the expressions that the function of this name returns, or the ``forward`` of the module of this name."""
         value = self._value(name)
         class_name = value.func.id if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) else None
         definition = self._classes.get(class_name) if class_name is not None else None

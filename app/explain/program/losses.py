@@ -98,7 +98,7 @@ def bindings(syntax: Syntax) -> Iterator[tuple[ast.expr, ast.expr]]:
 
 
 def _of_library(call: ast.Call) -> bool:
-    """Return whether a call is of a function of PyTorch, NumPy or ``math``, which has no ``forward`` in the program."""
+    """Return whether a call is to a function of PyTorch, NumPy or ``math``, which has no ``forward`` in the program."""
     node: ast.AST = call.func
     while isinstance(node, ast.Attribute):
         node = node.value

@@ -104,7 +104,7 @@ def _kind(value: ast.expr, classes: set[str]) -> Literal["list", "dict", "tensor
 
 
 def _is_list_of_layers(syntax: Syntax, statement: ast.Assign, name: str, classes: set[str]) -> bool:
-    """Return whether a local name is a list to which the function of a statement adds layers."""
+    """Return whether a local name is a list of layers: the function of a statement makes it with layers, or adds layers."""
     function = syntax.function_of(statement)
     values = [value for value in syntax.assigned(name) if syntax.function_of(value) is function]
     if any(_kind(value, classes) == "list" for value in values):

@@ -58,7 +58,7 @@ class Syntax:
         return frozenset(names)
 
     def assignment(self, name: str, line: int) -> ast.Assign | None:
-        """Return the assignment on a line whose only target may be ``name``.
+        """Return the assignment that begins on a line and whose only target may be ``name``.
 
         ``name`` may be an item with its index or key, such as ``w[0]``. A target with a variable as index, such as ``w[i]``,
         matches every item.
@@ -91,7 +91,7 @@ class Syntax:
         return None
 
     def in_no_grad(self, node: ast.AST) -> bool:
-        """Return whether a statement is under ``with torch.no_grad():`` or in a function with that decorator."""
+        """Return whether a ``with`` or a decorator turns gradients off for a statement, as ``torch.no_grad()`` does."""
         return self.no_grad_line(node) is not None
 
     def no_grad_line(self, node: ast.AST) -> int | None:

@@ -65,7 +65,7 @@ def cut(syntax: Syntax, names: Sequence[str], reached: Sequence[str], *, anywher
     Only loops and functions are searched, unless ``anywhere`` is true: lines outside them often prepare data.
     The cut counts as a mistake, unless the program writes to the parameters itself, as for a target network.
     """
-    names = [name for name in names if name not in reached] or names  # a layer that gets a new parameter in each step
+    names = [name for name in names if name not in reached] or names  # all are reached if each step makes new parameters
     parts = {part for name in reached for part in name.split(".")}
     owners = {_owner(name) for name in names}
     if owners & parts:  # another layer of the same list is reached

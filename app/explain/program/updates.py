@@ -20,7 +20,10 @@ class Update:
 
 
 def updates(syntax: Syntax, lines: Iterable[int]) -> Iterator[Update]:
-    """Yield the statements on these lines that write to a tensor in place, in the order of the lines."""
+    """Yield the statements on these lines that write to a tensor in place, in the order of the lines.
+
+    Statements that write to a ``.grad`` are left out.
+    """
     wanted = set(lines)
     for statement in syntax.statements(ast.stmt):
         if statement.lineno in wanted and (written := written_by(statement)) is not None:

@@ -35,7 +35,7 @@ class AutogradException:
 
 
 def autograd_exceptions(recording: Recording) -> list[AutogradException]:
-    """Return the exceptions of a run in order. The exception that ended the run is the last."""
+    """Return the exceptions of a run. The one that ended the run is last. It may have been raised outside of autograd."""
     failed = _innermost(recording, recording.signals(wire.PassFailed))
     end = _end(recording)
     ended_by = next((signal for signal in reversed(failed) if end is not None and _same(signal, end)), None)

@@ -1,4 +1,4 @@
-"""Find the results that a custom function keeps in ``ctx`` without a graph, so that its ``backward`` has no derivative."""
+"""Find results that a custom function keeps in ``ctx`` without a graph, which makes its ``backward`` not differentiable."""
 
 from __future__ import annotations
 

@@ -231,7 +231,7 @@ class _Trace:
         return next((kind for kind in ("NaN", "∞", "−∞", "±∞") if kind in kinds), None)
 
     def inputs(self, node: int) -> tuple[Operand, ...]:
-        """Return the recorded values that a node was computed from. A divisor that is not a node is read from ``other``."""
+        """Return the recorded values that a node was computed from. A divisor without a node is the saved tensor ``other``."""
         nodes = self._numbers.graph.nodes
         found = [(nodes[each].name, self._numbers.value(each)) for each in self._operands(node)]
         if len(found) == 1 and nodes[node].op.startswith("DivBackward") and "other" in nodes[node].saved:
@@ -286,7 +286,8 @@ def kind(summary: model.TensorSummary | None) -> str | None:
 def unharmed(recording: Recording, step: int) -> bool:
     """Return whether the parameters are finite after a step and after the last step, and the last loss is not NaN.
 
-    A loss that is ∞ is harmless by itself: a ``GradScaler`` skips such steps until its scale is small enough.
+    The loss of the given step itself is not examined. A loss that is ∞ is harmless by itself: a ``GradScaler`` skips such steps
+    until its scale is small enough.
     """
     last = recording.log.counts()[2] - 1
     for index in {step, last}:

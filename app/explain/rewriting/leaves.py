@@ -88,7 +88,7 @@ def _by_hand(syntax: Syntax, name: str) -> list[ast.stmt]:
 
 
 def _trains(syntax: Syntax, name: str) -> bool:
-    """Return whether all updates of a leaf by hand run with gradients off, and loops clear its gradient."""
+    """Return whether updates of a leaf by hand run with gradients off or through ``.data``, and loops clear its gradient."""
     found = _by_hand(syntax, name)
     through_data = [each.statement for each in updates(syntax, range(1, len(syntax.lines) + 1)) if each.through_data]
     if not all(syntax.in_no_grad(each) or each in through_data for each in found):

@@ -103,7 +103,7 @@ def _is(node: ast.expr, name: str) -> bool:
 
 
 def _written(statement: ast.stmt | None) -> str | None:
-    """Return the name that a statement writes to, if it can be rewritten."""
+    """Return the name that a statement writes to, if the statement can be rewritten."""
     match statement:
         case ast.AugAssign(target=ast.Name(id=name), op=operator) if type(operator) in SIGNS:
             return name

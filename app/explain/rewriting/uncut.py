@@ -18,7 +18,7 @@ _LONGEST_TITLE: Final = 40
 
 
 def keep_graph(syntax: Syntax, found: CutExpression, kept: ast.expr) -> model.Fix | None:
-    """Return the fix that writes ``kept`` for a cut.
+    """Return the fix that replaces a cut with the expression ``kept``.
 
     Other uses of the name of a loss, as in ``total += loss``, get the cut instead. Otherwise, they would keep the graph of each
     step. There is no fix if a use could fail, or could change a tensor that the graph needs.
@@ -43,7 +43,7 @@ def keep_graph(syntax: Syntax, found: CutExpression, kept: ast.expr) -> model.Fi
 
 
 def _name(syntax: Syntax, node: ast.expr) -> str | None:
-    """Return the name that is given the value of an expression, ``None`` if the expression is only a part of a value."""
+    """Return the name to which an expression is assigned, ``None`` if the expression is only a part of the assigned value."""
     match syntax.parent(node):
         case ast.Assign(targets=[ast.Name(id=name)]):
             return name
@@ -102,5 +102,5 @@ def _refuses(syntax: Syntax, use: ast.Name) -> bool:
 
 
 def _suffix(found: CutExpression) -> str:
-    """Return the call after a name that makes the same cut as the one that is removed."""
+    """Return the call that, appended to a name, makes the same cut as the removed one."""
     return ".item()" if called(found.node) == "item" else ".detach()"

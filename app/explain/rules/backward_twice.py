@@ -30,7 +30,7 @@ for step in range(2):
 
 The same error appears if every pass needs the result of a line that ran only once, before the loop or in `__init__`. Move such
 a line to the code that runs before each `backward()`. `retain_graph=True` would only hide the mistake: the program would still
-use a result of the old parameters. Use it only where two passes through one graph are intended.
+use a result of the old parameters. Use `retain_graph=True` only where two passes through one graph are intended.
 
 ## What it does not report
 
@@ -225,7 +225,7 @@ def _enumerated(lines: list[int]) -> str:
 
 
 def _where(syntax: Syntax, statement: ast.stmt, call: ast.stmt) -> str:
-    """Return where to move a statement: to `forward`, into the function that runs backward, or into the loop around it."""
+    """Return where to move a statement: to `forward`, into the function or the loop around ``call``."""
     function, around = syntax.function_of(statement), _around(syntax, call)
     if function is not None and function.name == "__init__":
         owner = syntax.parent(function)

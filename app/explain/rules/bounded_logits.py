@@ -61,7 +61,7 @@ _LOSSES: Final = {
     "LogSoftmaxBackward0": "NllLoss",
     "BinaryCrossEntropyWithLogitsBackward0": "",
 }
-"""The functions that take logits, each with the loss that must use its result; empty if it is a loss itself."""
+"""For each function that takes logits, the loss that must use its result; empty if the function is a loss itself."""
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:

@@ -81,7 +81,7 @@ Shape = list[int]
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield a finding for each line that combines a column and a row whose results all go into one number."""
+    """Yield a finding for each line that combines a column and a row, if all its results go into one number."""
     met = {signal.line: signal.shapes for signal in recording.signals(wire.Broadcast)}
     reported: set[int] = set()
     examined: Counter[int] = Counter()
@@ -109,7 +109,8 @@ class _Meeting:
     """A node that combines a column and a row.
 
     ``column`` says which operand is the column, 0 or 1, and ``count`` is its length. ``operand`` is the index of the column's
-    node, ``None`` inside a loss function. ``squared`` is true if the result is squared or multiplied.
+    node, ``None`` inside a loss function. ``squared`` is true inside a loss function, and if the result is squared or
+    multiplied.
     """
 
     index: int
@@ -166,7 +167,10 @@ class _Meetings:
             yield from found
 
     def _only(self, index: int, reached: set[int]) -> bool:
-        """Return whether no operand outside of ``reached`` has the result's shape. Such an operand shows intent."""
+        """Return whether no operand outside of ``reached`` has the result's shape. Such an operand shows intent.
+
+        The operands of a loss function are not examined.
+        """
         shape = self._shape(index)
         inside = self._nodes[index].op.startswith(_LOSSES)
         return inside or all(self._shape(each) != shape for each in self._down.get(index, ()) if each not in reached)
@@ -266,7 +270,7 @@ class _Pair:
         return any(makes_column(each) for value in syntax.assigned(column.id) for each in ast.walk(value))
 
     def finding(self, syntax: Syntax, index: int, step: int) -> model.Finding:
-        """Return the finding, with a fix that turns the column into a row."""
+        """Return the finding. If the column occurs only once in its statement, a fix turns it into a row."""
         meeting, fix = self.meeting, None
         count = meeting.count
         column, row = "One tensor", "the other"
@@ -280,7 +284,7 @@ class _Pair:
                 for node in ast.walk(statement or operand)
                 if isinstance(node, ast.expr) and ast.dump(node) == ast.dump(operand)
             ]
-            if len(alike) == 1:  # otherwise the line combines the column several times
+            if len(alike) == 1:  # otherwise the statement uses the column several times
                 fix = model.Fix("Give both tensors the same shape", [model.Edit(*syntax.span(operand), text)])
         drift = " The loss still falls, but the predictions only approach the mean of the targets." if meeting.squared else ""
         remedy = "" if fix is not None else " Give both tensors the same shape."

@@ -133,7 +133,7 @@ def _before_pass(graph: GraphOfPass, syntax: Syntax, writes: list[Update]) -> tu
 
 
 def _rebound(syntax: Syntax, name: str, after: ast.stmt, before: ast.stmt) -> bool:
-    """Return whether a statement between two others assigns to a name."""
+    """Return whether a name is assigned on a line from ``after`` up to, but not including, ``before``."""
     assigned = (target for target, _ in bindings(syntax) if syntax.text(target) == name)
     return any(after.lineno <= target.lineno < before.lineno for target in assigned)
 

@@ -86,7 +86,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
 
 
 def _pass_before(syntax: Syntax, clip: ast.Call, passes: list[ScaledPass]) -> ScaledPass | None:
-    """Return the pass of a scaled loss that runs before a call, without ``unscale_`` between them."""
+    """Return the pass of a scaled loss that runs before a call, without ``unscale_`` or ``step`` between them."""
     for before, _ in around(syntax, clip):
         for earlier in reversed(before):
             if calls_in([earlier]) & {"unscale_", "step"}:

@@ -166,7 +166,10 @@ def _is_dropped(syntax: Syntax, statement: ast.Assign) -> bool:
 
 
 def _step_before(syntax: Syntax, call: ast.Call) -> int | None:
-    """Return the line of an update that runs before a call, in the same block and without a pass between them."""
+    """Return the line of an update that runs before a call, without a pass or another clipping between them.
+
+    The update may be in the block of the call or in a block around it. Return ``None`` if an update also follows the call.
+    """
     for before, after in around(syntax, call):
         for earlier in reversed(before):
             names = calls_in([earlier])
@@ -192,7 +195,10 @@ def _backward_after(syntax: Syntax, call: ast.Call) -> int | None:
 
 
 def _is_optimizer_step(syntax: Syntax, statement: ast.Expr) -> bool:
-    """Return whether a statement calls ``step`` of an object whose ``zero_grad`` the program calls, or of a scaler."""
+    """Return whether a statement calls the ``step`` of an optimizer or of a scaler.
+
+    An optimizer is an object whose ``zero_grad`` the program calls. The ``step`` of a scaler gets an argument.
+    """
     call = statement.value
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
         return False

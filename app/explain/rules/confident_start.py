@@ -75,7 +75,7 @@ _LOADS: Final = ("load_state_dict", "load", "from_pretrained", "hub")
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield a finding if the first pass of a run starts at such a loss."""
+    """Yield a finding if the first loss of a run is far above that of guessing."""
     count = recording.log.counts()[2]
     if count < STEPS or any(syntax.calls(name) for name in _LOADS):
         return
@@ -107,7 +107,7 @@ def _finding(graph: GraphOfPass, index: int, softmax: int) -> model.Finding | No
     if not isinstance(value, float) or not isinstance(mean, float):
         return None
     limit = max(FACTOR * guessing, guessing + DISTANCE)
-    # the mean over all classes measures how sure the network is, without the labels; a loss that is a sum is far larger
+    # -mean, over all samples and classes, measures without the labels how sure the network is; a summed loss is far larger
     if value < limit or -mean < limit or value > -3 * mean:
         return None
     node = graph.nodes[index]

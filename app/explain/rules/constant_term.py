@@ -109,17 +109,17 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
                 step=graph.step,
                 node=None,
                 message=f"The gradient on line {node.lineno} is a constant in the loss, because it has no graph.",
-                why="Without `create_graph=True`, `autograd.grad` returns only the numbers. The parameters that it depends on "
-                "get no gradient through it.",
+                why="Without `create_graph=True`, `autograd.grad` returns only the numbers. The parameters that this gradient "
+                "depends on get no gradient from this term.",
                 pass_=graph.pass_,
             )
 
 
 def _residuals(recording: Recording, syntax: Syntax, lines: set[int]) -> Iterator[tuple[ast.Call, GraphOfPass]]:
-    """Yield calls of ``autograd.grad`` without a graph, on these lines, whose result a loss adds to an output of the network.
+    """Yield calls of ``autograd.grad`` on these lines, with the graph of a loss that adds their result to an output.
 
-    The graph of such a loss has the result as a constant in a sum, as in the residual of a differential equation. The gradient
-    and the loss depend on the same parameters, and the sum goes element by element into a single number.
+    The gradient was computed without a graph, so it is a constant in the graph of the loss. An example is the residual of a
+    differential equation. The gradient and the loss depend on the same parameters.
     """
     calls: dict[str, ast.Call] = {}
     for statement in syntax.statements(ast.Assign):
@@ -152,7 +152,7 @@ def _residuals(recording: Recording, syntax: Syntax, lines: set[int]) -> Iterato
 
 
 def _is_summed(graph: GraphOfPass, constant: int) -> bool:
-    """Return whether a constant is added to a result of the network, and the sum goes by its elements into a single number."""
+    """Return whether a constant is added to a result of the network, and the sum is squared or made absolute, and reduced."""
     for user, _ in graph.users(constant):
         inputs = [graph.nodes[each] for each in graph.inputs(user)]
         if not graph.nodes[user].op.startswith(("Add", "Sub")) or not any(each.kind == "op" for each in inputs):
@@ -211,7 +211,7 @@ class _Terms:
                 waiting += [(each, whole) for each in (node.left, node.right) if self._before(each)]
 
     def cut(self, term: ast.expr, gradients: set[int]) -> tuple[ast.expr, str] | None:
-        """Return the expression that cuts a term from the parameters, with a sentence about it; ``None`` if intended."""
+        """Return the expression that cuts a term from the parameters, with a sentence about it; ``None`` if it is intended."""
         nodes = self._losses.below(term)
         if any(isinstance(node, ast.Call) and called(node) in ("detach", "detach_") for node in nodes):
             return None

@@ -52,7 +52,7 @@ print(net(x).mean())
 
 ## What it does not report
 
-Programs that never call `eval()`, dropout outside of a module's `forward()`, and `training=True`, which is deliberate.
+Programs that never call `eval()`, dropout outside of a module's methods, and `training=True`, which is deliberate.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ _TRAINING: Final = 2
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield a finding for each such call in the ``forward`` of a module, if the program calls ``eval()``."""
+    """Yield a finding for each dropout without ``training=`` in a method of a module, if the program calls ``eval()``."""
     if not recording.log.counts()[1] or not syntax.calls("eval"):
         return
     classes = module_classes(syntax)

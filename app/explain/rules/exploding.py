@@ -119,7 +119,7 @@ def _layers(graph: GraphOfPass) -> list[tuple[int, float]]:
 
 
 def _grows(sizes: list[float]) -> bool:
-    """Return whether gradients other than 0 grow by ``ORDERS`` orders of magnitude, in most of the layers."""
+    """Return whether no gradient is 0, and they grow by ``ORDERS`` orders of magnitude and in most of the layers."""
     if len(sizes) < LAYERS or min(sizes) <= 0:
         return False
     growing = sum(after > before for before, after in pairwise(sizes))

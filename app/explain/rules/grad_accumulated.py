@@ -202,7 +202,7 @@ def _finding_in_closure(recording: Recording, syntax: Syntax, summed: SummedCall
     remedy = (
         ""
         if fix is not None
-        else f" Clear the gradients at the start of `{summed.closure}`: a call elsewhere clears them once."
+        else f" Clear the gradients at the start of `{summed.closure}`, so that each of its calls clears them."
     )
     return model.Finding(
         code=CODE,

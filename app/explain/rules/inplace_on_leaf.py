@@ -104,7 +104,7 @@ def _update(syntax: Syntax, statement: ast.stmt) -> model.Fix | None:
 
 
 def _groups(syntax: Syntax, found: list[Update]) -> list[list[Update]]:
-    """Return updates that follow each other without another line between them as one group."""
+    """Return the updates in groups: updates that follow each other without another line between them are in one group."""
     groups: list[list[Update]] = []
     for each in found:
         last = groups[-1][-1].statement if groups else None
@@ -119,7 +119,8 @@ def _groups(syntax: Syntax, found: list[Update]) -> list[list[Update]]:
 def _edit(syntax: Syntax, group: list[Update], torch: str, read: Mapping[ast.FunctionDef | None, int]) -> model.Edit | None:
     """Return the edit for one group, ``None`` if a gradient that it would clear is read afterwards.
 
-    ``read`` has, for each function, the last line that reads a gradient.
+    It is also ``None`` if such a gradient belongs to an item, as in ``w[0] -= …``. ``read`` has, for each function, the last
+    line that reads a gradient.
     """
     edit = without_gradients(syntax, [each.statement for each in group], torch)
     cleared = []

@@ -62,7 +62,7 @@ def explain(failure: Failure) -> model.Finding:
 
 
 def _floating(syntax: Syntax, call: ast.Call) -> model.Fix | None:
-    """Return the fix for a call that requires a gradient, and for all other calls that would fail next."""
+    """Return the fix for a call with ``requires_grad``, and for all other calls that would fail next."""
     torch = syntax.torch_name()
     if torch is None or not _required(call) or syntax.calls("set_default_dtype") or _in_double(syntax):
         return None
@@ -86,7 +86,7 @@ def _has_booleans(call: ast.Call) -> bool:
 
 
 def _in_double(syntax: Syntax) -> bool:
-    """Return whether the program names another floating-point dtype. A ``float32`` tensor might not fit there."""
+    """Return whether the program names a floating-point dtype other than ``float32``, with which the fix might fail."""
     names = {each.attr for each in syntax.statements(ast.Attribute)}
     return bool(names & {"float64", "double", "float16", "half", "bfloat16"})
 

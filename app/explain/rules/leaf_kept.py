@@ -59,7 +59,7 @@ FEW: Final = 3
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield one good sign if every step starts without gradients and updates every parameter in place by its gradient."""
+    """Yield one good sign if every step starts with cleared gradients and updates every parameter in place by its gradient."""
     count = recording.log.counts()[2]
     if not FEW <= count <= STEPS:
         return

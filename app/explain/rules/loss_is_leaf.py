@@ -57,7 +57,7 @@ SEVERITIES: Final[tuple[model.Severity, ...]] = ("error",)
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield a finding for each such loss, once per name."""
+    """Yield a finding for each loss that was computed and then made a leaf, once per name."""
     reported: set[str] = set()
     cuts: Cuts | None = None
     for graph in different_graphs(recording):

@@ -56,7 +56,7 @@ LONGEST: Final = 20
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield a finding for each such assignment, with a fix that corrects the name."""
+    """Yield a finding for each assignment to a misspelled attribute, with a fix that corrects the name."""
     candidates = [node for node in syntax.statements(ast.Attribute) if isinstance(node.ctx, ast.Store) and _meant(syntax, node)]
     if not candidates:
         return

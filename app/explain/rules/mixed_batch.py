@@ -61,7 +61,7 @@ _CALLS: Final = ("view", "reshape")
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield a finding for each line on which the program reshapes a tensor to a permutation of its shape."""
+    """Yield a finding for each line that reshapes a tensor to a shape that moving a dimension would also give."""
     reported: set[int | None] = set()
     for graph in different_graphs(recording):
         for index, node in enumerate(graph.nodes):
@@ -81,7 +81,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
 
 
 def _of_input(syntax: Syntax, call: ast.Call, lines: dict[int, list[int]]) -> tuple[list[int] | None, list[int] | None]:
-    """Return the shape of a named input of the program that a call reshapes, and the shape that the call gives it.
+    """Return the shape of a variable that a call reshapes, and the shape that the call gives it; ``None`` if unknown.
 
     ``lines`` maps lines to the shapes of their last values.
     """
@@ -98,7 +98,7 @@ def _of_input(syntax: Syntax, call: ast.Call, lines: dict[int, list[int]]) -> tu
 
 
 def _moved_shape(syntax: Syntax, value: ast.expr, lines: dict[int, list[int]]) -> list[int] | None:
-    """Return the shape of a named input, after calls of ``permute`` and ``transpose`` with literals; ``None`` if unknown."""
+    """Return the shape of a variable, after calls of ``permute`` and ``transpose`` with literals; ``None`` if unknown."""
     match value:
         case ast.Name(id=name):
             made = syntax.assigned(name)

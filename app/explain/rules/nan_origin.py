@@ -88,7 +88,7 @@ _LITERAL: Final = re.compile(r"\b(?:inf|nan)\b", re.IGNORECASE)
 """∞ or NaN as it is written in a program: ``float("inf")``, ``math.nan``."""
 _SUMS: Final = r"(?:Sub|Add|Sum|Mean)Backward"
 _SMALL: Final = 100.0
-"""Largest magnitude of numbers whose sum does not overflow, not even in half precision for some hundred of them."""
+"""Magnitude below which numbers do not overflow when they are added: a few hundred of them, even in half precision."""
 _RUN_AWAY: Final = 1_000.0
 """Factor between a loss and its first value above which the loss counts as diverging."""
 _LONGEST: Final = 60
@@ -198,7 +198,7 @@ def _reason(table: tuple[tuple[str, str], ...], node: model.Node) -> str:
 
 
 def _cannot_overflow(node: model.Node, found: Origin) -> bool:
-    """Return whether finite operands in the graph are so small that no sum or product of them exceeds the dtype."""
+    """Return whether an operation is a sum of finite operands in the graph that are too small to exceed the dtype."""
     if not found.inputs or not re.match(_SUMS, node.op) or any(kind(each.value) for each in found.inputs):
         return False
     ends = [end for each in found.inputs for end in (each.value.min, each.value.max)]
@@ -229,7 +229,7 @@ def _divisor(node: model.Node, found: Origin) -> str:
 
 
 def _operand(node: model.Node, found: Origin) -> str:
-    """Return a sentence about the operand that made the result NaN or ∞, with its value. It is empty if none is known."""
+    """Return a sentence about the operand that made the result NaN or ∞, with its value. The text is empty if none is known."""
     if re.match("DivBackward", node.op) and (sentence := _divisor(node, found)):
         return f" {sentence}"
     spoilt = next((each for each in found.inputs if each.value.nan or each.value.inf), None)

@@ -54,7 +54,7 @@ SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield a finding for each line that reads the ``.grad`` of a computed tensor, with a fix that retains the gradient."""
+    """Yield a finding for each read of a computed tensor's ``.grad``. A fix retains the gradient or makes the tensor a leaf."""
     signals = (signal for signal in recording.signals(wire.NonLeafGrad) if signal.line > 0)
     for signal in distinct(signals, lambda signal: (signal.line, signal.name, signal.graph)):
         what = signal.name or ""

@@ -89,11 +89,11 @@ from ..wording import first_line, listed
 CODE: Final = "not-in-optimizer"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
 STEPS: Final = 2
-"""Smallest number of steps with an optimizer's update, and of layers that one line makes for a single step each."""
+"""Smallest number of steps with an optimizer's update, and of parameters that a line makes for a single step each."""
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield a finding for each attribute with such parameters, and for lines that make, add or unfreeze layers too late."""
+    """Yield findings for attributes that are not registered, and for lines that make, add or unfreeze layers too late."""
     with_gradient: Counter[int] = Counter()
     changed: set[int] = set()
     updates = 0
@@ -155,7 +155,10 @@ def _contains(attribute: Unregistered, name: str) -> bool:
 
 
 def _made_anew(syntax: Syntax, lines: list[int | None]) -> Iterator[model.Finding]:
-    """Yield a finding for each of these lines that makes layers, if each layer was used in only one step."""
+    """Yield a finding for each line that makes a layer in a loop and occurs at least ``STEPS`` times in ``lines``.
+
+    ``lines`` are those that made the parameters with a gradient in only one step.
+    """
     classes = module_classes(syntax)
     for line, count in Counter(lines).items():
         if line is None or count < STEPS:

@@ -56,7 +56,7 @@ _NLL: Final = ("NllLossBackward0", "NllLoss2DBackward0")
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield a finding for each line on which such a loss gets numbers above 0."""
+    """Yield a finding for each line on which ``nll_loss`` or ``kl_div`` gets numbers above 0."""
     reported: set[int | None] = set()
     for graph in different_graphs(recording):
         for index, node in enumerate(graph.nodes):
@@ -77,7 +77,7 @@ def _given(graph: GraphOfPass, index: int) -> int | None:
         return inputs[0] if inputs and node.call is not None and "nll_loss" in node.call else None
     if node.op != "MulBackward0" or node.call is None or not node.call.endswith("kl_div"):
         return None
-    # kl_div multiplies its first argument by the second, so the first one is a result of another call, or a leaf
+    # this node multiplies the arguments of kl_div; an argument is a result of another call, or a leaf
     outside = [each for each in graph.inputs(index) if graph.nodes[each].call != node.call]
     softmaxes = [each for each in outside if graph.before_views(each).op in ("SoftmaxBackward0", "SigmoidBackward0")]
     scores = [each for each in outside if _has_both_signs(graph, each)]

@@ -5,8 +5,8 @@
 The recording of one pass has a limited size. Beyond this limit, the elements of tensors are left out first, and then their
 statistics. Nodes, edges and shapes are always complete, but checks that need the missing numbers cannot run.
 
-A long training is summarized once its recording has become large or it has run for long: most steps then have their losses, and
-the statistics of parameters, gradients and updates. A replay computes the other numbers of such a step.
+A long training is summarized once its recording has become large or it has run for long: most steps then have only their
+losses and the statistics of parameters, gradients and updates. A replay computes the other numbers of such a step.
 
 ## Example
 
@@ -59,7 +59,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             CODE,
             None,
             f"From step {signal.step} on, most steps are summarized, because {reason}.",
-            "Such a step has its losses, and the statistics of parameters, gradients and updates. "
+            "Such a step has only its losses and the statistics of parameters, gradients and updates. "
             f"Every {signal.every}th step is complete, and a replay computes the missing numbers on request.",
         )
     for unrecorded in recording.signals(wire.StepsUnrecorded):

@@ -144,7 +144,7 @@ def _of_element(failure: Failure, given: str, kind: str) -> model.Finding:
 
 
 def _call(failure: Failure) -> ast.Call | None:
-    """Return the call that makes the optimizer: the outermost call with an argument on the line that raised."""
+    """Return the call that makes the optimizer on the line that raised, or else the first call there with an argument."""
     calls = [node for node in failure.syntax.statements(ast.Call) if node.lineno == failure.line and node.args]
     return next((call for call in calls if _makes_optimizer(failure, call)), calls[0] if calls else None)
 

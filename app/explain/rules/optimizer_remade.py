@@ -1,4 +1,4 @@
-"""Report an optimizer with a state that is made again before each step.
+"""Report an optimizer that needs its state from earlier steps but is made again before each step.
 
 ## Why it matters
 
@@ -57,11 +57,11 @@ from ..wording import first_line
 CODE: Final = "optimizer-remade"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
 STEPS: Final = 3
-"""Smallest number of steps of a run that an optimizer of this kind updates."""
+"""Smallest number of steps of a run in which an optimizer of the same class updates parameters."""
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield a finding for each line that makes such an optimizer in the same iteration as its only step."""
+    """Yield a finding for each line that makes an optimizer with a state in the iteration that calls its ``step``."""
     for optimizer in optimizers(syntax):
         name = called(optimizer.made) or ""
         if not _has_state(optimizer.made) or not _is_remade(syntax, optimizer):

@@ -68,7 +68,7 @@ from ..wording import listed
 CODE: Final = "other-gradients"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
 TIMES: Final = 2
-"""Smallest number of updates that use such gradients."""
+"""Smallest number of updates that use gradients of another loss."""
 
 
 @dataclass

@@ -199,7 +199,7 @@ def _earlier(syntax: Syntax, late: ast.stmt, uses: _Uses) -> model.Fix | None:
         case _:
             return None
     if _written_between(syntax, uses, made, late):
-        return None  # between the statements, a leaf could not be written to or read as an array
+        return None  # after the move, a write or a conversion to an array between the statements would fail
     _, (end, _) = syntax.span(late)
     lines = syntax.lines
     removal = model.Edit((late.lineno - 1, len(lines[late.lineno - 2])), (end, len(lines[end - 1])), "")

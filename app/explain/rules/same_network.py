@@ -77,7 +77,7 @@ _COPIES: Final = frozenset(
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield a finding for each assignment of a trained network to such a name."""
+    """Yield a finding for each trained network that is assigned to a name that means a copy, or copied by ``copy.copy``."""
     if recording.log.counts()[2] < STEPS:
         return
     names = {name for parameter in recording.parameters() for name in parameter.names}

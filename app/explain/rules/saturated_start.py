@@ -73,7 +73,7 @@ _SLOPES: Final = {"TanhBackward0": "tanh", "SigmoidBackward0": "sigmoid"}
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield a finding for each line with such an activation in the first pass of a run."""
+    """Yield a finding for each line with a saturated sigmoid or tanh in the first pass of a run."""
     if recording.log.counts()[2] < STEPS or any(syntax.calls(name) for name in _LOADS):
         return
     if recording.log.step(0).optimizer is None:

@@ -68,7 +68,7 @@ _Numbers = tuple[object, ...]
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield a finding for each group of parameters with equal values and different gradients in each of the first steps."""
+    """Yield a finding for each group of parameters with equal values and different gradients in several of the first steps."""
     pairs: dict[tuple[int, ...], int] = defaultdict(int)
     names: dict[int, str] = {}
     for step in first_steps(recording):
@@ -92,7 +92,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
 
 
 def _equal(step: wire.StepEvent) -> Iterator[tuple[int, ...]]:
-    """Yield the parameters with equal values before and after the update of a step, whose gradients differ."""
+    """Yield the groups of parameters that are equal both before and after the update of a step, with different gradients."""
     tensors = Tensors(step.tensors)
     groups: dict[_Numbers, dict[int, _Numbers]] = defaultdict(dict)
     for row in step.parameters:

@@ -35,7 +35,7 @@ loss.backward()
 ## What it does not report
 
 - A softmax of a single sample, whose only dimension is the classes.
-- A softmax whose result goes elsewhere, such as attention over a sequence.
+- A softmax whose result no classification loss uses, such as attention over a sequence.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def _call(node: model.Node, calls: list[ast.Call]) -> ast.Call | None:
 
 
 def _is_classified(graph: GraphOfPass, index: int) -> bool:
-    """Return whether ``nll_loss`` uses the result of a node, through a logarithm if there is one."""
+    """Return whether ``nll_loss`` uses the result of a node, directly or through the functions of :data:`_BETWEEN`."""
     waiting, seen = [index], {index}
     while waiting:
         for user, _ in graph.users(waiting.pop()):

@@ -64,7 +64,7 @@ SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
 STEPS: Final = 6
 """Smallest number of steps with an optimizer."""
 MOST: Final = 400
-"""Largest number of steps that are read, spread over the run."""
+"""Number of steps that are read of a long run. Up to twice as many are read, because their distance is a whole number."""
 SHARE: Final = 1 / 3
 """Share of the steps, at the end of a run, in which the rate may be nearly 0."""
 GONE: Final = 1e-6
@@ -131,14 +131,14 @@ def _from_here(steps: list[_RatedStep], largest: float) -> bool:
 
 
 def _spread(recording: Recording) -> Iterator[wire.StepEvent]:
-    """Yield the steps of a run, or ``MOST`` of them at equal distances."""
+    """Yield the steps of a run, or at least ``MOST`` of them at equal distances."""
     count = recording.log.counts()[2]
     for index in range(0, count, max(1, count // MOST)):
         yield recording.log.step(index)
 
 
 def _read(event: wire.StepEvent) -> _RatedStep | None:
-    """Return the facts of a step; ``None`` for several groups of parameters, or if no gradient other than 0 was used."""
+    """Return the facts of a step; ``None`` without a single learning rate, or if no gradient other than 0 was used."""
     rate = (event.optimizer or {}).get("lr")
     if not isinstance(rate, int | float) or rate < 0 or event.groups:
         return None

@@ -54,7 +54,7 @@ ROUNDING: Final = 1e-3
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield a finding for each line on which such a loss gets targets that are not probabilities."""
+    """Yield a finding for each line on which a cross entropy gets targets that are not probabilities."""
     reported: set[int | None] = set()
     for graph in different_graphs(recording):
         for index, node in enumerate(graph.nodes):

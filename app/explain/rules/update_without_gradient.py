@@ -61,7 +61,7 @@ UPDATES: Final = 2
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield one finding for all such parameters."""
+    """Yield one finding for all parameters that the optimizer changes although their gradients are always 0."""
     zero, _ = always_zero(recording, "grad_used")
     changed: Counter[int] = Counter()
     names: dict[int, str] = {}
@@ -95,7 +95,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
 
 
 def _options(step: wire.StepEvent) -> list[str]:
-    """Return the options of the optimizer that change a parameter without a gradient, as code."""
+    """Return the options of the optimizer that change a parameter whose gradient is 0, as code."""
     every = [group.options for group in step.groups] or [step.optimizer or {}]
     found = {
         key: value

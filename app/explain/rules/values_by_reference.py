@@ -148,7 +148,7 @@ def _view(syntax: Syntax, node: ast.expr, names: set[str]) -> str | None:
 
 
 def _compared(syntax: Syntax, name: str, source: str, kept: ast.Assign) -> int | None:
-    """Return the line that compares a kept value with its parameter, after a loop that follows the assignment."""
+    """Return the line that compares a kept value with its parameter, after the training that follows the assignment."""
     if len(syntax.assigned(name)) != 1:
         return None
     after = _after_training(syntax, kept)
@@ -205,7 +205,7 @@ def _combined(syntax: Syntax, name: str, kept: ast.Assign) -> int | None:
 
 
 def _values(statement: ast.stmt) -> set[str]:
-    """Return the names whose numbers a statement uses. A use of ``p.grad`` does not count for ``p``."""
+    """Return the names whose numbers a statement uses. ``p.grad``, ``p.shape`` and ``p.device`` do not count for ``p``."""
     gradients = {
         node.value
         for node in ast.walk(statement)

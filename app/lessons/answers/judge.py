@@ -1,7 +1,7 @@
 """Judge a reader's code: run it after the cells of the lesson, and compare its values with the recorded ones.
 
 A reader's code is a stranger's program. It runs like every run of the server: confined, within the same limits, in turn with
-others. Only the run of a fixed program is stored, so that its graph can be shown. No list of runs contains it.
+others. Only the runs of a ``break-fix`` task are stored, so that their graphs can be shown. No list of runs contains them.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ FIXED: Final = "Fixed: the fault is gone, and the conditions hold."
 class Judged(Struct, frozen=True):
     """The verdict on a reader's code. ``sentence`` states it for the reader, with code in backticks.
 
-    ``wrong`` is the first element that differs from the tape, with both numbers; ``differing`` of ``of`` elements differ.
-    ``node`` is the name of the node to highlight. ``mistake`` is the index of the task's mistake with the same result,
-    whose reply fits. ``error`` is the exception that ended the code; its line counts from the first line of the code.
-    ``findings`` are the codes of the findings of the run, and ``printed`` is its output. ``run`` is the id of the run of a
-    program that was to be fixed; ``None`` for other tasks, and if the store is full.
+    ``wrong`` is the first element that differs from the tape, with both numbers. ``of`` is the number of elements, and
+    ``differing`` the number of those that differ. ``node`` is the name of the node to highlight. ``mistake`` is the index of
+    the task's mistake with the same result, whose reply fits. ``error`` is the exception that ended the code; its line counts
+    from the first line of the code. ``findings`` are the codes of the findings of the run, and ``printed`` is its output.
+    ``run`` is the id of the run of a program that was to be fixed; ``None`` for other tasks, and if the store is full.
     """
 
     passed: bool
@@ -89,8 +89,8 @@ class Judge:
     ) -> Judged:
         """Return the verdict on a reader's code. ``address`` is a digest of the reader's address.
 
-        Raises :class:`Busy`, :class:`TooMany` or :class:`SandboxError` if it cannot be run now, and :class:`BindingError` if
-        the task itself has a fault, which ``tapedeck lesson check`` reports.
+        Raises :class:`Busy`, :class:`TooMany` or :class:`SandboxError` if the code cannot be run now, and
+        :class:`BindingError` if the task itself has a fault, which ``tapedeck lesson check`` reports.
         """
         if isinstance(task, WriteTask) and (copied := _copied(task, code)) is not None:
             return Judged(False, f"`{copied}` is the answer itself: compute it from the other names.")
@@ -108,7 +108,7 @@ class Judge:
     ) -> tuple[Judged, Bindings, Scope]:
         """Return the verdict on code from one run, without looking for a matching mistake.
 
-        Also return the bindings with which ``texts`` can be read at its end, and the scope of that end.
+        Also return the bindings and the scope with which ``texts`` can be evaluated. The scope is the end of the run.
         """
         attempt = await self._attempt(task, code, None, texts)
         return await self._judged(task, attempt, None), attempt.bindings, attempt.own
@@ -191,7 +191,7 @@ class _Attempt:
 
     @property
     def error(self) -> model.ProgramError | None:
-        """The exception that ended the run, with its line in the reader's code; ``None`` for a line elsewhere."""
+        """The exception that ended the run. Its line is a line of the reader's code, or ``None`` if it was raised elsewhere."""
         error = self.observed.recorded.error
         if error is None:
             return None

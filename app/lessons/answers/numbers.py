@@ -21,7 +21,7 @@ from ..values.language import BindingError
 
 
 class Pull(Struct, frozen=True):
-    """A value to which a number of a program is dragged, and the cells of the program with it."""
+    """A value to which a number of a program is dragged, and the cells of the program with this value."""
 
     value: float
     cells: list[str]
@@ -48,9 +48,9 @@ class LessonNumbers:
         return Pull(near, dragged.replaced(self._recorded.cells[task.recording], task.name, near))
 
     async def pulled(self, task: DragTask, pull: Pull, client: Client | None = None) -> Mapping[int, str]:
-        """Return the numbers that are read in the task's recording, after its program is changed. All readers share the result.
+        """Return the numbers that are read in the task's recording, for the changed program. All readers share the result.
 
-        The program runs in turn with the others of ``client``, the first reader who asks. Raises the errors of
+        The program runs in turn with other programs of ``client``, the first reader who asks. Raises the errors of
         :meth:`..running.bench.Bench.observe`.
         """
         return await self._pulled.get((task.name, pull.value), lambda: self._read(task, pull.cells, client))

@@ -11,7 +11,7 @@ def replaced(cells: Sequence[str], name: str, value: float) -> list[str]:
     """Return cells in which the first number bound to a name has another value.
 
     The number is a literal, a keyword argument, or, for a name such as ``x[1]``, an element of a list such as the one in
-    ``x = torch.tensor([1.0, 2.0])``. Raises :class:`ValueError` if there is none.
+    ``x = torch.tensor([1.0, 2.0])``. Raises :class:`ValueError` if there is no such number.
 
     >>> replaced(["x = torch.tensor([1.0, 2.0])", "step(lr=0.1)"], "x[1]", -2.5)
     ['x = torch.tensor([1.0, -2.5])', 'step(lr=0.1)']

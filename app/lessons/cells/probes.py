@@ -48,9 +48,9 @@ class ProbedProgram(Struct, frozen=True):
 
 
 def probed(cells: Sequence[str], paths: Mapping[int, Iterable[str]]) -> ProbedProgram:
-    """Return the program of some cells, which reads ``paths`` at the end of the cells with these indices.
+    """Return the program of some cells with probes. ``paths`` maps the index of a cell to the paths to read at its end.
 
-    A path that has no value is left out: the line that reads it catches the exception.
+    No value is recorded for a path that cannot be read: the probe catches the exception.
 
     >>> print(probed(["m = 1"], {0: ["m"]}).program.text)
     m = 1

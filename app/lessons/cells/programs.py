@@ -1,4 +1,4 @@
-"""Join the cells of a recording to the program that is run, and find the blocks and values of a lesson."""
+"""Join the cells of a recording into the program that is run, and find the blocks and values of a lesson."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def cells_of(lesson: Lesson, recording: str) -> list[str]:
 
 
 def recordings(lesson: Lesson) -> dict[str, list[str]]:
-    """Return the code of the cells of each recording, by its name, in reading order."""
+    """Return the code of the cells of each recording, by its name. The faulty programs of tasks come last."""
     found: dict[str, list[str]] = {}
     fixes = []
     for block in walk(lesson.blocks):

@@ -41,7 +41,7 @@ SHORTEST_ANSWER: Final = 5
 
 
 class LessonCheck:
-    """The check of one lesson. ``codes`` are the codes of all findings; if it is empty, codes are not checked."""
+    """The check of one lesson. ``codes`` are the codes of all findings; without them, codes are not checked."""
 
     def __init__(self, lesson: Lesson, bench: Bench, codes: Set[str] = frozenset()) -> None:
         self.lesson = lesson
@@ -52,7 +52,7 @@ class LessonCheck:
         """The numbers whose text does not agree with their value, each with that value."""
 
     async def problems(self) -> AsyncIterator[LessonProblem]:
-        """Yield the problems of the lesson, by rule."""
+        """Yield the problems of the lesson, one check after another."""
         for problem in self._of_text():
             yield problem
         recordings: dict[str, Observed] = {}

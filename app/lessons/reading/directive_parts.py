@@ -22,7 +22,7 @@ class Source(Struct, frozen=True):
     start: int
 
     def line_of(self, option: str) -> int:
-        """Return the line of an option; options are the first lines of a directive."""
+        """Return the line of an option, or the first line of the directive if it does not have the option."""
         return self.line + 1 + list(self.options).index(option) if option in self.options else self.line
 
 
@@ -43,12 +43,12 @@ class Reading(Protocol):
 
 
 class Parts:
-    """The blocks inside a directive, in the order in which they are taken."""
+    """The blocks inside a directive, which are taken by their names, and the prose around them."""
 
     def __init__(self, reading: Reading, source: Source) -> None:
         self._reading = reading
         self._tokens: list[tuple[str, str, int, str]] = []
-        """Blocks inside: name, argument, line, and text below the first line."""
+        """The blocks not taken yet: name, argument, line, and text below the first line."""
         lines = source.body.split("\n")
         prose = list(lines)
         for token in markdown.parser().parse(source.body):

@@ -159,7 +159,7 @@ def _write(reading: Reading, source: Source) -> WriteTask:
 
 
 def _end_of(reading: Reading, recording: str, cells: int) -> Scope:
-    """Return the end of the recording's last cell above the directive, but not before the end of its first ``cells`` cells."""
+    """Return the end of a recording's last cell above the directive, or of cell number ``cells`` if that cell is later."""
     return Scope(recording, max(cells, len(reading.cells.get(recording, []))) - 1)
 
 
@@ -232,7 +232,7 @@ def _range(reading: Reading, source: Source) -> tuple[float, float, float]:
 
 
 def _starts(reading: Reading, source: Source) -> tuple[str, int]:
-    """Return the recording after which code runs, and how many of its cells: ``fit``, or ``fit/1`` for its first cell."""
+    """Return the recording after whose cells code runs, and the number of these cells: all for ``fit``, 1 for ``fit/1``."""
     name, _, count = source.options.get("starts", "").partition("/")
     cells = len(reading.cells.get(name, []))
     if not cells:
@@ -247,7 +247,7 @@ def _starts(reading: Reading, source: Source) -> tuple[str, int]:
 def _attempts(
     reading: Reading, parts: Parts, program: str, source: Source
 ) -> tuple[list[list[Block]], str, list[WrongAttempt]]:
-    """Return the hints, the solution and the mistakes of a task. Diffs are applied to its program."""
+    """Return the hints, the solution and the mistakes of a task. Diffs are applied to ``program``."""
     hints = [reading.blocks(text if not argument else f"{argument}\n{text}", line + (not argument))
              for argument, line, text in parts.take("hint")]  # fmt: skip
     if len(hints) > HINTS:

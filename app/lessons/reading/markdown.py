@@ -151,7 +151,7 @@ def _formula(self: Any, tokens: Sequence[Token], index: int, options: Any, env: 
 
 
 def _mathml(token: Token, around: Surroundings, line: int) -> str:
-    """Return a formula as MathML. It is loaded late, because the server must start fast."""
+    """Return a formula as MathML. The converter is loaded late, because the server must start fast."""
     from latex2mathml.converter import convert
 
     try:

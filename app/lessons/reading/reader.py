@@ -1,7 +1,7 @@
 """Read a lesson from its Markdown, and report each problem with its line.
 
 A lesson has front matter, prose, cells ```` ```{code-cell} ````, and the directives ``predict``, ``write``, ``break-fix`` and
-``drag``. :mod:`.directives` reads those; this module reads the blocks in between.
+``drag``. :mod:`.directives` reads the directives, and this module reads everything else.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ class Bench:
         """Run cells with probes, and return the recording.
 
         A ``stored`` run can be shown until it expires. No list contains it, and a full store does not keep it. ``address`` is
-        a digest of the address that it was started from.
+        a digest of the address from which the run was started.
 
         Raises :class:`Busy`, :class:`TooMany` or :class:`SandboxError` if the program cannot be run now.
         """
@@ -86,7 +86,7 @@ class Bench:
             recorded = await self._runs.submit(request, OWNER, client=client, address=address)
         except StoreFull:
             recorded = await self._runs.submit(msgspec.structs.replace(request, store=False), OWNER, client=client)
-        assert isinstance(recorded, LiveRun)  # it has no idempotency key
+        assert isinstance(recorded, LiveRun)  # the request has no idempotency key
         try:
             await recorded.until_ended()
         except asyncio.CancelledError:  # the caller has left

@@ -32,7 +32,7 @@ class RecordedLesson:
         return dict(zip(chosen, found, strict=True))
 
     async def again(self, name: str) -> Observed:
-        """Record one recording of the lesson once more, to compare it with the first."""
+        """Run the cells of one recording and return the result, even if they were recorded before."""
         return await self.bench.observe(self.cells[name], self._reads.get(name, Reads()), seed=self.lesson.seed)
 
     def close(self) -> None:

@@ -5,8 +5,8 @@ The language has Python's grammar for expressions, which Python's parser reads. 
 
 ========================================  ========================================================================
 ``m``, ``m.grad``, ``x[0]``               a variable of the program, at the end of the cell above
-``m @ update``, ``y_pred @ line 5``       the same at an instant of the last step, or after a line ran last
-``fit[3].loss``, ``fit[-1].m.grad``       the same in a step of a recording; add ``@ update`` for the value after it
+``m @ update``, ``y_pred @ line 5``       the same at an instant of the last step, or after the last run of a line
+``fit[3].loss``, ``fit[-1].m.grad``       the same in a step of a recording; ``@ update`` reads it after the update
 ``fit.m``                                 the same at the end of a recording
 ``node(y_pred).grad``, ``.value``         a node of the last pass, by its variable or by its source text in quotes
 ``edge(y_pred, m)``                       the gradient on the edge between two nodes
@@ -35,7 +35,7 @@ LENGTH: Final = 400
 NUMERIC: Final = frozenset({"sum", "mean", "abs", "len", "norm", "min", "max", "sqrt", "exp", "log"})
 """Functions of numbers."""
 OF_RECORDING: Final = frozenset({"node", "edge", "leaf", "state", "leaves", "slope", "difference"})
-"""Functions that read a recording. Their arguments are names of nodes, not values."""
+"""Functions that read a recording. A name among their arguments is not replaced by its value."""
 SIDES: Final = ("central", "forward", "backward")
 INSTANTS: Final = frozenset({"forward", "loss", "backward", "update"})
 
@@ -138,7 +138,7 @@ class DifferenceQuotient(Struct, frozen=True):
     """A number that a replay computes for an element of a parameter: the slope of the loss, or a difference quotient.
 
     ``h`` is 0 for the slope, and ``None`` for the central difference of a gradient check, which is computed in float64. With
-    another ``h``, the two losses are those of the program itself. ``side`` is ``central``, ``forward`` or ``backward``.
+    another ``h``, the program itself computes both losses. ``side`` is ``central``, ``forward`` or ``backward``.
     """
 
     parameter: str

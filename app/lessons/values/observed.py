@@ -100,7 +100,7 @@ class Observed:
     # -- after a line, or before the exception
 
     def at_line(self, path: str, line: int) -> Any:
-        """Return the value of a variable after the last execution of a line. Lines count without probes."""
+        """Return the value of a variable after the last run of ``line``, a line number of the program without probes."""
         root, chain = _split(path)
         return self._of_lines(root, chain, self.program.line(line))
 
@@ -128,7 +128,7 @@ class Observed:
         return chosen
 
     def last_step(self, scope: Scope | None) -> int:
-        """Return the last step that ended by the end of the cell of a scope."""
+        """Return the last step without a pass below the cell of a scope, or 0 if there is none."""
         stop = self.program.cells[scope.cell][1] if scope is not None else None
         last = self.step_index(-1)
         while last > 0 and stop is not None and any((line or 0) > stop for line in self._pass_lines(last)):
@@ -166,7 +166,7 @@ class Observed:
     def call(
         self, name: str, arguments: Sequence[Any], options: Mapping[str, Any], *, step: int | None, cell: int | None
     ) -> Any:
-        """Return the result of a function of the language. ``step`` or ``cell`` choose the pass that it reads."""
+        """Return the result of a function of the language. ``step`` or ``cell`` chooses the pass to read."""
         function: Callable[..., Any] = getattr(self, f"_call_{name}")
         try:
             return function(*arguments, step=step, cell=cell, **options)
@@ -239,7 +239,10 @@ class Observed:
         raise problem or BindingError(f"There is no pass, so there is no node `{name}`.")
 
     def _passes(self, step: int | None, cell: int | None) -> Iterator[PassNumbers]:
-        """Yield the passes of a step, or those until the end of a cell, the last one first."""
+        """Yield the passes of a step, or those until the end of a cell, the last one first.
+
+        The main pass of a step comes before its other passes.
+        """
         stop = self.program.cells[cell][1] if cell is not None else None
         if step is not None:
             event = self.recorded.step(step)

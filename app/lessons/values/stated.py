@@ -12,7 +12,7 @@ from .language import BindingError
 
 
 def values(lesson: Lesson) -> Iterator[Bound]:
-    """Yield the values that are read from the recordings of a lesson: numbers in its text, answers and replies to them.
+    """Yield the values that are read from the recordings of a lesson: numbers in its text, and right and wrong answers.
 
     The numbers in replies to mistakes are left out, because they are read from the run of the mistake. So are the numbers in
     statements about a dragged number.

@@ -125,8 +125,8 @@ class PassRecorder:
     """Records every pass. ``with recorder:`` replaces torch's entry to the engine and restores it afterwards.
 
     A pass over a graph with more nodes than the limit of ``graphs`` is not recorded. Gradients that the engine computes on
-    other threads (devices other than the CPU) are recorded too, since hooks run where the node does. ``engine`` is torch's own
-    entry.
+    other threads (devices other than the CPU) are recorded too, since a hook runs in the thread of its node. ``engine`` is
+    torch's own entry.
     """
 
     def __init__(
@@ -177,7 +177,7 @@ class PassRecorder:
         self._results = _Results()
         self._implicit = False
         self.called = False
-        """True once the program has called the engine, recorded or not."""
+        """True once the engine was called, even if the pass was not recorded."""
 
     def __enter__(self) -> PassRecorder:
         self._saved.__enter__()

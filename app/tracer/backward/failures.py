@@ -91,7 +91,10 @@ def _facts(error: BaseException) -> dict[str, str]:
 
 
 def _modified(node: Any) -> Iterator[tuple[str, Tensor]]:
-    """Yield the slot names and current values of a node's saved tensors, except those that torch still returns."""
+    """Yield the slot names and current values of a node's saved tensors, except those that torch still returns.
+
+    Tensors with hooks are skipped. For the node of a custom function, all other saved tensors are yielded.
+    """
     for name in dir(type(node)):
         if not name.startswith("_raw_saved_"):
             continue
@@ -115,8 +118,8 @@ def _modified(node: Any) -> Iterator[tuple[str, Tensor]]:
 def failing(begun: OpenPass, error: BaseException) -> int:
     """Return the node that raised: the next one that the engine would have run; -1 if unknown.
 
-    Among the nodes that are ready, the engine runs leaves first, then the node that was made last. Nodes that no input needs
-    never run. At an input of ``autograd.grad``, only the tensor's own hooks run.
+    Among the nodes that are ready, the engine runs leaves first, then the node that was made last. If the pass has ``inputs``,
+    nodes that none of the inputs needs never run. At an input of ``autograd.grad``, only the tensor's own hooks run.
     """
     walk, order = begun.walk, begun.capture.order
     if "returned nan values" in exception_text(error):  # anomaly mode checks the results of a node after its hooks

@@ -39,7 +39,7 @@ def frame_columns(walk: Walk, frames: CallFrames, text: Callable[[str | None], i
 
 
 class _Entered:
-    """The frames that made a graph, in the order in which they were entered. A parent precedes its frames."""
+    """The frames that made a graph, in the order in which they were entered. A parent precedes the frames inside it."""
 
     def __init__(self, text: Callable[[str | None], int]) -> None:
         self.parents: list[int] = []

@@ -33,7 +33,8 @@ class TooManyNodes(Exception):
 class Walk:
     """A graph at one moment: its nodes in breadth-first order. A walk keeps its graph alive.
 
-    ``indexes`` are the indices of nodes. All other attributes are columns, with an entry for each node or for each slot.
+    ``indexes`` are the indices of nodes, and ``roots`` the indices of the roots. Except for :attr:`leaves`, all other
+    attributes are columns, with an entry for each node or for each slot.
     """
 
     def __init__(self, roots: Iterable[Any], calls: Calls, limit: int) -> None:

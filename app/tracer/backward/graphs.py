@@ -124,7 +124,7 @@ class Graphs:
         return self.template(walk, [parameters.index(leaf) if leaf in parameters else -1 for _, leaf in walk.leaves])
 
     def template(self, walk: Walk, parameters: Sequence[int]) -> Template:
-        """Return the template of a graph's structure, emitting it on first use. ``parameters`` belong to its leaves."""
+        """Return the template of a graph's structure, emitting it on first use. ``parameters`` has an index for each leaf."""
         signature = walk.signature(parameters)
         template = self._templates.get(signature)
         if template is None:

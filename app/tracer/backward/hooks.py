@@ -84,7 +84,7 @@ class GradientCapture:
             attached.append((hooks, self))
             return hooks, None
 
-        # Node.register_hook calls Function._register_hook, which makes a handle: without handles it takes a third of the time
+        # Node.register_hook calls Function._register_hook, which makes a handle: without handles this takes a third of the time
         _FUNCTION._register_hook = register
         try:
             for index, node in enumerate(self._nodes):

@@ -153,7 +153,7 @@ class Overwritten:
         return -1
 
     def _updates(self, write: Write) -> bool:
-        """Return whether a write changes a leaf or a finished ``.grad``, as an optimizer does."""
+        """Return whether a write changes a leaf of the pass or its ``.grad``, as an optimizer does."""
         leaves = [leaf for _, leaf in self._walk.leaves]
         storages = {storage_pointer(each) for each in (*leaves, *(leaf.grad for leaf in leaves)) if each is not None}
         return any(storage_pointer(target) in storages - {0} for target in write.targets)

@@ -83,7 +83,7 @@ class SavedTensors:
         return slots
 
     def read(self, node: Any, slot: Slot) -> Tensor | None:
-        """Return a saved tensor, or ``None`` once a backward has freed it or an in-place write has changed it."""
+        """Return a saved tensor; ``None`` if it has hooks, was freed by a backward, or was changed by an in-place write."""
         raw, name, index = slot
         try:
             if self.hooked:

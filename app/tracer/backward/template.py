@@ -150,7 +150,10 @@ class Template:
 
 
 def _is_constant(argument: Any, call: Call) -> bool:
-    """Return whether an argument is a tensor that requires no gradient, and not the result of the call (an in-place call's)."""
+    """Return whether an argument is a tensor that requires no gradient.
+
+    The result of an in-place call does not count, although it is also an argument.
+    """
     if isinstance(argument, Tensor):
         return not argument.requires_grad and argument is not call.out
     return isinstance(argument, Snapshot) and not argument.traits.requires_grad and argument is not call.out
@@ -161,7 +164,7 @@ def _match(
 ) -> list[tuple[tuple[int, Any], tuple[int, int]]]:
     """Match a call's constants with the ``free`` slots of its nodes, which have no edge. Return slot -1 for an unknown match.
 
-    A call that makes one node has an operand per slot, in the order of its arguments. A call that makes several nodes
+    If a call makes one node, the node has a slot for each argument, in the same order. A call that makes several nodes
     (``F.linear``) is matched only if it has as many constants as free slots.
     """
     if len(nodes) > 1 and len(given) == len(free):
@@ -176,7 +179,10 @@ def int32(values: Sequence[int]) -> bytes:
 
 
 def _same_arguments(tensor: Tensor, call: Call) -> list[int]:
-    """Return the arguments of a call, as indices, that are the same view as a tensor. Its result has index :data:`RESULT`."""
+    """Return the indices of a call's arguments that are the same view as a tensor.
+
+    The result of the call has index :data:`RESULT`.
+    """
     start = data_pointer(tensor)
     if not start:
         return []

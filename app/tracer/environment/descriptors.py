@@ -22,7 +22,7 @@ LAP: Final = 1 << 19
 
 
 class Descriptors:
-    """Files that replace descriptors 1 and 2 while a program runs. ``add`` receives the text written to them.
+    """The files behind descriptors 1 and 2 while a program runs. ``add`` receives the text written to them.
 
     A pipe would end a process that outlives the program and writes to it later; a file doesn't. The program's own prints
     call :meth:`collect`, so that all text is recorded in the order in which it was written.

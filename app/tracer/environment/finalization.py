@@ -14,7 +14,7 @@ def leave_out_present() -> None:
     """Leave the finalizers that exist now out of :func:`run`, in this process and its forks.
 
     They belong to the modules that a zygote has imported. PyTorch has about 170, each of which deregisters a library of
-    operators. They would write to a third of the memory that a child shares with its zygote.
+    operators. Running them would write to a third of the memory that a child shares with its zygote.
     """
     for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined]
         finalizer.atexit = False

@@ -15,7 +15,7 @@ PLOTTING = "matplotlib"
 
 
 class InertObject:
-    """Accepts every call, attribute, item and operator, and does nothing."""
+    """Accepts every call, attribute and item, and does nothing."""
 
     def __call__(self, *_: Any, **__: Any) -> InertObject:
         return self
@@ -46,7 +46,7 @@ class InertObject:
 
 
 def _subplots(nrows: int = 1, ncols: int = 1, *_: Any, squeeze: bool = True, **__: Any) -> tuple[InertObject, Any]:
-    """Return a figure and axes in the same shape as matplotlib."""
+    """Return a figure, and axes in an array of the same shape as those of matplotlib."""
     axes = np.empty((nrows, ncols), dtype=object)
     for index in np.ndindex(nrows, ncols):
         axes[index] = InertObject()
@@ -65,7 +65,7 @@ class _Plotting(ModuleType):
 
 
 class MatplotlibStandIn(MetaPathFinder, Loader):
-    """Imports a stand-in for matplotlib where it is not installed; the ``with`` block installs it.
+    """Imports a stand-in for matplotlib inside the ``with`` block, unless matplotlib is installed.
 
     ``on_first_use`` is called once, at the first import of the stand-in.
     """

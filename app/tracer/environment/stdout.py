@@ -158,7 +158,7 @@ class PrintedStream(io.TextIOBase):
         return True
 
     def fileno(self) -> int:
-        """Return the descriptor of the process's own stream. Raises :class:`io.UnsupportedOperation` if it has none."""
+        """Return the descriptor of the process's own stream. Raises :class:`io.UnsupportedOperation` without such a stream."""
         return super().fileno() if self._own is None else self._own.fileno()
 
     def write(self, text: str) -> int:

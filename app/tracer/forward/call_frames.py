@@ -87,7 +87,7 @@ class CallFrames:
         return around
 
     def leave_module(self, around: CallFrame | None) -> None:
-        """End the call of a module, and the loops that an exception or a ``return`` left in it."""
+        """End the call of a module, and the loops in it that ended by an exception or a ``return``."""
         if self._current is not around:
             self._change(around)
 

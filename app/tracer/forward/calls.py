@@ -23,7 +23,7 @@ from .foreign_calls import ForeignCalls
 MAX_CALLS = 300_000
 """Number of nodes above which the oldest calls are dropped. Their nodes are then recorded without a line."""
 MAX_RESULT_BYTES = 256 << 20
-"""Largest size in bytes of the results that no pass has read. Beyond it, the values of the oldest results are not recorded."""
+"""Largest size in bytes of the results that are kept. Beyond it, the values of the oldest results are not recorded."""
 SMALL_BYTES = 4096
 """Results of at most this many bytes are not counted."""
 COMPRESSED_LAYOUTS = frozenset({torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc})
@@ -290,7 +290,10 @@ class Calls:
         self._indexed = len(self._recent)
 
     def release(self, before: int) -> None:
-        """Drop the results and arguments of calls before a sequence number, but keep their sites. Their step has ended."""
+        """Drop the results and arguments of calls before a sequence number, but keep their sites.
+
+        This is called when the step of the calls has ended, and before a leaf is resized or swapped.
+        """
         recent = self._recent
         self._recent = []
         self._indexed = self._checked = 0

@@ -36,7 +36,7 @@ KINDS: dict[Any, str] = {
     Tensor.tolist: READ,
     torch.batch_norm: UPDATES_STATISTICS,
     torch.instance_norm: UPDATES_STATISTICS,
-    # printing, copying and changing the mode compute nothing, and the engine's entry points are observed at the engine
+    # printing, copying and changing the grad mode compute nothing, and the engine's entry points are observed at the engine
     **dict.fromkeys(
         (Tensor.__repr__, Tensor.__format__, Tensor.__len__, Tensor.__hash__, Tensor.__deepcopy__, Tensor.__reduce_ex__,
          Tensor.__dir__, Tensor.storage, Tensor.untyped_storage, Tensor.backward, torch.autograd.backward,

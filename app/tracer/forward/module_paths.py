@@ -1,4 +1,4 @@
-"""Name the modules that run by their paths in the program, such as ``model.layers.0``."""
+"""Give each module that runs a name: its path in the program, such as ``model.layers.0``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ModulePaths:
         self._paths: dict[int, tuple[weakref.ref[torch.nn.Module], str]] = {}
 
     def path(self, module: torch.nn.Module) -> str:
-        """Return the path of a module that is about to run, or one after its class if no variable leads to it."""
+        """Return the path of a module that is about to run, or a name after its class if no variable leads to the module."""
         cached = self._paths.get(id(module))
         path = cached[1] if cached is not None and cached[0]() is module else None
         if path is None:

@@ -1,4 +1,4 @@
-"""Avoid overhead in PyTorch's Python code that exists only because a mode is active.
+"""Avoid the overhead that an active mode causes in PyTorch's Python code.
 
 While a mode is active, PyTorch's Python functions dispatch to it one by one. Modules with hooks are called slowly, and clearing
 gradients reads each gradient through the mode. Each context manager here undoes its change when it exits.
@@ -78,7 +78,7 @@ def skip_mode_dispatch(mode: ForwardMode) -> Iterator[None]:
 
     The functions still dispatch for tensor subclasses, and to modes that the program itself has activated.
     """
-    tensor = sys.modules["torch._tensor"].__dict__  # methods such as register_hook ask has_torch_function_unary: they dispatch
+    tensor = sys.modules["torch._tensor"].__dict__  # not *_unary: methods that call it, such as register_hook, still dispatch
     scopes = [(torch.nn.functional.__dict__, _NAMES), (torch.functional.__dict__, _NAMES), (tensor, _NAMES[:1])]
     scopes.append((torch.autograd.__dict__, _NAMES[:1]))
     backward: Any = Tensor.backward
@@ -149,7 +149,7 @@ class _ModuleCalls:
 
 
 class _ModuleCall:
-    """A call of a module that runs. ``around`` is the frame around it in ``frames``, if they are recorded."""
+    """A call of a module that runs. ``around`` is the frame around it in ``frames``, if frames are recorded."""
 
     __slots__ = ("_around", "_frames", "_running")
 

@@ -1,4 +1,4 @@
-"""Decide which thread of the program is recorded. There is only one, since each thread numbers its nodes from zero.
+"""Decide which thread of the program is recorded: only one at a time, since each thread numbers its nodes from zero.
 
 Recording begins with the main thread. If the first computation with gradients happens in another thread, that thread is
 recorded instead. Later the first thread that starts a pass or an optimizer's step is recorded. If its pass reaches nodes that

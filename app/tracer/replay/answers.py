@@ -44,7 +44,7 @@ class ReplayedStep:
         self._order = order
         self._emitter = emitter
         self.answered = order.records_again
-        """True once the replay has been answered or refused."""
+        """True once the replay was answered or refused, and for an order that only records again."""
 
     def step_ending(self, index: int) -> None:
         """Refuse the replay if its step is about to be emitted and no pass has answered it."""
@@ -60,7 +60,7 @@ class ReplayedStep:
 
 
 class ReplayAnswerer:
-    """Observes each pass, and answers the order when its pass has run.
+    """Observes each pass, and answers the order while its pass runs (for a node) or after it.
 
     The program is left unchanged: leaves are replaced by copies, and random generators are restored.
     """
@@ -83,7 +83,7 @@ class ReplayAnswerer:
         self._step = step
         self._graphs: set[int] = set()
         self._leaf_values: dict[int, dict[int, Tensor]] = {}
-        """The leaf values at the start of each ordered pass that is running. A hook may update a leaf while it runs."""
+        """The leaf values at the start of each ordered pass that is running. A hook may update a leaf during the pass."""
 
     def before_pass(self, begun: OpenPass) -> Sequence[Any]:
         """Prepare for a pass that is about to run. Return the handles of the hooks to remove afterwards."""
@@ -109,7 +109,7 @@ class ReplayAnswerer:
         return (node.register_prehook(arrived),)
 
     def after_pass(self, begun: OpenPass, result: Any) -> None:
-        """Answer the order if the pass that has run is the ordered one."""
+        """Answer the order if it asks for the pass that has run. An order that names a node is answered during the pass."""
         leaf_values = self._leaf_values.pop(begun.facts.index, None)
         if leaf_values is not None:
             self._answer(begun, lambda: self._evaluate(begun, result, leaf_values))

@@ -1,8 +1,9 @@
 """Run the program of a watch or a search without the recorder.
 
 The recording has the number of marked statements that had run when each step ended. A counted replay runs the same marked
-program, and counts them to know the step. So that the server can compare it with the recording, it sends the root of every
-pass and the leaves of some passes. If a count cannot decide the step, it stops, and the server starts a replay that records.
+program, and counts its statements to know the step. It sends the root of every pass and the leaves of some passes, so that the
+server can compare the replay with the recording. If the count cannot decide which step runs, the replay stops, and the server
+starts a replay that records.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class CountedReplay:
         self._due = self._ends[0][0]
         """The count of statements at which something has to be done."""
         self._between = False
-        """True if the current step ends after the last statement and before the next one."""
+        """True if the current step ends between the statement that was counted last and the next statement."""
         self._passes = CountedPasses(counted.passes, partial(TableBuilder, job.values, job.capture), emitter)
         self._values = WatchedValues(order, emitter, self._send)
         self._watcher = Watcher(order, self._values, self)
@@ -113,7 +114,7 @@ class CountedReplay:
         return value
 
     def _arrive(self, statement: int) -> None:
-        """End the steps that the recording has ended here."""
+        """End the steps that ended here in the recording."""
         if self.stopped:
             raise ReplayFinished
         if self._between:
@@ -176,7 +177,7 @@ class CountedReplay:
         return not self.stopped and get_ident() == self._thread
 
     def at(self, *, marked: bool) -> None:
-        """Stop if it is unknown whether the step has ended: the recording only knows that it ends before the next statement."""
+        """Stop if it is unknown whether the step has ended: in the recording, it ended before the next marked statement."""
         if self._between and not marked:
             self._lose()
 

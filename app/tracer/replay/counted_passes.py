@@ -1,4 +1,4 @@
-"""Observe the passes of a program that is not recorded: their roots, and the leaves of some."""
+"""Observe the passes of a program that is not recorded: all roots, and the leaves of some passes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class CountedPasses:
         with Unobserved():
             roots = [] if any(map(is_fake, outputs)) else [_node(output) for output in outputs]
             if not any(root is not None for root in roots):
-                return _NO_CONTEXT  # nothing to pass through, or a tracer's pass
+                return _NO_CONTEXT  # no graph, or a pass over fake tensors
             index, self.begun = self.begun, self.begun + 1
             self.roots.append(_number(next((output for output in outputs if isinstance(output, Tensor)), None)))
             if index not in self._compared:

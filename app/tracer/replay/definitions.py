@@ -34,7 +34,7 @@ def names_of(function: Any, args: Any, kwargs: Any) -> Set[str]:
 class SurrogateFunctions:
     """Runs calls, and runs the surrogates instead for calls to which the given definitions apply.
 
-    The first evaluation must be at the recorded values: a surrogate keeps its first operand from there.
+    The first evaluation must be at the recorded values: a surrogate keeps its first operand from that evaluation.
     """
 
     def __init__(self, names: Set[str]) -> None:

@@ -50,7 +50,7 @@ class TapeSection:
     def evaluate(
         self, values: Mapping[int, Tensor], *, wide: bool = False, surrogates: SurrogateFunctions | None = None
     ) -> list[Tensor]:
-        """Return the roots for the leaf values ``values``, by the leaves' ids; ``wide`` computes in float64.
+        """Return the roots for ``values``, which are leaf values by the ids of the leaves. ``wide`` computes in float64.
 
         If ``surrogates`` is given, it makes each call. After the calls, generators have the states that the calls left. Raises
         :class:`CannotReplay`, and any exception of the calls.

@@ -119,7 +119,7 @@ class GradientCheck:
         """Return whether a gradient that differs from the slope is right according to its formula in float64.
 
         The gradient must equal the formula, and the formula must equal the slopes at nearby points. Where several kinks meet,
-        for example at a shared maximum that is clamped, PyTorch's gradient need not lie between the slopes on either side.
+        for example where equal largest elements are clamped, PyTorch's gradient need not lie between the slopes on either side.
         """
         if element.formula is None:
             return False

@@ -81,7 +81,7 @@ Operand = ResultOperand | LeafOperand | ConstantOperand | UnknownOperand
 class TapeEntry:
     """One call on the tape, with its arguments and the state in which it ran.
 
-    ``generators`` lists the random generators that the call used, with their states before it.
+    ``generators`` lists the random generators that the call used, with their states before the call.
     """
 
     __slots__ = ("args", "autocast", "cache", "function", "generators", "graded", "kwargs", "reads", "result_tokens", "writes")

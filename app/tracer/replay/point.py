@@ -1,4 +1,4 @@
-"""Evaluate a loss at the leaf values where its gradients are known, and at others."""
+"""Evaluate a loss at the leaf values where its gradients are known, and at other values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Section(Protocol):
     def evaluate(
         self, values: Mapping[int, Tensor], *, wide: bool = False, surrogates: SurrogateFunctions | None = None
     ) -> list[Tensor]:
-        """Return the roots for the leaf values ``values``, by the leaves' ids; ``wide`` computes in float64."""
+        """Return the roots for ``values``, which are leaf values by the ids of the leaves. ``wide`` computes in float64."""
 
     def definitions(self) -> Set[str]:
         """Return the names of the definitions that apply to the calls (see :mod:`.definitions`)."""
@@ -63,8 +63,8 @@ class Point:
     def loss(self, stand_ins: dict[int, Tensor], *, wide: bool = False, surrogates: SurrogateFunctions | None = None) -> float:
         """Return the loss for these leaf values.
 
-        For roots that are not a single scalar, the loss is the sum of their products with the gradients that the pass
-        started from.
+        Unless the only root is a scalar and its gradient is 1, the loss is the sum of the products of the roots with the
+        gradients that the pass started from.
         """
         for stand_in in stand_ins.values():
             stand_in.requires_grad_()
@@ -73,7 +73,7 @@ class Point:
     def slopes(
         self, stand_ins: dict[int, Tensor], roots: Sequence[Tensor] | None = None, *, wide: bool = False
     ) -> dict[int, Tensor | None]:
-        """Return the gradients for these leaf values, by the index of the parameter, for each one in :attr:`gradients`."""
+        """Return the gradients for these leaf values, by parameter, for each parameter with a gradient in :attr:`gradients`."""
         leaves = {
             parameter: stand_ins[id(leaf)]
             for parameter, leaf in self.parameters.items()
@@ -149,7 +149,7 @@ class RecordedPoint(Point):
 
     @contextlib.contextmanager
     def restored_generators(self) -> Iterator[None]:
-        """Restore the states of the program's own random generators afterwards."""
+        """When the context ends, restore the states of the random generators that the calls use."""
         states = [(generator, generator.get_state()) for generator in self._calls.generators()]
         try:
             yield

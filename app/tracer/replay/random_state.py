@@ -33,8 +33,8 @@ def restored_random_state() -> Iterator[None]:
 class _SlowState:
     """The state of a generator, which takes longer to read or to set than most expressions take to evaluate.
 
-    So it is read again only if the ``memory`` of the generator has changed since the last time, and set only if it has changed
-    meanwhile. The memory is ``None`` for a generator of an unknown kind.
+    The state is therefore read again only if the ``memory`` of the generator has changed since the last time, and restored only
+    if the memory has changed since :meth:`read`. The memory is ``None`` for a generator of an unknown kind.
     """
 
     def __init__(self, memory: Callable[[], bytes | None], get: Callable[[], Any], put: Callable[[Any], Any]) -> None:

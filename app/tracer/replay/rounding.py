@@ -26,7 +26,8 @@ class Rounding:
 
     ``dtype`` is the coarsest precision of the pass, forward or backward, which limits the accuracy of every gradient. The
     dtype of a leaf does not determine it: autocast multiplies float32 parameters in bfloat16, and programs cast. ``coarse``
-    is true for precisions with two or three digits. ``loss_noise`` is the change of the loss by rounding.
+    is true for precisions with two or three digits. ``loss_noise`` is the change of the loss by rounding in a coarse precision,
+    else 0.
     """
 
     def __init__(self, point: Point) -> None:

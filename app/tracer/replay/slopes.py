@@ -94,7 +94,10 @@ class Slopes:
         return EvaluatedPoint(leaves, loss, found, observed.dtype)
 
     def nearby(self) -> list[EvaluatedPoint]:
-        """Return a few points around the recorded one, further away than the steps of the differences."""
+        """Return a few points around the recorded one, further away than the steps of the differences.
+
+        Return none if the slopes are not computed in float64.
+        """
         signs = torch.Generator().manual_seed(0)
         while self.wide and len(self._near) < NEAR_POINTS:
             moved = {

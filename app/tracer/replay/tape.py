@@ -1,8 +1,9 @@
-"""Keep the calls that made nodes with all their arguments, so that they can be evaluated again.
+"""Keep the calls that made nodes, and all arguments of these calls, so that the calls can be evaluated again.
 
 The graph of a pass shows how its leaves were used. The tape has the same calls in the order in which they were made. A
 :class:`TapeSection` evaluates them again with other leaf values. Tensors that are detached from the graph (data, ``detach``,
-``no_grad``, a number read with ``item``) keep their recorded values. Autograd's gradient is the slope of exactly this function.
+``no_grad``, a number read with ``item``) keep their recorded values. Autograd's gradient is the slope of the function
+that the section then computes.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from .evaluate import TapeSection
 from .operands import ConstantOperand, LeafOperand, Operand, ResultOperand, TapeEntry, UnknownOperand, flat, rebuilt
 
 FIRST_SWEEP = 2_000
-"""Number of calls on the tape at which those that led to no living tensor are first removed."""
+"""Number of calls on the tape at which calls that led to no living tensor are removed for the first time."""
 SWEEP_BYTES = 64 << 20
 """Size of the constants recorded since the last removal, in bytes, that triggers the next removal."""
 
@@ -39,7 +40,7 @@ class _LiveTensor(NamedTuple):
 
 
 class Tape(TorchFunctionMode):
-    """Records those calls from the forward mode that make nodes.
+    """Records those calls that make nodes, among the calls that the forward mode passes on.
 
     Limits: no call is recorded for nodes made inside ``torch.func`` transforms, by ``backward(create_graph=True)`` or by
     scripted functions. A write to memory shared with NumPy is not observed. Callers must therefore compare an evaluation

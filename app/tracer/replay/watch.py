@@ -222,4 +222,4 @@ def _identity(value: Any) -> Any:
 
 
 def _ignore(line: int, marked: bool) -> None:
-    """Do nothing: replaces the watch after the recording has ended."""
+    """Do nothing. This function replaces the watch after the recording has ended."""

@@ -21,7 +21,7 @@ PROGRAM = "<program>"
 class ProgramSource:
     """The text of a program, its statements and loops, and the positions of its instructions.
 
-    ``own`` are the modules of the user's own. ``lifetimes`` determines whether the program observes the lifetimes of objects.
+    ``own`` are the user's own modules. ``lifetimes`` determines whether the program observes the lifetimes of objects.
     ``watch`` are the places at which a replay evaluates an expression.
     """
 

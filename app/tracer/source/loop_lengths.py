@@ -11,7 +11,9 @@ from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 
 def loop_length(iterable: Any) -> int | None:
-    """Return the number of items of an iterable, or ``None`` if it is unknown. No code of the program is called.
+    """Return the number of items of an iterable, or ``None`` if it is unknown.
+
+    No code of the program is called, except the ``__len__`` of a dataset or sampler in a ``DataLoader``.
 
     >>> loop_length(range(3)), loop_length(enumerate([1, 2])), loop_length(zip(range(3), "ab")), loop_length(iter({1: 2}))
     (3, 2, 2, 1)

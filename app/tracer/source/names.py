@@ -46,7 +46,7 @@ class Names:
         self._modules: dict[str, WeakTensor] = {}
         """The module that each name was last bound to."""
         self._classes: dict[str, WeakTensor] = {}
-        """For each name that stands for a module to which no variable leads, the module's first parameter, or the module."""
+        """For each name after a class, the module's first parameter or buffer, or the module itself if it has neither."""
         self._numbers: dict[str, int] = {}
         """For each class, the number in the name that was given last."""
         self._sweep_at = _SWEEP
@@ -77,7 +77,7 @@ class Names:
             self._sweep()
 
     def _move_on(self, name: str, module: torch.nn.Module) -> None:
-        """Name the module that ``name`` was bound to by another of its names, because ``name`` is about to be reassigned."""
+        """Use another name for the old module of ``name``, if it has one, because ``name`` is about to name a new module."""
         reference = self._modules.get(name)
         before = reference.get() if reference is not None else None
         self._modules[name] = weak(module)

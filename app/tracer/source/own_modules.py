@@ -33,7 +33,7 @@ def own_folders(job: wire.Job) -> list[str]:
 
 
 class OwnModules:
-    """The files of the user's own modules. True if there may be any.
+    """The files of the user's own modules. An instance is true if there may be any such files.
 
     ``emit`` is called with each file when it first makes a call into PyTorch, and ``read`` with its text.
     """

@@ -11,10 +11,10 @@ MOST: Final = wire.INT32
 
 
 class StatementCount:
-    """The number of marked statements that have run, which a replay counts too to know the step without recording.
+    """The number of marked statements that have run. A replay counts them too, to know the step without recording.
 
-    ``ran`` is the number, ``last`` the index of the last statement, and ``inside`` is true while it passes its value. Once
-    ``known`` is false, the program has also run statements that were not counted, for example in another thread.
+    ``ran`` is the number, and ``last`` the index of the last statement. ``inside`` is true while this statement passes its
+    value. Once ``known`` is false, the program has also run statements that were not counted, for example in another thread.
     """
 
     __slots__ = ("inside", "known", "last", "ran")

@@ -32,7 +32,7 @@ def raised_at(error: BaseException, filename: str) -> Location | None:
 
 
 def raised_in(error: BaseException, filename: str, is_own: Callable[[CodeType], bool]) -> Location | None:
-    """Return the innermost location of an exception in the user's own modules, if the program called them last."""
+    """Return the innermost location of an exception in the user's own modules, unless the program itself is further in."""
     for trace in reversed(traceback_entries(error.__traceback__)):
         code = trace.tb_frame.f_code
         if code.co_filename == filename:

@@ -16,7 +16,7 @@ from ..tensors.transforms import outside_transforms, without_dispatch_modes
 from .tensor_elements import plain_tensor_repr
 
 MAX_TEXT = 2_000
-"""Largest number of characters of a line's value. A cell's output may have ten times as many."""
+"""Largest number of characters of a value's text. A tensor's text and a cell's output may have ten times as many."""
 
 
 BRIEF_ELEMENTS = 100
@@ -177,7 +177,7 @@ def _contents(value: Any) -> str:
 
 
 def _is_atom(value: Any, kind: type) -> bool:
-    """Return whether a value has no items and a ``repr`` that is safe, and that is short or can be shortened."""
+    """Return whether a value has no items, and has a safe ``repr`` that is short or can be shortened."""
     if kind is int:
         return bool(-SHORT < value < SHORT)
     if kind in _IMMUTABLE or kind in _TEXTS:

@@ -1,7 +1,7 @@
-"""Run the body of a Python function of PyTorch inside a context of the recorder, without a frame of its own.
+"""Run the body of a Python function of PyTorch inside a context of the recorder, without an additional frame.
 
-A wrapper would be a frame between the frames of the program, which sees it in ``f_back`` and counts it in ``sys._getframe``.
-A woven function has the frame, the file, the lines and the names of the original instead.
+A wrapper would add a frame between the frames of the program. The program would see it in ``f_back`` and count it in
+``sys._getframe``. A woven function has the frame, the file, the lines and the names of the original instead.
 """
 
 from __future__ import annotations

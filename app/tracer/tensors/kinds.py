@@ -16,7 +16,7 @@ _storage, _is_zero = Tensor.untyped_storage, Tensor._is_zerotensor
 
 
 def is_opaque(tensor: Tensor) -> bool:
-    """Return whether a tensor's class implements the operations itself, so that reading its memory address may run its code."""
+    """Return whether a tensor's class implements the operations itself. Reading its address may run the class's code."""
     kind: Any = type(tensor)
     return kind not in PLAIN_TYPES and kind.__torch_dispatch__ is not _DEFAULT
 

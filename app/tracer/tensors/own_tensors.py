@@ -1,6 +1,6 @@
 """Leave the recorder's own tensors out of the objects that ``gc.get_objects`` lists.
 
-Programs list all tensors that are alive to find leaks. The recorder keeps copies of values that wait to be sent, and tensors
+To find leaks, programs list all tensors that are alive. The recorder keeps copies of values that wait to be sent, and tensors
 that the program has already freed.
 """
 
@@ -56,7 +56,7 @@ def _of_the_program(objects: list[Any]) -> list[Any]:
 
 
 def _kept_by(candidates: Sequence[Any], referrers: Sequence[Any], own: set[int]) -> set[int]:
-    """Return the ids of the candidates to which nothing refers but objects of the recorder and those whose ids are ``own``."""
+    """Return the ids of the candidates to which only objects of the recorder and objects with ids in ``own`` refer."""
     ids = set(map(id, candidates))
     counts: Counter[int] = Counter()
     for referrer in referrers:

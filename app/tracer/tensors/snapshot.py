@@ -36,8 +36,8 @@ class TensorTraits:
     """Everything a table row contains except the elements; tensors of one kind share it.
 
     ``code`` is the index of the dtype in :data:`~tapedeck.wire.DTYPES`, and ``grad_fn`` a node's name. ``readable`` is true if
-    the elements can be read: there is storage for all of them, and the tensor is not a wrapper of a transform. ``width`` is the
-    number of bytes that the elements take on the wire.
+    the elements can be read: :func:`is_readable` is true, and there is storage for all of them. ``width`` is the number of
+    bytes that the elements take on the wire.
     """
 
     __slots__ = ("code", "count", "dtype", "flags", "grad_fn", "readable", "shape", "sparse", "width")
@@ -143,7 +143,7 @@ def is_readable(tensor: Tensor) -> bool:
 
 
 def small_copy(tensor: Tensor) -> Tensor | None:
-    """Return a copy of a small, plain tensor that takes no part in autograd, ``None`` for any other tensor.
+    """Return a copy of a small, plain tensor that takes no part in autograd, or ``None`` for any other tensor.
 
     Such a copy has the traits of the tensor, so it needs no :class:`Snapshot`, which takes three times as long.
     """

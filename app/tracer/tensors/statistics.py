@@ -41,7 +41,7 @@ _FAINT = 1e-15
 _INFINITY = float("inf")
 _amin, _amax, _sum, _norm, _sign, _dot = torch.amin, torch.amax, torch.sum, torch.linalg.vector_norm, torch.sign, torch.dot
 _SHORT = 64
-"""Largest number of elements for which statistics are always computed in float64."""
+"""Largest number of elements for which :func:`of_many` always computes in float64."""
 _ROW = 256
 """Number of elements that are added in float32."""
 _ROWS = 1024

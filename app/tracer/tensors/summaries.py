@@ -51,7 +51,7 @@ def summarize(waiting: Iterable[tuple[SummarizedTable, Sequence[int]]]) -> None:
 
 
 def _unsummarized(waiting: Iterable[tuple[SummarizedTable, Sequence[int]]]) -> Iterator[tuple[_Row, Tensor]]:
-    """Yield the rows that have no statistics yet, with their elements. Omit those without elements."""
+    """Yield the rows that have no statistics yet, with their elements. Mark rows without elements as omitted instead."""
     for table, indexes in waiting:
         for row_index in indexes:
             row = table.rows[row_index]

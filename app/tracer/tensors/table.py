@@ -60,7 +60,7 @@ class TableBuilder:
         """The number of rows that were checked when a standing write was last announced."""
 
     def keep_at_most(self, elements: int) -> None:
-        """Keep tensors whole only up to this many elements, from the next rows on that are finalized."""
+        """Keep tensors whole only up to this many elements, in all rows that are finalized from now on."""
         self.kept = min(self.kept, elements)
         self._contents_of = _contents.setdefault((self.kept, self.has_values), {})
 

@@ -91,14 +91,14 @@ class _Result(NamedTuple):
     path: str
 
     def is_wrong(self) -> bool:
-        """Return whether the gradient is wrong, or not finite where the slope is."""
+        """Return whether the gradient is wrong, or is not finite although the slope is finite."""
         if self.verdict != wire.UNKNOWN or math.isfinite(self.gradient):
             return self.verdict == wire.WRONG
         slopes = (self.left, self.right)
         return all(map(math.isfinite, slopes)) and math.isclose(*slopes, rel_tol=1e-3, abs_tol=1e-6)
 
     def describe(self) -> str:
-        """Return the sentence of a message."""
+        """Return the line of the message that describes this result."""
         difference = abs(self.gradient - self.central) / abs(self.central) if self.central else math.nan
         percent = f" (difference {100 * difference:.2g} %)" if 1e-4 <= difference < 10 else ""
         return (

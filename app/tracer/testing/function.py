@@ -31,8 +31,8 @@ class NamedTensor(NamedTuple):
 class CalledFunction:
     """A function with copies of its inputs.
 
-    ``inputs`` are those that require a gradient, each once. Every call starts with the same random state and with new copies of
-    all tensors, and leaves the random state as it was.
+    ``inputs`` are the copies that require a gradient, each once. Every call starts with the same random state and with new
+    copies of all tensors, and leaves the random state as it was.
     """
 
     def __init__(self, function: Callable[..., Any], inputs: Any) -> None:
@@ -207,7 +207,7 @@ def _shown_to(mode: TorchFunctionMode) -> Iterator[None]:
 
 @contextmanager
 def _double_by_default() -> Iterator[None]:
-    """Make new tensors in float64, as ``torch.zeros`` in the function does."""
+    """Make float64 the default dtype of new tensors, such as those that ``torch.zeros`` creates in the function."""
     default = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
@@ -223,7 +223,7 @@ def _copy(tensor: Tensor, *, wide: bool = False) -> Tensor:
 
 
 def _named_arguments(function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the arguments with the names of the function's parameters, or ``inputs[0]`` where there is none."""
+    """Yield the arguments with the names of the function's parameters, or with names such as ``inputs[0]``."""
     names = _parameters(function)
     for index, value in enumerate(args):
         yield names[index] if index < len(names) else f"inputs[{index}]", value
@@ -247,7 +247,7 @@ def _parameters(function: Any) -> list[str]:
 
 
 def _output_name(text: str, path: Sequence[Any]) -> str:
-    """Return ``0`` for the only output, ``1`` for an item of a tuple, and the text of the path for others."""
+    """Return ``0`` for the only output, the index for an item of a tuple, and the text of the path for others."""
     if not path:
         return "0"
     return str(path[0].idx) if len(path) == 1 and isinstance(path[0], tree.SequenceKey) else f"`{text}`"

@@ -3,9 +3,9 @@
 A step has one or more passes, then an update. An update writes to a leaf of the step, binds the leaf's name to another
 tensor, or clears the leaf's gradient. After an update the step ends at the next pass, or at the next iteration of its loop.
 
-Without an update, a pass starts a new step if it shares no leaf with the earlier passes. There are two exceptions: it runs in
-the same iteration of a loop as the last pass, or optimizers have leaves of it and of the earlier passes. Then the update is
-still to come.
+Without an update, a pass starts a new step if it shares no leaf with the earlier passes. There are two exceptions: the pass
+runs in the same iteration of a loop as the last pass, or optimizers have leaves of this pass and of the earlier ones. In both
+cases, the update is still to come.
 
 Between a step's last pass and its update, a loop may begin another iteration. Only the event that follows shows whether
 that iteration still belongs to the step, so the position is kept as a *border* until then.

@@ -22,7 +22,7 @@ ELEMENTS: Final = 16
 NONFINITE: Final = 20
 """Largest number of passes of summarized steps that are recorded whole because they have a NaN or Inf."""
 MANY: Final = 1_000
-"""Number of steps after which a recording is also summarized if it only takes long."""
+"""Number of steps after which a recording that takes long is summarized too, even if it is not large."""
 RESERVE: Final = 0.9
 """Fraction of a recording's limits. Once it is used, no further step is recorded. The rest is left for other events."""
 

@@ -138,7 +138,7 @@ class KeptViews:
                 self._report(line, viewed, (kept,), loads=True, changed=False)
 
     def _known(self, tensor: Tensor) -> tuple[_Viewed, int, int] | None:
-        """Return the parameter of a view or of itself, the age of these numbers, and the line that made the view, or -1."""
+        """Return the parameter that a tensor is or views, the age of its numbers, and the line that made the view, or -1."""
         key = id(tensor)
         view = self._views.get(key)
         if view is not None and view.view.get() is tensor:

@@ -127,11 +127,14 @@ class OpenStep(Struct):
         return None
 
     def rebound(self, row: wire.RebindRow, value: Tensor) -> None:
-        """Record that a name of a leaf was bound to ``value``. The row of its elements is added here."""
+        """Record that a name of a leaf was bound to ``value``. The row with its new elements is added here."""
         self.rebinds.append(PendingRebind(replace(row, row=self.table.add_copy(value)), weak(value)))
 
     def rebound_again(self, before: Tensor, value: Tensor, parameters: frozenset[int]) -> bool:
-        """Record that names of ``parameters`` were bound to ``value`` instead of ``before``. Return whether there are any."""
+        """Record that names of ``parameters`` were bound to ``value`` instead of ``before``.
+
+        Return whether there are any such names.
+        """
         found = [each for each in self.rebinds if each.value.get() is before and each.row.parameter in parameters]
         for rebind in found:
             rebind.value = weak(value)

@@ -43,7 +43,7 @@ def groups(optimizer: torch.optim.Optimizer, parameters: Mapping[int, int]) -> l
 
 
 def _option(value: Any) -> Option:
-    """Return the value of an option in a form that can be emitted, or ``None``: a number, a string or a few numbers."""
+    """Return a number, a string or a few numbers that can be emitted for the value of an option, otherwise ``None``."""
     if type(value) is int and not -(1 << 63) <= value < 1 << 63:
         return None
     if type(value) in (int, float, bool, str):

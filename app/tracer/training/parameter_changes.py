@@ -31,8 +31,8 @@ class LeafValue(Struct, frozen=True):
 def leaf_value(leaf: Tensor, before: LeafValue | None, table: TableBuilder) -> LeafValue:
     """Return the current value of a leaf. If nothing has written to the leaf since ``before`` was read, return ``before``.
 
-    The table of an earlier step may have dropped elements of ``before`` that this one keeps: then the leaf is read again. A
-    write by NumPy doesn't change a tensor's version. ``before`` is therefore returned only if torch can resize the memory:
+    If the table of an earlier step has dropped elements of ``before`` that ``table`` keeps, the leaf is read again. A write by
+    NumPy doesn't change a tensor's version. ``before`` is therefore returned only if torch can resize the memory:
     NumPy doesn't share such memory.
     """
     state = _state_of(leaf)

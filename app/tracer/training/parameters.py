@@ -64,7 +64,7 @@ class Parameters:
         return self._indexes[id(leaf)]
 
     def indexes_of(self, leaves: Iterable[tuple[int, Tensor]]) -> list[int]:
-        """Return the parameter of each leaf, -1 for none yet. ``leaves`` are pairs of the index of a node and its leaf."""
+        """Return the parameter of each leaf, -1 for none yet. Each of ``leaves`` is a pair with a leaf in second place."""
         indexes = self._indexes
         return [indexes.get(id(leaf), -1) for _, leaf in leaves]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class ProgramChanges:
-    """State that :mod:`updates` records and that passes read."""
+    """State that :mod:`updates` and :mod:`write_guard` record, and that passes read."""
 
     count: int = 0
     """The number of times that the program has written to a tensor or set a ``.grad``."""

@@ -177,7 +177,7 @@ class Rebinds:
             self._report_lost(substitute)
 
     def reached_nothing(self, roots: Sequence[Any]) -> None:
-        """Report the substitutes of each parameter from whose gradient a root was computed. None of the roots has a node."""
+        """Report the substitutes of each parameter from whose gradient one of ``roots`` was computed. No root has a node."""
         for substitute in list(self._substitutes.values()):
             if any(self._uses(root, substitute.parameter) for root in roots):
                 self._report_lost(substitute)

@@ -78,7 +78,10 @@ class StepEmission:
         )
 
     def end_recording(self, index: int, table: TableBuilder) -> None:
-        """Emit the latest values of lines, and drop later events of passes, steps and graphs. Step ``index`` has no room."""
+        """Emit the latest values of lines, because there is no room for step ``index``.
+
+        Later events of passes, steps and graphs are dropped.
+        """
         rows = self._lines.pending_rows(table)
         self._emitter.emit_with(table, lambda tensors: wire.LinesEvent(rows, tensors))
         self._emitter.emit_once(wire.StepsUnrecorded(step=index))

@@ -63,7 +63,8 @@ class UpdatePhase:
     def rebound(self, row: wire.RebindRow | None, value: Tensor | None, here: LineContext) -> None:
         """Record that the name of a leaf of the step was bound to another value.
 
-        ``row`` describes the new value if it was computed from the leaf, and is ``None`` otherwise.
+        ``row`` describes the new value if it was computed from the leaf's gradient, or if it has the leaf's shape and a node.
+        It is ``None`` otherwise.
         """
         if row is None or value is None:
             self._begin(here)

@@ -31,7 +31,7 @@ from .write_guard import WriteGuard
 _WRITING = frozenset({GRAD_SET, DATA_SET, SHARE, LATE})
 _CLEARING = frozenset({"zero_", "_foreach_zero_"})
 _MOST = 20
-"""Largest number of lines that are reported because they broadcast two tensors to one shape."""
+"""Largest number of reported broadcasts in which neither of two tensors has the shape of the result."""
 
 
 class MissingGradientObserver(Protocol):

@@ -67,7 +67,7 @@ def _steps(recording: Recording, start: int, count: int) -> Raw:
 
 @router.get("/steps/{index}", **reference.returns(model.Step, "The step.", 304, 404))
 async def read_step(request: Request, id: str, index: Index) -> Response:
-    """Read one step. For a program that was stopped, the index after the last step reads what was recorded after it."""
+    """Read one step. For a program that was stopped, the index after the last step reads what was recorded after that step."""
     recorded = await service_of(request).find(id)
     return await answers.answer(request, recorded, recorded.step, index)
 
@@ -224,7 +224,7 @@ async def draw_pass(
     """Draw a pass as `svg`, `png`, `pdf` or `dot`, or describe it as text (`txt`).
 
     A graph of more than 150 boxes is drawn as a map, and so is a smaller one that would be too wide or too high to be read.
-    With `view`, `reveal`, or a `layout` of maps, every graph is.
+    With `view`, `reveal`, or a `layout` of maps, every graph is drawn as a map.
     """
     return await _drawn(request, id, "pass", index, form, Look(theme, direction, node, view, reveal, layout, density))
 

@@ -29,7 +29,7 @@ def schema(struct: Any) -> dict[str, str]:
 
 
 def returns(struct: Any, description: str, *others: int) -> dict[str, Any]:
-    """Return decorator arguments for a route that returns a struct as JSON, or problems with the statuses ``others``."""
+    """Return decorator arguments for a route that returns a struct as JSON, or a problem with status 422 or ``others``."""
     success: dict[str, Any] = {"description": description}
     if struct is not None:
         success["content"] = {"application/json": {"schema": schema(struct)}}
@@ -350,7 +350,7 @@ def _in_order(structs: Iterable[Any]) -> list[Any]:
 
 
 def _open(components: dict[str, Any]) -> dict[str, Any]:
-    """Add ``owner_key`` to the schema of a run, which only the response to a caller's first POST contains."""
+    """Add ``owner_key`` to the schema of a run. Only the response to a caller's first POST contains this key."""
     run = components["Run"]
     run["properties"]["owner_key"] = {"type": "string", "description": "Only in the response to a caller's first POST."}
     return components

@@ -71,7 +71,8 @@ _BODY: Final = {
     "oneOf": [
         _kind(
             "surface",
-            "Compute the loss as a function of one element of a parameter, with the tangent at the recorded point, or of two.",
+            "Compute the loss as a function of one element of a parameter, with the tangent at the recorded point, or as a "
+            "function of two elements.",
             {
                 "parameters": _PARAMETERS
                 | {
@@ -232,7 +233,7 @@ async def read_replay(request: Request, id: str, replay: str) -> Response:
     if not live.ended:
         return _in_progress(request, id, live)
     result = _with_links(request, id, live)
-    # a replay whose equality was not decided may run again at the next POST
+    # if it is undecided whether a replay equals the recording, the next POST may run the replay again
     final = result.repeatable is not None
     return responses.cacheable(request, msgspec.json.encode(result), responses.JSON, final=final, renewed=recorded.renewed)
 

@@ -36,7 +36,7 @@ GRACE_SECONDS: Final = 2.0
 LIGHT_BODY: Final = 200_000
 """Largest body in bytes whose fingerprint is computed on the event loop."""
 CHANGE_BYTES: Final = 2_000
-"""Largest body in bytes that renames a run."""
+"""Largest body in bytes of a request that renames, pins or unpins a run."""
 
 router = APIRouter(prefix=API, tags=["runs"])
 

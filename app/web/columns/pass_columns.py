@@ -41,7 +41,7 @@ class Frames(Struct, frozen=True):
 
 
 class PackedMatrix(Struct, frozen=True):
-    """A matrix of packed little-endian numbers with a row for each pass. NaN marks a number that was not recorded."""
+    """A matrix of packed little-endian numbers. NaN marks a number that was not recorded."""
 
     dtype: str
     shape: tuple[int, int]
@@ -49,7 +49,7 @@ class PackedMatrix(Struct, frozen=True):
 
 
 class PackedFrames(Struct, frozen=True):
-    """Numbers of passes that share a graph, in packed columns, for msgpack."""
+    """Numbers of passes that share a graph, in packed columns, for msgpack. Each matrix has a row for each pass."""
 
     graph: str
     passes: list[int]
@@ -95,7 +95,7 @@ def frames(recording: Recording, graph: int, start: int, count: int, fields: Seq
 
 
 def packed(recording: Recording, graph: int, start: int, count: int, fields: Sequence[str], span: Span = ALL) -> PackedFrames:
-    """Return the same passes as packed columns. Only fields that contain single numbers can be packed."""
+    """Return the passes of :func:`frames` as packed columns. Only minima, maxima, means and norms can be packed."""
     if wrong := [name for name in fields if name.partition(".")[2] not in NUMBERS]:
         raise InvalidInput(f"{wrong[0]} cannot be packed: request it as JSON.", where="fields")
     passes, following = _over(recording, graph, start, count, fields, span)

@@ -108,7 +108,7 @@ class LessonArticle:
 
     @property
     def waiting(self) -> bool:
-        """True if a recording has not been made yet, or the bound values have not been read from it yet."""
+        """True if a recording has not been made yet, or if the bound values have not been read yet."""
         return self._unread or any(run is None for run in self._runs.values())
 
     def title(self, part: ArticlePart) -> str:
@@ -129,7 +129,7 @@ class LessonArticle:
         """Return prose in which the names and the numbers of parameters and gradients have their colours."""
         reachable = html.replace(' display="block">', ' display="block" tabindex="0">')  # a wide formula scrolls
         coloured = CODE.sub(lambda found: self._code(found[1]), reachable)
-        return Markup(NUMBER.sub(lambda found: self._number(found[1], found[2]), coloured))  # the reader escapes all text
+        return Markup(NUMBER.sub(lambda found: self._number(found[1], found[2]), coloured))  # lessons.reading escapes text
 
     def value(self, bound: Bound | None) -> str:
         """Return a stated value as a reader sees it; an empty text if it is not known."""
@@ -150,7 +150,7 @@ class LessonArticle:
         return typographic(f"{number:g}")
 
     def current(self, task: DragTask) -> float:
-        """Return the number that can be dragged, with the value that it has in the program."""
+        """Return the value in the program of the number that can be dragged."""
         return dragged.current(programs.recordings(self.lesson)[task.recording], task.name)
 
     def answers(self, task: PredictTask) -> str:

@@ -45,7 +45,7 @@ async def pull(
     name: str,
     value: Annotated[float, Query(ge=-1e9, le=1e9, allow_inf_nan=False, description="The value of the number.")],
 ) -> Response:
-    """Run a program of a lesson with another value of a number that can be dragged, and read the lesson's numbers in it.
+    """Run a program of a lesson with another value of a number that can be dragged, and read the lesson's numbers in this run.
 
     The program runs in turn with the other programs of the caller, unless somebody has asked for this value before.
     """

@@ -80,7 +80,7 @@ async def lesson(request: Request, id: str) -> Response:
 async def first_picture(reader: RunReader, article: LessonArticle) -> Markup | None:
     """Return the inline picture of a lesson's first view, which the page shows until its script has loaded the stage.
 
-    Return ``None`` if there is none, or it cannot be drawn now.
+    Return ``None`` if the lesson has no view, or if the picture cannot be drawn now.
     """
     if (first := article.first) is None:
         return None
@@ -107,9 +107,10 @@ async def recordings(service: Service, lesson: Lesson) -> Mapping[str, RecordedR
 
 
 async def stated(service: Service, lesson: Lesson, seconds: float | None = VISIT_SECONDS) -> Mapping[int, str] | None:
-    """Return the numbers whose text the lesson leaves out, by id; ``None`` if reading them takes over ``seconds``.
+    """Return the numbers whose text the lesson leaves out, by id; ``None`` if they are not available within ``seconds``.
 
-    The programs are run for the first reader only, even if that reader does not wait.
+    Return an empty mapping if reading them fails. The programs are run for the first reader only, even if that reader does not
+    wait.
     """
     if not service.executor.ready:
         return None

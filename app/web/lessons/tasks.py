@@ -29,7 +29,7 @@ router = APIRouter(prefix=f"{API}/lessons", tags=["lessons"])
 
 
 class LessonHeading(Struct, frozen=True):
-    """A lesson in the list of lessons. ``needs`` are ids of lessons to read before."""
+    """A lesson in the list of lessons. ``needs`` are ids of lessons to read first."""
 
     id: str
     title: str

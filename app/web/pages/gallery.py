@@ -37,7 +37,10 @@ router = APIRouter(include_in_schema=False)
 
 @cache
 def all_examples() -> list[Example]:
-    """Return the examples of the package, then one for each other finding: the mistake in the finding's documentation."""
+    """Return the examples of the package, then the mistake in the documentation of each other finding.
+
+    Findings of the groups in :data:`UNTYPICAL` are left out.
+    """
     own = examples.gallery()
     shown = {each.finding for each in own}
     rules = [(group, rule) for group, rules in GROUPS.items() if group not in UNTYPICAL for rule in rules]

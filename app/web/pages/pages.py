@@ -28,7 +28,7 @@ EMPTY: Final[dict[str, Any]] = {
 """Context of the playground if nothing is recorded."""
 
 AGAIN_SECONDS: Final = 4
-"""Seconds after which a page that says that the server is busy loads itself again."""
+"""Seconds after which the error page of a busy server loads itself again."""
 
 router = APIRouter(include_in_schema=False)
 
@@ -45,7 +45,7 @@ def selection_of(
 ) -> Selection:
     """Return the selection in the query parameters of a page. An unknown direction or phase is ignored.
 
-    While a run is presented, its cards are compact: their text is large.
+    While a run is presented, its cards are compact, because their text is large.
     """
     chosen_direction = direction if direction in ("TB", "BT", "LR") else "TB"
     chosen_phase = next((each for each in model.PHASES if each == phase), None)
@@ -155,7 +155,7 @@ def context_of(view: RunView) -> dict[str, Any]:
 def page_state(
     request: Request, context: Mapping[str, Any], program: str, *, is_home: bool = False, example: str | None = None
 ) -> dict[str, Any]:
-    """Return what the script of a page with a recording reads from it."""
+    """Return the data that a page with a recording contains for its script."""
     service, root = service_of(request), root_of(request)
     return shown_state(context, program) | {
         "root": root,

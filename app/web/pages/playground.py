@@ -43,7 +43,7 @@ class ProgramLine(Struct, frozen=True):
     description: str | None
     """The whole value, or a remark about it."""
     tone: str
-    """``before`` for a value of an earlier step, ``off`` for a line that had not run yet, else empty."""
+    """``before`` for a value of an earlier step unless it is constant, ``off`` for a line that had not run yet, else empty."""
     phases: list[model.Phase]
     """The phases of the step in which the line ran."""
     cell: int
@@ -55,11 +55,11 @@ class ProgramLine(Struct, frozen=True):
     cell_over: bool
     """True if the line's cell had finished at the playhead."""
     active: bool
-    """True if the line belongs to the phase at the playhead."""
+    """True if the phase at the playhead is the first one in which the line ran."""
     error: model.ProgramError | None
     findings: list[model.Finding]
     markdown: list[str] = []
-    """The texts of the notebook's Markdown cells above the line."""
+    """For the first line of a cell, the texts of the notebook's Markdown cells above it; empty for other lines."""
 
 
 class Selection(Struct, frozen=True):
@@ -79,7 +79,7 @@ class Selection(Struct, frozen=True):
 
 
 class RunView(Struct, frozen=True):
-    """The view of a run in the playground. :mod:`pages` documents the fields for templates."""
+    """The view of a run in the playground. :mod:`.templates` documents the fields."""
 
     run: model.Run
     lines: list[ProgramLine]

@@ -34,7 +34,7 @@ class Playhead(Struct, frozen=True):
     ) -> tuple[model.LineValue | model.EarlierValue | model.Line | None, bool]:
         """Return a line's value at the playhead, or ``None`` if it has none, and whether the line had run.
 
-        ``last`` is the line's last value in the recording.
+        ``last`` is the line's last value in the recording. If the line had not run, the returned value is a later one.
         """
         if self.step is None:
             return last, True

@@ -11,8 +11,8 @@ Every template:
   that shows text in backticks as code. ``|changed``: the lines that a fix of a program removes and adds.
 - ``csp_nonce``: the nonce of this response, for ``<style nonce>`` and for ``<meta name="csp-nonce" content>``, from
   which CodeMirror reads it. Scripts are bundled files, never inline. An inline SVG has presentation attributes only.
-- ``page``: ``"playground"``, ``"examples"``, ``"findings"``, ``"guide/start"``, ``"docs"`` or ``"error"``;
-  ``version``: the version of Tapedeck.
+- ``page``: the name of the template without its ending, such as ``"playground"`` or ``"guide/start"``; ``version``: the
+  version of Tapedeck.
 - ``theme``: ``"light"`` or ``"dark"`` if the address contains ``?theme=``, else ``None``: for ``data-theme`` on ``<html>``.
 - ``mode``: the mode of the sandbox: ``"full"``, ``"nofiles"``, ``"unconfined"`` (every page shows a banner),
   ``"refused"`` (no programs are run) or ``"starting"``.
@@ -49,10 +49,11 @@ Every template:
        "node": "n3" | null, "program": "…", "limits": Limits, "keep_days": 30.0, "legend": {…}, "mode": "full"}
 
 ``file.html``, a file of its own: as ``embed.html``, and ``policy``, ``style``, ``scripts`` (Markup) and ``data`` (base64) of
-:mod:`..sharing.single_file`. Its ``url`` is empty if the address of the server is not known.
+:mod:`..sharing.single_file`; ``left_out``, the number of steps that did not fit; ``closed``, whether some groups of a map
+cannot be opened. Its ``url`` is empty if the address of the server is not known.
 
-``embed.html``, for a frame in another page: as ``playground.html``, and ``panes`` (the names of the panes shown), ``full`` (URL
-of the same view on a page of its own) and ``page_links`` (whether steps are links, without JavaScript).
+``embed.html``, for a frame in another page: as ``playground.html``, and ``panes`` (the names of the panes shown) and ``full``
+(URL of the same view on a page of its own).
 
 ``examples.html``: ``groups``: list of (title, examples); ``tags``: list of (tag, number of examples), the most frequent first;
 ``count``: number of examples. ``docs.html``: ``openapi`` (URL of ``openapi.json``), ``problems`` (list of (anchor, status,

@@ -34,8 +34,8 @@ SIMPLE: Final = ("", "text/plain", "application/x-www-form-urlencoded", "multipa
 def is_cross_site(headers: Headers) -> bool:
     """Return whether a page of another origin sent a request, according to the headers that a browser adds.
 
-    Browsers send ``Origin``, and ``Sec-Fetch-Site`` too, except to plain HTTP addresses of other machines. A page can set
-    neither of them, nor ``X-Forwarded-Host``, unless the server allows it. Other programs send none of these headers.
+    Browsers send ``Origin``. They also send ``Sec-Fetch-Site``, except to plain HTTP addresses of other machines. A page can
+    set neither of these headers, nor ``X-Forwarded-Host``, unless the server allows it. Other programs send none of them.
     """
     if (site := headers.get("sec-fetch-site")) is not None:
         return site not in ("same-origin", "none")
@@ -55,9 +55,9 @@ class AccessCheck:
     """Middleware that answers 403 to a request that may not reach the server.
 
     With ``hosts``, a request must name one of them in ``Host``; ``loopback`` allows the names of the machine itself. With
-    ``token``, a request must contain the token, and no page of another origin may send a request. Without a token, such a page
-    may use what the API allows to every origin. It may not send a body that looks like a form or plain text, because browsers
-    send those without asking the server first.
+    ``token``, a request must contain the token, and a page of another origin can only link to the server. Without a token, such
+    a page may use what the API allows to every origin. It may not send a body that looks like a form or plain text, because
+    browsers send such bodies without asking the server first.
     """
 
     def __init__(self, app: ASGIApp, token: str = "", hosts: Collection[str] = (), *, loopback: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Find out who sends a request, to share slots, memory and connections fairly, and when the sender has left."""
+"""Find out who sends a request and when the sender has left, to share slots, memory and connections fairly."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def sender_of(scope: Scope) -> str:
 def client_of(request: Request, owner: str | None, asked: str = "") -> Client:
     """Return the client that sent a request.
 
-    ``owner`` is the owner that a cookie or key of the request identifies, or ``None`` without either. ``asked`` is a digest of
-    the request's content, which distinguishes callers without an owner.
+    ``owner`` is the owner that a cookie or key of the request identifies, or ``None`` without either. ``asked`` is a text
+    that identifies the request's content, to distinguish callers without an owner.
     """
     return Client(owner, sender_of(request.scope), asked)
 

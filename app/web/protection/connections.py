@@ -320,5 +320,5 @@ def _answer(status: HTTPStatus) -> bytes:
 
 
 def protocol_class(table: ConnectionTable) -> type[asyncio.Protocol]:
-    """Return the protocols of a table in the form that uvicorn's ``http`` option expects."""
+    """Return the function that creates the protocols of a table, with the type that uvicorn's ``http`` option expects."""
     return cast("type[asyncio.Protocol]", table.protocol)

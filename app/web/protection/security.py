@@ -56,7 +56,7 @@ class SecurityHeaders:
         nonce = secrets.token_urlsafe(16)
         root = scope.get("root_path") or self._root
         path = scope["path"]
-        if root and path == root:  # without a host, because the caller may use any name for it
+        if root and path == root:  # redirect without a host, because the caller may use any name for the server
             query = scope["query_string"].decode("latin-1")
             await RedirectResponse(f"{root}/" + (f"?{query}" if query else ""), 308)(scope, receive, send)
             return

@@ -37,7 +37,7 @@ Step = Annotated[int | None, Query(ge=0, le=2**31 - 1, description="Step whose b
 Theme = Annotated[Literal["light", "dark"], Query(description="The colours.")]
 
 LARGEST: Final = 16 * 1024 * 1024
-"""Largest size of all pictures of an animation, in bytes."""
+"""Largest total size of the pictures of an animation, in bytes."""
 
 router = APIRouter(prefix=f"{API}/runs/{{id}}", tags=["recording"])
 

@@ -1,6 +1,6 @@
 """Serve runs to other pages: in a frame, and as an oEmbed answer.
 
-The pages that :attr:`Settings.embed_in` lists may show a frame; no page may show another page of this server. A frame needs
+The pages that :attr:`Settings.embed_in` lists may show a frame; no page may show any other page of this server. A frame needs
 neither a cookie nor the browser's storage, and changes nothing on the server.
 """
 
@@ -40,7 +40,7 @@ CURVES: Final = ("value", "grad", "update")
 WIDTH, HEIGHT = 720, 520
 """Default size of a frame, in pixels. It fits into a column of text."""
 VIEW: Final = ("step", "phase", "ran", "node", "graph", "pass", "direction", "view", "layout", "theme", "log", "parameter")
-"""Query parameters that select what a run's page shows. A frame accepts them and its own, which :func:`show` reads."""
+"""Query parameters that select what a run's page shows. A frame accepts these and the parameters of :func:`show`."""
 
 NO_RUN: Final = "This is not the address of a run on this server: it looks like /r/ and the id of the run."
 
@@ -92,18 +92,18 @@ async def show(
 
 
 async def failure(request: Request, kind: ProblemKind, detail: str) -> Response:
-    """Return the page that describes an error. In a frame, it is a page that the pages around it may show."""
+    """Return the page that describes an error. If the request was for a frame, other pages may show this page in it."""
     if not request.url.path.startswith(f"{root_of(request)}/embed/"):
         return await pages.failure(request, kind, detail)
     return _shown_in_pages(request, pages.failure_page(request, "embed_failure", kind, detail))
 
 
 def _shown_in_pages(request: Request, response: Response) -> Response:
-    """Allow the pages of the setting to show a response in a frame."""
+    """Allow the pages that :attr:`Settings.embed_in` lists to show a response in a frame."""
     ancestors = frame_ancestors(service_of(request).settings.embed_in)
     response.headers["Content-Security-Policy"] = page_policy(request.scope[NONCE], ancestors)
     response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
-    response.headers["Cross-Origin-Embedder-Policy"] = "require-corp"  # pages with this header may only show frames with it
+    response.headers["Cross-Origin-Embedder-Policy"] = "require-corp"  # pages with this header may only show frames with it too
     response.headers["X-Robots-Tag"] = "noindex"
     return response
 

@@ -19,16 +19,19 @@ from ...runs.run import RecordedRun
 from ..columns import packed_steps, series
 
 STEPS_BYTES: Final = 6 * 1024 * 1024
-"""Size in bytes of packed steps at which a file ends. Compressed, they take about half of it."""
+"""Size in bytes of the packed steps after which no more are added to a file. Compressed, they take about half of it."""
 MOST_STEPS: Final = 5_000
 DETAILED_NODES: Final = 2_000
 """Largest number of nodes in a graph whose nodes have details. In a larger graph, reading one node takes milliseconds."""
 WHOLE_CURVES: Final = 6_000
-"""Steps above which curves are thinned out, as on the page (``core/curves.js``)."""
+"""Number of steps above which curves are thinned out, as on the page (``core/curves.js``)."""
 MOST_NODES: Final = 40_000
 """Largest number of nodes, summed over passes, whose numbers are compared to find the passes that share a picture."""
 DETAILS_BYTES: Final = 4 * 1024 * 1024
-"""Size in bytes at which the details of nodes end. The inspector shows further nodes without their saved tensors."""
+"""Size in bytes of the details of nodes after which no more are added.
+
+The inspector shows further nodes without their saved tensors.
+"""
 DETAILS_SECONDS: Final = 4.0
 """Processor time in seconds for the details of nodes. A usual recording needs a tenth of it."""
 MOST_PICTURES: Final = 40
@@ -43,7 +46,7 @@ class Contents(Struct, frozen=True):
     """The parts of a recording that a file has, encoded as the API sends them.
 
     ``steps`` are packed steps in order. ``drawn`` maps each pass or graph, such as ``passes/0`` or ``graphs/g1``, to
-    the one whose picture it shows, which may be itself. ``shown`` is the pass at which the file opens.
+    the one whose picture it shows, which may be itself.
     """
 
     count: int
@@ -119,7 +122,7 @@ def _series(recording: Recording, count: int) -> bytes:
 
 
 def _read_series(recording: Recording, keys: list[str], count: int, points: int) -> series.PackedSeries:
-    """Return the series of the keys that some step has, fewer if they are too many for one answer."""
+    """Return the series of those keys that the recording has, and of fewer if they are too many for one answer."""
     while True:
         try:
             return series.packed(recording, keys, 0, count, points)
@@ -189,7 +192,7 @@ def picture_form(found: model.Pass) -> object:
 
 
 def map_numbers(recording: Recording, graph: str, view: str, passes: list[tuple[int, int]]) -> bytes:
-    """Return the numbers of a map in the passes of a file, as many as one answer has."""
+    """Return the numbers of a map in the passes of a file, for as many passes as fit into one answer."""
     return _encode(read_numbers(recording, int(graph[1:]), view, passes[0][0], len(passes)))
 
 

@@ -41,7 +41,10 @@ async def made_once(
 def file_answer(
     request: Request, recorded: RecordedRun, made: CachedAnswer, media_type: str, headers: dict[str, str]
 ) -> Response:
-    """Return the response with a file. About an ended run, it may be cached, and is 304 if the caller has the file."""
+    """Return the response with a file.
+
+    The response about an ended run may be cached, and is 304 if the caller has the file.
+    """
     if not recorded.ended:
         return responses.in_pieces(made.body, media_type, headers | {"Cache-Control": "no-store"})
     headers = headers | {"ETag": made.tag, "Cache-Control": responses.REVALIDATED}

@@ -17,14 +17,14 @@ from msgspec import Struct
 MOST_VIEWS: Final = 120
 """Largest number of views of all maps in a file. Drawing one takes some tens of milliseconds."""
 VIEWS_BYTES: Final = 3 * 1024 * 1024
-"""Size in bytes at which the pictures of further views end. Compressed, they take about an eighth of it."""
+"""Size in bytes of the pictures of views after which no more are added. Compressed, they take about an eighth of it."""
 _ROOT: Final = re.compile(r'<svg[^>]* data-view="([^"]*)"')
 _GRAPH: Final = re.compile(r'<svg[^>]* data-graph="g(\d+)"')
 _LAYOUT: Final = re.compile(r'<svg[^>]* data-layout="([^"]*)"')
 _BUTTON: Final = re.compile(r' role="button" tabindex="0" aria-expanded="(?:true|false)"([^>]*?) data-view="([^"]*)"')
 
 Draw = Callable[[str, str], Awaitable[str]]
-"""Draws the view with an address in a layout."""
+"""Draws a view, given its address and its layout."""
 
 
 class MapViews(Struct, frozen=True):
@@ -59,7 +59,10 @@ class MapViews(Struct, frozen=True):
 
 
 async def views_of_map(first: str, draw: Draw, count: int = MOST_VIEWS, size: int = VIEWS_BYTES) -> MapViews:
-    """Return the views of a map that begins with the picture ``first``: at most ``count``, of at most ``size`` bytes."""
+    """Return the views of a map that begins with the picture ``first``.
+
+    There are at most ``count`` views. When the pictures after the first have ``size`` bytes, no more are added.
+    """
     address, layout = address_of(first), _LAYOUT.match(first)
     if address is None:
         return MapViews({}, closed=False)

@@ -1,8 +1,8 @@
 """Write a run into one HTML file that needs neither a server nor a network.
 
-The file has the panes of the page, drawn by the same scripts, and the data that they would request from a server. Its own
-content policy allows these scripts and this style, and nothing else: no request, no further script. The data is compressed and
-in base64, so nothing that a program wrote is markup there; everywhere else, the templates escape it.
+The file has the panes of the page, drawn by the same scripts, and the data that they would request from a server. The
+file's content policy allows these scripts and the file's style, and nothing else: no request, no further script. The data is
+compressed and in base64, so nothing that a program wrote is markup there. Everywhere else, the templates escape such text.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .map_views import MOST_VIEWS, MapViews, address_of, graph_of, views_of_map
 
 PANES: Final = ("graph", "code", "deck", "inspector", "findings", "curve")
 WHOLES_BYTES: Final = 3 * 1024 * 1024
-"""Size in bytes at which the pictures of whole graphs end, beside those of their maps."""
+"""Size in bytes of the pictures of :func:`_wholes` after which no more are added."""
 SCRIPTS: Final = ("first-paint.js", "file.js")
 STYLE: Final = "file.css"
 
@@ -57,7 +57,7 @@ async def write_file(reader: RunReader, recorded: RecordedRun, *, theme: str | N
 
 
 async def _wholes(reader: RunReader, recorded: RecordedRun, pictures: dict[str, str]) -> dict[str, str]:
-    """Return pictures with a card for each node, of the graphs that are drawn as maps although they are small enough for it."""
+    """Return pictures with a card for each node, of graphs that are drawn as maps but are small enough for cards."""
     found: dict[str, str] = {}
     sizes = await reader.read(recorded, recorded.recording.log.graph_sizes)
     for name, svg in pictures.items():

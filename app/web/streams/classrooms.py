@@ -14,7 +14,7 @@ from ...errors import NotAllowed, NotFound, TooMany
 ROOMS: Final = 500
 """Largest number of open rooms."""
 ROOMS_OF_ADDRESS: Final = 20
-"""Largest number of rooms that one address opened."""
+"""Largest number of open rooms that one address has opened."""
 IDLE_SECONDS: Final = 2 * 3600.0
 """Seconds without a new position after which a room closes."""
 DESERTED_SECONDS: Final = 600.0
@@ -54,7 +54,7 @@ class Classrooms:
         """Open a room for a run. Return the room's id and the room.
 
         If the address or the server has too many rooms, one that nobody follows is closed: see :data:`DESERTED_SECONDS`. Raises
-        :class:`TooMany` if there is none.
+        :class:`TooMany` if there is no such room.
         """
         self._forget()
         own = [id for id, room in self._rooms.items() if room.address == address]

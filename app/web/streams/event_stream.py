@@ -16,7 +16,7 @@ from ...errors import TooMany
 
 HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 PIECE: Final = 64 * 1024
-"""Number of bytes sent at once. For a listener that does not read, the server keeps at most these and its own buffer."""
+"""Number of bytes sent at once. For a listener that does not read, the server keeps at most these bytes and its own buffer."""
 SEND_SECONDS: Final = 60.0
 """Seconds without reading after which a listener is dropped. On our own server, ``connections.py`` does so earlier."""
 SENDERS: Final = 8
