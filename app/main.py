@@ -236,7 +236,7 @@ def _content_type(path: str) -> str:
 
 
 def __getattr__(name: str) -> Any:
-    """Create ``tapedeck.main:app`` on first use, for servers that import an app by name."""
+    """Create an app when ``tapedeck.main:app`` is read, for servers that import an app by name."""
     if name == "app":
         return create_app()
     raise AttributeError(name)

@@ -25,8 +25,8 @@ class ProgramCommand(TyperCommand):
 def marked(arguments: Sequence[str], flags: Iterable[str], valued: Iterable[str]) -> list[str]:
     """Return the arguments in this order: the command's own options, ``--``, the file, the arguments of the program.
 
-    Every option before the file belongs to the command. After the file, its options end at ``--`` or at the first argument that
-    the command does not know.
+    Every option before the file belongs to the command. After the file, the command's options end at ``--`` or at the first
+    other argument. Without a ``--``, the options of :data:`_SHARED` count as other arguments.
 
     >>> marked(["--json", "fit.py", "--epochs", "2", "--json"], {"--json"}, {"--seed"})
     ['--json', '--', 'fit.py', '--epochs', '2', '--json']

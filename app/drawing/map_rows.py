@@ -15,7 +15,7 @@ from .sheet import Sheet
 from .style import width
 
 WIDE: Final = 300.0
-"""Width of the boxes outside of all frames, in pixels."""
+"""Smallest width of the boxes outside of all frames, in pixels. Groups that are nested deeply make them wider."""
 NARROWEST: Final = 220.0
 GAP: Final = 12.0
 INDENT: Final = 14.0

@@ -51,10 +51,11 @@ def _transposed_kernel_gradient(grad: Array, x: Array, weight: Array, stride: Si
 def input_gradient(
     grad: Array, x: Array, weight: Array, stride: Sizes, padding: Sizes, dilation: Sizes, transposed: bool = False
 ) -> Array:
-    """Return the gradient of a convolution with respect to its input: in each window, its element of ``grad`` times the kernel.
+    """Return the gradient of a convolution with respect to its input.
 
-    For a ``transposed`` convolution, this is the convolution of ``grad`` with the kernel. Raises :class:`ValueError` for
-    options with which the result does not have the shape of ``grad``.
+    Each element of ``grad`` times the kernel is added to the element's window. For a ``transposed`` convolution, this is the
+    convolution of ``grad`` with the kernel. Raises :class:`ValueError` for options with which the result does not have the
+    shape of ``grad``.
     """
     if transposed:
         return _convolved(grad, x, weight, stride, padding, dilation)
@@ -108,7 +109,7 @@ def _all_but_channels(x: Array) -> tuple[int, ...]:
 
 
 def at_largest(grad: Array, x: Array, indices: Array) -> Array:
-    """Return zeros in the shape of a pooled tensor with each gradient added at the index of its window's largest element."""
+    """Return zeros in the shape of a pooling's input, with each gradient added at the index of its window's largest element."""
     planes = int(np.prod(x.shape[:-2]))
     whole = np.zeros((planes, int(np.prod(x.shape[-2:]))))
     places = np.asarray(indices, np.int64).reshape(planes, -1)

@@ -20,11 +20,11 @@ from ..errors import InvalidInput, UnreadableInput
 from .text import SOURCE_BYTES, check_size, short
 
 CELLS: Final = 2_000
-"""Largest number of code cells."""
+"""Largest number of code cells, and of Markdown cells."""
 NOTES: Final = 200
 """Largest number of notes about skipped lines. Further lines are skipped without a note."""
 KEPT_CELL_MAGICS: Final = frozenset({"time", "timeit", "capture", "prun", "memit", "python", "python3"})
-"""Cell magics whose body is Python and runs in the notebook's namespace. A cell with any other magic is skipped."""
+"""Cell magics whose body is Python and runs as a part of the program. A cell with any other magic is skipped."""
 
 LONGEST_NOTE: Final = 200
 """Largest number of characters of a skipped line that its note quotes."""

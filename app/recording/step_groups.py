@@ -55,7 +55,7 @@ class StepGroup:
         return self._missing() if self.iterations is None else self._present(self.iterations.astype(np.float64))
 
     def options(self) -> list[str]:
-        """Return the names of the optimizer's options that are numbers."""
+        """Return the names of the optimizer's options that are numbers or booleans."""
         return [name for name, value in (self.first.optimizer or {}).items() if isinstance(value, int | float)]
 
     def option(self, name: str) -> MaskedColumn:

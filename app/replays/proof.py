@@ -192,7 +192,7 @@ class Proof:
         after: wire.TensorTable,
         alike: Callable[[model.TensorSummary | None, model.TensorSummary | None], bool],
     ) -> Difference | None:
-        """Return the first difference. Two names may share a row, so the rows of equal tensors may differ."""
+        """Return the first difference. The row numbers are not compared: two names may share a row, so they may differ."""
         old, new = Tensors(before), Tensors(after)
         for (name, row), (_, new_row) in pairs:
             one, two = old.summary(row), new.summary(new_row)

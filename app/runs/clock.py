@@ -13,7 +13,7 @@ SETTLING_SECONDS: Final = 86_400.0
 
 
 class ExpiryClock:
-    """Seconds since 1970. A jump of the machine's clock counts only once it has lasted a day.
+    """Seconds since 1970. A large jump of the machine's clock counts only once it has lasted a day.
 
     A clock that is set to a wrong time would delete fresh runs, or keep old ones. ``latest`` is the time of the newest run, 0
     if there is none. If the clock is more than a day away from ``latest`` at the start, either the server was off, or the clock

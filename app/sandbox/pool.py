@@ -36,7 +36,7 @@ _PROBE_SECONDS: Final = 20.0
 _PAUSES: Final = (0.0, 0.5, 2.0, 10.0, 30.0)
 """Delay before starting a zygote, by the number of failures in a row."""
 _TRIES: Final = 3
-"""Number of failures in a row after which waiting callers get an error."""
+"""Number of failures in a row after which waiting callers get an error. When the pool starts, one failure is enough."""
 PING_SECONDS: Final = 1.0
 """Interval at which the zygote must give a sign of life."""
 SILENT_PINGS: Final = 3
@@ -60,7 +60,7 @@ class Unconfinable(SandboxError):
 class Pool:
     """Children that wait for a job. ``idle`` is the number to keep ready. A pool belongs to one event loop.
 
-    Children warm up unless ``demand`` is high.
+    A child warms up before its job, unless a caller waits for it, ``idle`` children are at work, or ``demand`` is high.
     ``on_zygote`` is called with the process id of each zygote before it forks any child.
     """
 

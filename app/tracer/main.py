@@ -65,7 +65,7 @@ def preload() -> None:
 
 
 def prepare_recorder() -> None:
-    """Record a program without a pass, which fills the recorder's caches: the changed code of PyTorch's functions, decoders."""
+    """Record a program without a pass. This fills the recorder's caches: decoders, and the changed code of functions."""
     _record_and_discard("import torch\nw = torch.ones(2)\nloss = ((w * 2 - 1) ** 2).mean()\nloss")
 
 

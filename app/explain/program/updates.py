@@ -73,7 +73,7 @@ def by_gradient(syntax: Syntax, statement: ast.stmt) -> bool:
 
 
 def of_loop(syntax: Syntax, target: ast.expr) -> ast.For | None:
-    """Return the ``for`` loop around a name that assigns to this name; ``None`` if there is no such loop."""
+    """Return the ``for`` loop around a name whose loop variables include this name; ``None`` if there is no such loop."""
     node: ast.AST | None = target
     while node is not None and isinstance(target, ast.Name):
         if isinstance(node, ast.For):

@@ -172,7 +172,9 @@ def _fix(reading: Reading, source: Source) -> FixTask:
     options = source.options
     faults = [name for name in ("finding", "error", "check") if options.get(name)]
     if not faults:
-        reading.report(source.line, "A {break-fix} needs its fault: `:finding: leaf-rebound`, `:error:` or `:check: wrong`.")
+        reading.report(
+            source.line, "A {break-fix} needs its fault: `:finding: leaf-rebound`, `:error: TypeError` or `:check: wrong`."
+        )
     if not program:
         reading.report(
             source.line, "A {break-fix} needs the program with the fault, between ```` ```python ```` and ```` ``` ````."
@@ -232,7 +234,7 @@ def _range(reading: Reading, source: Source) -> tuple[float, float, float]:
 
 
 def _starts(reading: Reading, source: Source) -> tuple[str, int]:
-    """Return the recording after whose cells code runs, and the number of these cells: all for ``fit``, 1 for ``fit/1``."""
+    """Return the recording whose cells run before the code, and the number of these cells: all for ``fit``, 1 for ``fit/1``."""
     name, _, count = source.options.get("starts", "").partition("/")
     cells = len(reading.cells.get(name, []))
     if not cells:

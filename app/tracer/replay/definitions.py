@@ -42,7 +42,7 @@ class SurrogateFunctions:
         self._recorded: dict[int, Tensor] = {}
 
     def __call__(self, index: int, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """Run the call that has this index in its section."""
+        """Run the call that has this index in a :class:`.evaluate.TapeSection`."""
         definition = _definition(function)
         names = definition.names(args, kwargs) & self._names if definition is not None else None
         if definition is None or not names:
@@ -100,7 +100,7 @@ def _normalized(_: Set[str], __: Tensor, function: Callable[..., Any], args: Any
 
 
 def _straight_through(_: Set[str], recorded: Tensor, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """Pass on values within the range without rounding them."""
+    """Pass on the changes of values within the range without rounding them."""
     _, scale, zero, *rest = args
     if function is torch.fake_quantize_per_channel_affine:
         axis, *rest = rest

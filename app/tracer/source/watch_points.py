@@ -8,20 +8,21 @@ from collections.abc import Iterator
 WATCH = "__tapedeck_watch__"
 """The name in ``builtins`` of the function that evaluates the watched expression.
 
-It receives the line of the statement, and whether a marked statement has run right before.
+It receives the line of the statement, and whether the statement's value was passed to the recorder right before.
 """
 
 _LEAVING = ast.Return | ast.Raise | ast.Break | ast.Continue
 _DEFINING = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 _HEADLESS = _DEFINING | ast.Try | ast.TryStar
-"""The statements whose body does not run right after their own line."""
+"""The statements that have a body, but no place at its start."""
 
 
 class WatchPoints:
     """The places after the statements on one line, or after all statements if ``line`` is ``None``.
 
     For a statement that leaves its block, such as ``return``, the place is before the statement. For a statement with a body,
-    such as a loop or a ``with``, the place is at the start of the body.
+    such as a loop or a ``with``, the place is at the start of the body. For a definition, it is after the statement. A ``try``
+    has no place of its own.
     """
 
     def __init__(self, line: int | None) -> None:
@@ -71,7 +72,7 @@ def _blocks(tree: ast.Module) -> Iterator[tuple[list[ast.stmt], ast.stmt | None]
 
 
 def _passes_value(statement: ast.stmt) -> bool:
-    """Return whether the marker of :mod:`.marker` passes the value of a statement after everything that the statement calls."""
+    """Return whether a statement passes its value to the recorder (see :mod:`.marker`) after all other calls that it makes."""
     if isinstance(statement, ast.AnnAssign):
         return statement.value is not None
     if isinstance(statement, ast.AugAssign):

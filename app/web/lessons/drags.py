@@ -47,7 +47,8 @@ async def pull(
 ) -> Response:
     """Run a program of a lesson with another value of a number that can be dragged, and read the lesson's numbers in this run.
 
-    The program runs in turn with the other programs of the caller, unless somebody has asked for this value before.
+    If somebody has asked for this value before, that run is returned. Otherwise, the program runs in turn with the other
+    programs of the caller.
     """
     service, root = service_of(request), root_of(request)
     task, numbers = service.lessons.drag_task(id, name), service.lessons.numbers(id)

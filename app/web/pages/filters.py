@@ -16,7 +16,7 @@ def changed(fix: model.Fix, program: str) -> list[tuple[str, str]]:
     """Return the lines that a fix removes and adds, each after its sign, without their common indentation."""
     lines = fixes.changed_lines(program, fix)
     texts = textwrap.dedent("\n".join(text for _, text in lines)).split("\n")
-    return [(sign, text) for (sign, _), text in zip(lines, texts, strict=False)]  # without lines, the text is empty
+    return [(sign, text) for (sign, _), text in zip(lines, texts, strict=False)]  # without lines, `texts` has one empty text
 
 
 def coded(text: str) -> Markup:

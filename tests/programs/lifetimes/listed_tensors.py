@@ -7,7 +7,8 @@ SIZES = {211, 223, 227, 229, 233}  # of no tensor outside this program
 
 def report(when):
     found = [each for each in gc.get_objects() if issubclass(type(each), torch.Tensor)]
-    print(when, sorted((type(each).__name__, tuple(each.shape)) for each in found if SIZES & set(each.shape)))
+    found = [each for each in found if any(type(size) is int and size in SIZES for size in each.shape)]
+    print(when, sorted((type(each).__name__, tuple(each.shape)) for each in found))
 
 
 class Cache:
