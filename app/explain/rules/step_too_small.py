@@ -49,7 +49,7 @@ for step in range(30):
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -83,7 +83,10 @@ class _RatedStep:
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
     """Yield a finding if no update of a run changes anything, or none after the learning rate has vanished."""
-    steps = [step for event in _spread(recording) if (step := _read(event)) is not None]
+    events = list(_spread(recording))
+    if _still_learns(events):
+        return
+    steps = [step for event in events if (step := _read(event)) is not None]
     if len(steps) < STEPS:
         return
     largest = max(step.rate for step in steps)
@@ -125,6 +128,15 @@ def _why(syntax: Syntax, scheduled: ast.Call | None, initial: float | None, whol
     return "The program reduces the rate in each step. Compute each rate from the initial rate, or reduce it by less."
 
 
+def _still_learns(events: Sequence[wire.StepEvent]) -> bool:
+    """Return whether the last step with an optimizer changes parameters. The other steps then need not be read."""
+    last = next((step for event in reversed(events) if (step := _read(event)) is not None), None)
+    if last is None:
+        return True
+    largest = max(rate for event in events if (rate := _rate(event)) is not None)
+    return not _from_here([last], largest)
+
+
 def _from_here(steps: list[_RatedStep], largest: float) -> bool:
     """Return whether each of these steps changes nothing or has a learning rate of nearly 0."""
     return all(not step.moves or step.rate <= GONE * max(largest, step.initial or 0.0) for step in steps)
@@ -139,8 +151,8 @@ def _spread(recording: Recording) -> Iterator[wire.StepEvent]:
 
 def _read(event: wire.StepEvent) -> _RatedStep | None:
     """Return the facts of a step; ``None`` without a single learning rate, or if no gradient other than 0 was used."""
-    rate = (event.optimizer or {}).get("lr")
-    if not isinstance(rate, int | float) or rate < 0 or event.groups:
+    rate = _rate(event)
+    if rate is None:
         return None
     tensors = Tensors(event.tensors)
     rows = [row for row in event.parameters if row.grad_used >= 0 and row.update >= 0]
@@ -149,7 +161,13 @@ def _read(event: wire.StepEvent) -> _RatedStep | None:
         return None
     initial = (event.optimizer or {}).get("initial_lr")
     moves = any(not is_zero(tensors.summary(row.update)) for row in rows)
-    return _RatedStep(event.index, float(rate), float(initial) if isinstance(initial, int | float) else None, moves)
+    return _RatedStep(event.index, rate, float(initial) if isinstance(initial, int | float) else None, moves)
+
+
+def _rate(event: wire.StepEvent) -> float | None:
+    """Return the learning rate of a step; ``None`` if there is not just one."""
+    rate = (event.optimizer or {}).get("lr")
+    return float(rate) if isinstance(rate, int | float) and rate >= 0 and not event.groups else None
 
 
 def _scheduler(syntax: Syntax) -> ast.Call | None:
