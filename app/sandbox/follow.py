@@ -86,7 +86,10 @@ async def follow(
 
     timers: list[asyncio.TimerHandle] = []
     if wall_seconds is not None:
-        message = f"The program was stopped after {wall_seconds:g} s, the time limit of a run."
+        message = (
+            f"The program was stopped after {wall_seconds:g} s, the time limit of a run. Use fewer steps or smaller tensors, "
+            "and check that every loop ends."
+        )
         timers.append(loop.call_later(wall_seconds, ask_and_stop, "timed_out", message))
     watcher = loop.create_task(_call_when_set(cancelled, lambda: ask_and_stop("cancelled", "The run was cancelled.")))
     reader = wire.Reader(limits, program=job.program, replay=job.replay is not None, confined=job.confined)

@@ -55,6 +55,20 @@ def test_find_where_the_gradient_comes_from(page: Page) -> None:
     expect(inspector.get_by_role("heading", name=re.compile("m.grad.* = −9.3333"))).to_be_visible()
 
 
+def test_an_instant_reached_by_a_key_is_announced(page: Page) -> None:
+    page.goto("/")
+    expect(page.locator("#status")).to_contain_text("sandboxed")
+    announced = page.get_by_role("region", name="Playhead").get_by_role("status")
+    expect(announced).to_be_empty()
+    page.keyboard.press("ArrowRight")
+    expect(announced).to_have_text("step 0, update, loss 4.6667, line 16")
+    page.keyboard.press("Shift+Tab")  # the focus changes nothing
+    page.keyboard.press("ArrowLeft")
+    expect(announced).to_have_text("step 0, backward, loss 4.6667, line 12")
+    page.keyboard.press(",")
+    expect(announced).to_contain_text("4 of 5 nodes")
+
+
 def test_find_out_why_m_is_no_leaf(page: Page) -> None:
     page.goto("/")
     found = page.get_by_role("region", name="Findings").get_by_role("listitem").first

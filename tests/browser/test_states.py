@@ -80,6 +80,9 @@ def test_queued_running_and_stopped(page: Page) -> None:
     page.route("**/events", events)
     page.locator("#run").click()
     expect(page.locator("#status")).to_have_text("Waiting: 2 ahead, about 8 s")
+    expect(page.locator("#stale")).to_contain_text("This is the graph of the previous run")
+    expect(page.locator("body.stale #canvas svg.graph")).to_be_visible()
+    assert not violations(page)
     stage |= {"status": "timed_out", "outcome": "Stopped at the time limit on line 2", "queue": None}
     stage["error"] = {"type": "timed_out", "message": "Stopped.", "file": None, "line": 2, "traceback": ""}
     expect(page.locator("#status")).to_contain_text("Stopped at the time limit on line 2")

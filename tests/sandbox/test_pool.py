@@ -115,6 +115,7 @@ async def test_the_output_before_a_time_limit_is_kept() -> None:
         assert (end.status, text) == ("timed_out", "before\n")
         assert end.failure
         assert "1.5 s" in end.failure.message
+        assert "check that every loop ends" in end.failure.message
 
 
 async def test_a_cancelled_run_keeps_its_output() -> None:

@@ -137,6 +137,8 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             why = f"{_reason(_SLOPES, node)}{_operand(node, found)}{_WHERE_TRAP if found.behind_where else ''}"
     over = bool(step.update) or _continues(recording, found.step)
     safe = event.kind == "implicit" or (over and unharmed(recording, found.step))
+    if not safe and found.where in ("gradient", "hook", "sum"):
+        why += _next_loss(recording, found)
     yield model.Finding(
         code=CODE,
         severity="note" if safe else "error",
@@ -289,6 +291,13 @@ def _run_away(recording: Recording, found: Origin) -> str:
         f" The loss grew from {first.norm:.3g} in step 0 to {last.norm:.3g} in step {found.step - 1}: "
         "use a smaller learning rate."
     )
+
+
+def _next_loss(recording: Recording, found: Origin) -> str:
+    """Return a sentence if the loss of the next step is NaN or ∞ because of a gradient, else an empty text."""
+    following = found.step + 1
+    what = kind(recording.step(following).loss) if following < recording.log.counts()[2] else None
+    return f" The update spreads it to the parameters, so the loss is {what} in step {following}." if what else ""
 
 
 def _continues(recording: Recording, step: int) -> bool:

@@ -109,6 +109,7 @@ export function deck({ onstep, onphase, onnode, onplay, onspeed, onscale, captio
   const bar = h("i");
   const progress = h("div", { class: "progress", role: "progressbar", "aria-label": "Run progress", hidden: true }, bar);
   const reel = tape({ onseek: onstep });
+  const announce = announcer(reel.slider);
   const phases = PHASES.map((phase) =>
     h(
       "button",
@@ -149,6 +150,7 @@ export function deck({ onstep, onphase, onnode, onplay, onspeed, onscale, captio
       reel,
     ),
     h("div", { class: "phases", role: "group", "aria-label": "Phase within the step" }, phases),
+    announce.element,
   );
 
   /** Return whether the step has no lines in a phase. @param {Phase | undefined} phase */
@@ -194,12 +196,11 @@ export function deck({ onstep, onphase, onnode, onplay, onspeed, onscale, captio
         text(button.lastElementChild, wave ? `${now.ran} of ${now.nodes} nodes` : lines.length ? format.lines(lines) : "");
       }
       const value = step?.index === at && step.loss && PHASES.indexOf(current) > 0 ? format.tensor(step.loss) : null;
-      reel.seek({
-        at,
-        phase: current,
-        part: now.ran !== null && now.nodes ? now.ran / now.nodes : null,
-        text: `${after ? `after step ${steps - 1}, ${now.ending ?? "stopped"}` : `step ${at}, ${current}`}${value ? `, loss ${value}` : ""}`,
-      });
+      const instant = `${after ? `after step ${steps - 1}, ${now.ending ?? "stopped"}` : `step ${at}, ${current}`}${value ? `, loss ${value}` : ""}`;
+      reel.seek({ at, phase: current, part: now.ran !== null && now.nodes ? now.ran / now.nodes : null, text: instant });
+      const lines = step?.index === at ? (step.lines[current] ?? []) : [];
+      const nodes = current === "backward" && now.ran !== null ? `, ${now.ran} of ${now.nodes} nodes` : "";
+      if (step && !playing) announce.say(`${instant}${nodes}${lines.length ? `, ${format.lines(lines)}` : ""}`);
     },
     /** Show the loss in the caption. @param {...Child} children */
     showLoss: (...children) => fill(loss, ...children),
@@ -221,6 +222,31 @@ export function deck({ onstep, onphase, onnode, onplay, onspeed, onscale, captio
         else progress.setAttribute(`aria-value${name}`, String(value));
     },
   });
+}
+
+/** Milliseconds without a change after which an instant is announced, so that a held key announces only the last one. */
+const SETTLED = 300;
+
+/**
+ * Make a hidden element that announces the instant to a screen reader when it changes. The keys work from the whole page, where
+ * no focused element would say it; the slider announces its own changes.
+ *
+ * @param {Element} slider
+ */
+function announcer(slider) {
+  const element = h("p", { class: "away", role: "status" });
+  let [before, waiting] = ["", 0];
+  return {
+    element,
+    /** @param {string} instant */
+    say(instant) {
+      if (instant === before) return;
+      const first = before === "";
+      before = instant;
+      clearTimeout(waiting);
+      if (!first) waiting = setTimeout(() => text(element, document.activeElement === slider ? "" : instant), SETTLED);
+    },
+  };
 }
 
 /** Return the speed after another one; from the last one it is the first. Whole steps need more than one. @param {Speed} speed @param {boolean} many @returns {Speed} */

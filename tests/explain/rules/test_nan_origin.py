@@ -15,6 +15,7 @@ from tapedeck.tracer.tensors.table import TableBuilder
 
 from ...tracer.failing_programs import marked
 from ...tracer.run_twice import record
+from .. import reported
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -421,3 +422,20 @@ def test_a_table_is_finite_if_all_its_tensors_are_finite(bad: float, dtype: torc
             for tensor in [spoilt] if alone else [*others, spoilt, torch.ones(3)]:
                 table.add(tensor)
             assert finite(pack([table])[0]) is expected
+
+
+def test_a_gradient_that_spoils_the_next_loss_is_connected_to_it() -> None:
+    text = """
+import torch
+x = torch.tensor([0.0, 1.0, 4.0])
+w = torch.ones(3, requires_grad=True)
+for step in range(3):
+    loss = torch.sqrt(x * w).mean()
+    loss.backward()
+    with torch.no_grad():
+        w -= 0.05 * w.grad
+    w.grad = None
+"""
+    found = next(each for each in reported.findings(text) if each.code == "nan-origin")
+    assert found.step == 0
+    assert "the loss is NaN in step 1." in (found.why or "")

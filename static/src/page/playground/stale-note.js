@@ -1,4 +1,4 @@
-// Say that the page shows an earlier run: the program was edited since, or is not valid Python.
+// Say that the page shows an earlier run: the program was edited since, is not valid Python, or has recorded nothing yet.
 
 import { fill, find, h, prose } from "../../leaves/dom.js";
 
@@ -20,10 +20,12 @@ export function staleNote(state, again, drawn) {
   const note = find("#stale");
   state.watch(["run", "edited", "busy", "picture", "absent"], ({ run, edited, busy }) => {
     const invalid = notStarted(run) && drawn();
-    const shown = run !== null && !busy && (invalid || (edited && drawn()));
+    const waits = busy !== null && busy.id !== run?.id && Boolean(busy.slow || busy.queue) && drawn();
+    const shown = run !== null && (busy ? waits : invalid || (edited && drawn()));
     document.body.classList.toggle("stale", shown);
     note.hidden = !shown;
     if (!shown) return fill(note);
+    if (waits) return fill(note, h("p", null, "This is the graph of the previous run, until the program reaches its first ", h("code", null, "backward()"), "."));
     if (edited) {
       const button = h("button", { type: "button", class: "btn", onclick: again }, "Run again");
       return fill(note, h("p", null, invalid ? "This is the graph of an earlier run." : "You have edited the program since this run."), button);
