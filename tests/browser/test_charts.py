@@ -151,6 +151,21 @@ def test_a_small_update_has_enough_digits_to_be_visible(page: Page) -> None:
     expect(node(page, "m").locator("[data-field=value]")).to_have_text("1.00000 → 1.00001")
 
 
+@pytest.mark.parametrize("menu", ["#export", "#more"])
+def test_the_numbers_of_the_curves_are_a_table(page: Page, menu: str) -> None:
+    page.set_viewport_size({"width": 1440 if menu == "#export" else 390, "height": 844})
+    open_run(page, FIT)
+    page.locator(f"{menu} > summary").click()
+    page.locator(menu).get_by_role("button", name="Steps as a table…").click()
+    table = page.get_by_role("dialog", name="Steps as a table").get_by_role("table")
+    expect(table.get_by_role("columnheader")).to_have_text(["step", "loss", "m", "m.grad", "update of m"])
+    expect(table.get_by_role("row")).to_have_count(5)
+    expect(table.get_by_role("row").nth(1)).to_have_text(re.compile(r"0\s*4\.6667\s*1\.0000\s*−9\.3333\s*0\.4667"))
+    assert not violations(page)
+    table.get_by_role("button", name="2", exact=True).click()
+    expect(page.locator(".count b")).to_have_text("2")
+
+
 def test_two_runs_are_compared_at_the_same_instant(page: Page) -> None:
     other = recorded(page, FIT.replace("0.05", "0.02"))["id"]
     page.goto(f"/r/{recorded(page, FIT)['id']}?step=2&phase=loss&compare={other}")

@@ -148,6 +148,10 @@ def test_the_page_for_teachers_has_the_text_that_the_dialog_writes(look: Look) -
     page.locator("#export > summary").click()
     page.locator("#share").click()
     expect(dialog).to_contain_text("is deleted 30 days")
+    expect(dialog).to_contain_text("export it as a file that plays")
+    for theme in THEMES:
+        look(1440, theme)
+        assert not violations(page)
 
     page.goto("/teach")
     assert written == {form: page.locator(f"pre[data-form={form}]").text_content() for form in written}

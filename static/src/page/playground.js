@@ -31,6 +31,7 @@ import { lazyDistribution } from "./playground/lazy-distribution.js";
 import { lazyExplore } from "./playground/lazy-explore.js";
 import { lazyRuns } from "./playground/lazy-runs.js";
 import { lazyShare } from "./playground/lazy-share.js";
+import { lazyStepsTable } from "./playground/lazy-steps-table.js";
 import { lazyWhy } from "./playground/lazy-why.js";
 import { exampleTitle, fragmentIn, linked, runIn } from "./playground/linked.js";
 import { picked } from "./playground/picking.js";
@@ -401,6 +402,7 @@ function updateExport(now) {
 
 titles(state, given);
 lazyShare(state, api, given);
+lazyStepsTable(state, api, step);
 lazyRuns(state, api, given, (id) => openRun({ id, view: {} }));
 follow(api, (view) => (playing.pause(), work.go(view)));
 find("#present").addEventListener("click", presented.toggle);

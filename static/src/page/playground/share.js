@@ -109,7 +109,7 @@ export function share(state, api, given) {
     const made = shared();
     for (const tab of tabs) tab.setAttribute("aria-pressed", String(tab.dataset["form"] === form));
     const stays = !state.get().run?.expires;
-    remark.textContent = `${stays ? "" : `The run is deleted ${given.keep_days} days after it was made, with its pictures. `}Anyone who can open the page can view the run.`;
+    remark.textContent = `${stays ? "" : `The run is deleted ${given.keep_days} days after it was made, with its pictures; to keep it, export it as a file that plays. `}Anyone who can open the page can view the run.`;
     about.textContent = FORMS.find(([name]) => name === form)?.[2] ?? "";
     options.hidden = form !== "frame";
     text.value = form === "frame" ? frame(made) : form === "picture" ? pictured(made) : markdown(made);
