@@ -71,6 +71,10 @@ def test_a_pasted_program_runs_and_the_inspector_explains_the_gradient_of_m(page
     inspector.get_by_role("button", name="Check against the numeric slope").click()
     expect(inspector.locator(".check .verdict")).to_contain_text("✓ differs by")
     expect(page.locator("#canvas .verdict.right")).to_have_count(1)
+    page.keyboard.press("q")
+    expect(page.locator(".qr")).to_be_visible()
+    assert not violations(page)  # the check and the QR code
+    page.keyboard.press("Escape")
     node(page, "(y_pred - y) ** 2").click()
     expect(inspector.locator(".flows", has_text="to y_pred - y").locator(".factor")).to_have_text("× 2 (y_pred − y)")
     inspector.get_by_role("button", name="Check by calling it again").click()

@@ -62,6 +62,10 @@ def test_a_run_is_presented_and_followed(page: Page) -> None:
 
     page.keyboard.press("q")
     expect(page.locator(".qr img")).to_have_js_property("complete", True)
+    page.keyboard.press("Escape")
+    expect(page.locator(".qr")).to_be_hidden()
+    page.keyboard.press("q")
+    expect(page.get_by_role("region", name="Address of this page")).to_be_visible()
     page.get_by_role("button", name="Let others follow me").click()
     link = page.locator(".qr p")
     expect(link).to_have_text(re.compile(r"\?follow="))

@@ -100,13 +100,16 @@ function verdictOf({ reason, repeatable, leaves, edges: all }) {
   return !first || first.verdict === "unknown" ? null : first.verdict === "wrong" ? "wrong" : "right";
 }
 
+/** Return a header for screen readers only. @param {string} text */
+const unseen = (text) => h("span", { class: "away" }, text);
+
 /** @param {Checked} answer @returns {Child} */
 function leaf({ leaves = [] }) {
   return leaves.map(({ elements, checked, of }) =>
     h(
       "table",
       { class: "worked" },
-      h("thead", null, h("tr", null, h("th", { scope: "col" }, ""), h("th", { scope: "col" }, "PyTorch"), h("th", { scope: "col" }, "numeric"), h("th", { scope: "col" }, ""))),
+      h("thead", null, h("tr", null, h("th", { scope: "col" }, unseen("element")), h("th", { scope: "col" }, "PyTorch"), h("th", { scope: "col" }, "numeric"), h("th", { scope: "col" }, unseen("verdict")))),
       h("tbody", null, elements.map(written)),
       of > checked && h("tfoot", null, h("tr", null, h("td", { colspan: "4" }, `${checked} of ${format.counted(of, "element")} checked`))),
     ),
@@ -121,7 +124,7 @@ function written({ element, recorded, computed, verdict }) {
   return h(
     "tr",
     null,
-    h("th", { scope: "row" }, element.length ? `[${element.join(", ")}]` : ""),
+    h("th", { scope: "row" }, element.length ? `[${element.join(", ")}]` : unseen("scalar")),
     h("td", { class: "grad" }, format.number(Number(recorded))),
     h("td", null, format.number(Number(computed))),
     h("td", { class: verdict === "wrong" ? "verdict bad" : "verdict", title: words }, `${mark} ${text}`),

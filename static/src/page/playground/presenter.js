@@ -28,10 +28,11 @@ export function presenter(state, server, canvas, onsize, teach) {
   const text = h("p", null);
   const share = h("button", { type: "button", class: "btn" }, "Let others follow me");
   const about = h("small", { hidden: true }, "Whoever opens this link sees what you show.");
-  const link = h("div", { class: "qr", hidden: true }, code, text, share, about);
+  const link = h("section", { class: "qr", "aria-label": "Address of this page", hidden: true }, code, text, share, about);
   const black = h("div", { class: "black", hidden: true });
   find(".floor").before(h("section", { class: "stage", "aria-label": "Lines that run" }, shown));
   document.body.append(link, black);
+  addEventListener("keydown", ({ key }) => key === "Escape" && (link.hidden = true));
 
   /** @param {State} now */
   function show(now) {
