@@ -18,6 +18,9 @@ import { verdict } from "./verdicts.js";
 /** @import {Given} from "./types.js" */
 /** @typedef {ReturnType<typeof import("./views.js").views>} Views */
 
+const LOADS_WITHIN = 5_000; // milliseconds within which the stage loads a view
+const POLL = 50; // milliseconds between two looks at the stage
+
 /**
  * Set up the numbers that can be dragged, and return what the forms of the other tasks need.
  *
@@ -63,18 +66,29 @@ export function tasks({ given, api, state, kept, shown, show, dragged, questions
     if (products && place) fill(place, await worked(JSON.parse(products)));
   }
 
+  /** Return the edge between two nodes, once the stage has loaded the view of the question; `null` if it has none. @param {string} from @param {string} to */
+  async function edgeOf(from, to) {
+    for (let waited = 0; waited < LOADS_WITHIN; waited += POLL) {
+      const { run, graph, step } = state.get();
+      const [source, target] = [shown.nodes([from])[0], shown.nodes([to])[0]];
+      const edge = graph?.edges.find((each) => each.source === source && each.target === target);
+      const pass = step?.passes.find(({ index }) => index === step.main) ?? step?.passes[0];
+      if (run && graph && edge && pass) return { run, graph, edge, pass };
+      await new Promise((done) => setTimeout(done, POLL));
+    }
+    return null;
+  }
+
   /** Return the arithmetic of the gradient on an edge. @param {[string, string]} names  its two nodes @returns {Promise<Child>} */
   async function worked([from, to]) {
     shown.glance([from, to]);
-    const { run, graph, step } = state.get();
-    const [source, target] = [shown.nodes([from])[0], shown.nodes([to])[0]];
-    const edge = graph?.edges.find((each) => each.source === source && each.target === target);
-    const pass = step?.passes.find(({ index }) => index === step.main) ?? step?.passes[0];
-    if (!run || !graph || !edge || !pass) return null;
+    const found = await edgeOf(from, to);
+    if (!found) return null;
+    const { run, graph, edge, pass } = found;
     const detail = await api.node(run.id, pass.index, edge.source).catch(() => null);
     if (!detail) return null;
-    const found = productsOf(detail, graph, edge.id);
-    if (found) return product({ ...found, heading: "arrived" });
+    const products = productsOf(detail, graph, edge.id);
+    if (products) return product({ ...products, heading: "arrived" });
     const flow = detail.outgoing.find((each) => each.edge === edge.id);
     const [arrived] = detail.numbers.grads;
     return table("flows", [
