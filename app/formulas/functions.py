@@ -247,7 +247,7 @@ def slice_of(grad: Array, like: Array, dim: int, start: int, step: int) -> Array
 @_moves
 def by_group(x: Array, like: Array) -> Array:
     """Return one number for each example and group of channels, in a shape that broadcasts over a tensor."""
-    each = np.repeat(x, np.shape(like)[1] // x.shape[1], axis=1)
+    each = np.repeat(x, np.shape(like)[1] // np.shape(x)[1], axis=1)
     return each.reshape(*each.shape, *(1,) * (np.ndim(like) - 2))
 
 

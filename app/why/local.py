@@ -120,10 +120,13 @@ class LocalDerivatives:
             return None
         counted = np.arange(1.0, result.size + 1).reshape(result.shape)
         known = {**local.known, **local.options, **local.gradients(output, counted)}
-        places = gradient(local.rule, "self", known["grad"], known, source.shape).astype(int).reshape(-1)
-        found = np.full(result.size + 1, np.nan)
-        found[places] = source.reshape(-1)
-        return found[1:].reshape(result.shape)
+        places = gradient(local.rule, "self", known["grad"], known, source.shape).reshape(-1)
+        moved = places != 0
+        if not np.array_equal(np.sort(places[moved]), counted.reshape(-1)):
+            return None  # it combines elements, as an interpolation does
+        found = np.empty(result.size)
+        found[places[moved].astype(int) - 1] = source.reshape(-1)[moved]
+        return found.reshape(result.shape)
 
     @cached_property
     def grads(self) -> Mapping[int, Array]:
