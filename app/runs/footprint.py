@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from itertools import islice
 
 from .. import wire
 from ..recording import MAX_LINE_EVENTS, Overview
@@ -19,22 +20,30 @@ class Footprint:
         self.events = 0
         """Size of the events that are not dropped."""
         self._rare = 0
-        """Size of the events that the overview keeps after they are dropped."""
+        """Size of the dropped events that the overview keeps."""
         self._lines: deque[int] = deque(maxlen=MAX_LINE_EVENTS)
+        """Sizes of the last dropped events with values of lines. The overview merges all such events into a few."""
+        self._lines_in_memory = 0
+        """Number of events with values of lines that are not dropped."""
 
     def add(self, event: wire.AnyEvent) -> None:
         """Add the next event."""
-        size = wire.memory_of(event)
-        self.events += size
-        if isinstance(event, wire.LinesEvent):
-            self._lines.append(size)
-        elif not isinstance(event, _READ_ONE_BY_ONE):
-            self._rare += size
+        self.events += wire.memory_of(event)
+        self._lines_in_memory += isinstance(event, wire.LinesEvent)
 
-    def drop(self, kept: Iterable[wire.AnyEvent]) -> None:
-        """Drop all events except ``kept``."""
-        self.events = sum(map(wire.memory_of, kept))
+    def drop(self, events: Iterable[wire.AnyEvent]) -> None:
+        """Drop the first events that are still in memory."""
+        for event in events:
+            size = wire.memory_of(event)
+            self.events -= size
+            if isinstance(event, wire.LinesEvent):
+                self._lines.append(size)
+                self._lines_in_memory -= 1
+            elif not isinstance(event, _READ_ONE_BY_ONE):
+                self._rare += size
 
     def bytes(self, overview: Overview) -> int:
         """Return the approximate size in memory of the events and of the run's overview."""
-        return self.events + self._rare + sum(self._lines) + overview.history.bytes + 100 * len(overview.graph_sizes)
+        first = max(0, len(self._lines) + self._lines_in_memory - MAX_LINE_EVENTS)
+        lines = sum(islice(self._lines, first, None))
+        return self.events + self._rare + lines + overview.history.bytes + 100 * len(overview.graph_sizes)

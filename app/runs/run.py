@@ -304,7 +304,7 @@ class LiveRun(RecordedRun):
         dropped = self.sealed - self.forgotten
         if dropped <= 0:
             return
-        kept = self.events[dropped:]
+        gone, kept = self.events[:dropped], self.events[dropped:]
         counts = self.counts
         graphs, passes, steps = (
             count - sum(isinstance(event, kind) for event in kept)
@@ -313,7 +313,7 @@ class LiveRun(RecordedRun):
         self.earlier = stored((graphs, passes, steps), self.sealed)
         self.events, self.forgotten = kept, self.sealed
         self._log = self.recording.log = self._log.without(self.earlier)
-        self._footprint.drop(kept)
+        self._footprint.drop(gone)
         self.size = self._program_bytes + self._footprint.bytes(self.overview)
 
     async def until_ended(self) -> None:

@@ -49,8 +49,26 @@ def test_a_run_is_counted_by_what_its_events_take() -> None:
         footprint.add(event)
         overview.add(event)
     assert footprint.bytes(overview) > wire.memory_of(events[-1]) > 500_000
-    footprint.drop([])
+    footprint.drop(events)
     assert 0 < footprint.bytes(overview) < 20_000
+
+
+def test_an_event_that_is_in_memory_and_in_the_overview_is_counted_once() -> None:
+    footprint, overview = Footprint(), Overview()
+    events = [
+        wire.CellEvent(0, "x" * 100_000),
+        *(wire.LinesEvent([wire.LineRow(1, None, "y" * 1_000)], wire.TensorTable()) for _ in range(40)),
+    ]
+    for event in events:
+        footprint.add(event)
+        overview.add(event)
+    sizes = [wire.memory_of(event) for event in events]
+    rest = footprint.bytes(overview) - sum(sizes)
+    assert 0 <= rest < 1_000
+    footprint.drop(events[:30])
+    assert footprint.bytes(overview) - rest == sizes[0] + sum(sizes[25:])
+    footprint.drop(events[30:])
+    assert footprint.bytes(overview) - rest == sizes[0] + sum(sizes[25:])
 
 
 async def test_a_run_is_also_counted_by_its_program(tmp_path: Path) -> None:
@@ -82,6 +100,7 @@ async def test_events_that_leave_memory_are_no_longer_counted_but_rare_ones_stay
 
 
 async def test_a_large_batch_is_written_before_the_next_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tapedeck.runs.archive.LIVE_BYTES", 3 << 20)
     monkeypatch.setattr("tapedeck.runs.manager.HEAVY_BYTES", 1 << 20)
     monkeypatch.setattr("tapedeck.runs.manager.FLUSH_SECONDS", 3_600.0)
     monkeypatch.setattr("tapedeck.store.block.FULL_MEMORY", 1 << 20)
