@@ -372,6 +372,29 @@ for axis in ax.ravel():
     assert recording.stdout() == "(2, 2) (3,) (2,) (1, 1)\n"
 
 
+def test_results_of_plots_that_are_not_drawn_can_be_unpacked_and_computed_with() -> None:
+    if "matplotlib" in sys.modules:
+        pytest.skip("matplotlib is installed")
+    program = """\
+import matplotlib.pyplot as plt
+ax = plt.gca()
+line, = ax.plot([1, 2])
+(first, second), third = plt.plot([1], [2], [3])
+counts, bins, patches = plt.hist([1, 2])
+head, *middle, last = ax.lines
+low, high = ax.get_ylim()
+ax.set_ylim(0.9 * low, -(high + 1) / 2)
+if high > 5:
+    ax.set_yscale("log")
+for spine in ax.spines.values():
+    spine.set_visible(False)
+print(len(ax.lines), float(high), range(3)[low], f"{high:.2f}", middle, list(ax.lines), sum([low, high]))
+"""
+    events, recording = record(program)
+    assert end(events).status == "done", end(events)
+    assert recording.stdout() == "0 0.0 0 <not drawn> [] [] <not drawn>\n"
+
+
 WARNING = """\
 import torch, warnings
 x = torch.ones(2, requires_grad=True)

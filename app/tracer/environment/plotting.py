@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dis
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
-from types import ModuleType
+from itertools import repeat
+from types import FrameType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,10 @@ PLOTTING = "matplotlib"
 
 
 class InertObject:
-    """Accepts every call, attribute and item, and does nothing."""
+    """Accepts every call, attribute, item and operator, and does nothing. As a number, it is 0.
+
+    It has no items, but it can be assigned to any number of names: ``n, bins, patches = plt.hist(values)``.
+    """
 
     def __call__(self, *_: Any, **__: Any) -> InertObject:
         return self
@@ -36,13 +41,52 @@ class InertObject:
     def __exit__(self, *_: object) -> None: ...
 
     def __iter__(self) -> Iterator[InertObject]:
-        return iter(())
+        return repeat(self, _names_to_assign(sys._getframe(1)))
 
-    def __bool__(self) -> bool:
-        return False
+    def __len__(self) -> int:
+        return 0
+
+    def __index__(self) -> int:
+        return 0
+
+    def __float__(self) -> float:
+        return 0.0
 
     def __repr__(self) -> str:
         return "<not drawn>"
+
+    def __format__(self, _: str) -> str:
+        return repr(self)
+
+
+def _same(self: InertObject, *_: Any) -> InertObject:
+    return self
+
+
+def _false(*_: Any) -> bool:
+    return False
+
+
+for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"):
+    setattr(InertObject, f"__{_name}__", _same)
+    setattr(InertObject, f"__r{_name}__", _same)
+for _name in ("neg", "pos", "abs", "round"):
+    setattr(InertObject, f"__{_name}__", _same)
+for _name in ("lt", "le", "gt", "ge"):
+    setattr(InertObject, f"__{_name}__", _false)
+
+
+def _names_to_assign(frame: FrameType) -> int:
+    """Return how many names a statement such as ``a, b = value`` assigns in a frame that iterates over ``value``, or 0.
+
+    A starred name takes no item.
+    """
+    code, last = frame.f_code.co_code, frame.f_lasti
+    name, count = dis.opname[code[last]], code[last + 1]
+    extended = code[last - 1] if last >= 2 and code[last - 2] == dis.EXTENDED_ARG else 0
+    if name == "UNPACK_SEQUENCE":
+        return extended << 8 | count
+    return extended + count if name == "UNPACK_EX" else 0  # the names after the starred one are in the upper byte
 
 
 def _subplots(nrows: int = 1, ncols: int = 1, *_: Any, squeeze: bool = True, **__: Any) -> tuple[InertObject, Any]:
