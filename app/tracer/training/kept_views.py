@@ -96,21 +96,25 @@ class KeptViews:
             self._views.pop(key, None)
             self.old.pop(key, None)
 
-    def updated(self, parameters: Iterable[Tensor]) -> None:
-        """Record that an update has changed parameters."""
+    def updated(self, parameters: Iterable[Tensor], *, through: Tensor | None = None) -> None:
+        """Record that an update has changed parameters. A view ``through`` which it wrote to them has the new numbers."""
         if not self._viewed:
             return
         for parameter in parameters:
             viewed = self._viewed.get(id(parameter))
             if viewed is not None and viewed.parameter.get() is parameter:
                 viewed.updates += 1
-                self.old.update(viewed.views)
-                self.lines.update(view.line for view in viewed.views.values())
+                for key, view in viewed.views.items():
+                    if view.view.get() is through is not None:
+                        view.age = viewed.updates
+                    else:
+                        self.old[key] = view
+                        self.lines.add(view.line)
 
-    def is_view(self, tensor: Tensor) -> bool:
-        """Return whether a tensor is a view of a parameter."""
+    def is_kept(self, tensor: Tensor) -> bool:
+        """Return whether a tensor is a view of a parameter that an earlier line has made, unlike ``w.data`` in ``w.data -= …``."""
         view = self._views.get(id(tensor))
-        return view is not None and view.view.get() is tensor
+        return view is not None and view.view.get() is tensor and view.line != self._line()
 
     def read(self, arguments: Sequence[Any], *, writes: bool = False) -> None:
         """Record that the program calls a function with these arguments. With ``writes``, it writes to the first one.

@@ -203,8 +203,8 @@ class Updates(ForwardObserver):
             changed = parameters.written(target, key)
             for parameter in changed:
                 update.updated(parameter, self._here())
-                if (leaf := parameters.leaf(parameter)) is not None and not self._views.is_view(target):
-                    self._views.updated((leaf,))
+                if (leaf := parameters.leaf(parameter)) is not None and not self._views.is_kept(target):
+                    self._views.updated((leaf,), through=target)
             graded = None if changed else parameters.with_gradient_at(key)
             if graded is not None:
                 (update.cleared if getattr(func, "__name__", "") in _CLEARING else update.scaled)(graded, self._here())
