@@ -112,7 +112,7 @@ class KeptViews:
                         self.lines.add(view.line)
 
     def is_kept(self, tensor: Tensor) -> bool:
-        """Return whether a tensor is a view of a parameter that an earlier line has made, unlike ``w.data`` in ``w.data -= …``."""
+        """Return whether a tensor is a view of a parameter that another line has made, unlike that in ``w.data -= …``."""
         view = self._views.get(id(tensor))
         return view is not None and view.view.get() is tensor and view.line != self._line()
 

@@ -1,4 +1,4 @@
-"""Views of a parameter that are read after an update are reported, with the line that made them and the line that reads them."""
+"""Views of a parameter that are read after an update are reported, with the lines that make and read them."""
 
 from __future__ import annotations
 
