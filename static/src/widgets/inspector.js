@@ -4,6 +4,7 @@ import { explained } from "../core/terms.js";
 import { fill, h, widget } from "../leaves/dom.js";
 import * as format from "../leaves/format.js";
 import { ordinal } from "../leaves/naming.js";
+import { formula } from "./inspector/derivative.js";
 import { heatMap, mapped } from "./inspector/heat.js";
 import { amber, fact, part, product, remark, route, row, sum, table } from "./inspector/tables.js";
 
@@ -32,6 +33,7 @@ import { amber, fact, part, product, remark, route, row, sum, table } from "./in
  * @property {readonly Rebind[]} rebinds           its names that were reassigned
  * @property {boolean} updated                     the playhead has reached the update
  * @property {{node: GraphNode, norm: number | null}[]} path    from the root to the node
+ * @property {import("../core/chain-rule.js").ChainRule | null} chain    how its gradient follows from those of the nodes above
  * @property {Products | null} products            the arithmetic behind one gradient
  * @property {Element | null} check                the check of its gradient
  * @property {Element | null} distribution         how the elements of a large tensor are distributed
@@ -186,7 +188,7 @@ export function inspector({ onpick, online }) {
       const caption = numbers.grads.length > 1 ? `output ${output}` : null;
       return [sum(root && !flows.length ? seed : from(flows), total, used, caption), further(flows)];
     });
-    return part("Gradient that arrived", loss && `∂${loss}`, tables.length ? tables : remark(NONE), gradientMap(shown));
+    return part("Gradient that arrived", loss && `∂${loss}`, tables.length ? tables : remark(NONE), shown.chain && formula(shown.chain), gradientMap(shown));
   }
 
   /** Show the gradients that an operation sent on. @param {Inspected} shown */
@@ -221,6 +223,7 @@ export function inspector({ onpick, online }) {
       null,
       sum(from(incoming), total, gradient?.used ?? null, null),
       further(incoming),
+      shown.chain && formula(shown.chain),
       products && [product(products), why],
       gradientMap(shown),
     );

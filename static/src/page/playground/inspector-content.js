@@ -1,5 +1,6 @@
 // Collect the inspector's content for the selected node.
 
+import { chainRule } from "../../core/chain-rule.js";
 import { ranIn, shownPass } from "../../core/state.js";
 import { nodeOf, path, sourceOf } from "../../core/graph-queries.js";
 import { productsOf } from "../../core/products.js";
@@ -48,6 +49,7 @@ export function inspectorContent(state, { check, why, distribution = null }) {
     parameter: step?.parameters.find(({ id }) => id === node.parameter) ?? null,
     rebinds: step?.rebinds.filter((rebind) => rebind.from === node.parameter) ?? [],
     path: pass?.nodes && !missing ? path(graph, pass, node.id) : [], // a large graph comes without numbers
+    chain: missing ? null : chainRule(detail, graph, pass, source),
     products: products(state, source),
     check,
     distribution,

@@ -14,6 +14,7 @@ import * as format from "../../leaves/format.js";
  * @property {number | null | undefined} sum    null: nothing is summed; undefined: loading
  */
 
+const WHOLE = 28; // characters of a gradient that stays in one line
 const NAME = 18; // maximum characters of a name in a path
 const LONGEST = 30; // a path of at most this many nodes is shown whole
 const ENDS = { first: 8, last: 12 }; // nodes of a longer path that are shown
@@ -37,8 +38,10 @@ export const table = (name, rows, caption = null) =>
   h("table", { class: name }, caption && h("caption", null, caption), h("tbody", null, rows));
 
 /** Format a gradient in its colour. @param {Tensor | null} tensor */
-export const amber = (tensor) =>
-  h("span", { class: "grad", title: tensor ? format.described(tensor) : null }, format.tensor(tensor));
+export function amber(tensor) {
+  const text = format.tensor(tensor);
+  return h("span", { class: text.length <= WHOLE ? "grad whole" : "grad", title: tensor ? format.described(tensor) : null }, text);
+}
 
 /**
  * Make a table of the gradients that arrive, their sum if there are several, and the gradient after hooks.
