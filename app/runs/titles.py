@@ -8,6 +8,8 @@ from ..model import program_lines
 
 LONGEST: Final = 80
 """Largest number of characters of a title."""
+TAB: Final = 48
+"""Largest number of characters of a title in a tab, where a longer one is cut after a word."""
 _MARKS: Final = ("#!", "# -*-", "# %", "#%%", "# !", "# type:", "# noqa")
 """Beginnings of comments that say nothing about a program."""
 _SETUP: Final = ("import ", "from ", "pass  #", "torch.manual_seed(", "torch.set_", "random.seed(", "np.random.seed(")
@@ -23,6 +25,18 @@ def cleaned(title: str) -> str:
     printable = "".join(each if each.isprintable() else " " for each in title)
     line = " ".join(printable.split())
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
+
+
+def tab_title(title: str) -> str:
+    """Return a title that is short enough for a tab.
+
+    >>> tab_title("Fit a line"), tab_title("A parameter that is updated through .data, unseen by autograd")
+    ('Fit a line', 'A parameter that is updated through .data…')
+    """
+    if len(title) <= TAB:
+        return title
+    words = title[:TAB].rpartition(" ")[0] or title[: TAB - 1]
+    return f"{words.rstrip(' ,.:;')}…"
 
 
 def title_of(program: str) -> str:

@@ -7,12 +7,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from .conftest import THEMES
+from .conftest import THEMES, serving
 from .programs import FIT
 from .test_layout import outside, violations
 
@@ -56,11 +57,15 @@ def test_a_frame_that_the_page_wrote_plays_on_another_site_also_without_storage_
     dialog = page.locator("#sharing")
     text = dialog.locator("textarea")
     expect(text).to_have_value(re.compile(r"/embed/fit-by-hand\?step=3&amp;panes=graph,deck\""))
+    preview = dialog.frame_locator("iframe")
+    expect(preview.locator("#deck .count b")).to_have_text("3")
     dialog.get_by_label("Curve").check()
+    expect(preview.locator("#charts .chart")).to_have_count(1)
     dialog.get_by_label("Fit the height").check()
     fitted = text.input_value()
     assert "panes=graph,deck,curve" in fitted
     dialog.get_by_role("button", name="Picture").click()
+    expect(dialog.get_by_role("img", name="Preview: the backward graph")).to_be_visible()
     expect(text).to_have_value(
         re.compile(r'^<a href="http://127[^"]*/r/\w+\?step=3"><img src="http[^"]*/passes/3/graph.png[^"]*" alt="[^"]+"></a>$')
     )
@@ -68,6 +73,7 @@ def test_a_frame_that_the_page_wrote_plays_on_another_site_also_without_storage_
     expect(text).to_have_value(re.compile(r"^\[!\[The backward graph of “.*”\]\(http.*\)\]\(http.*\)$"))
     dialog.get_by_role("button", name="Copy").press("Escape")
     expect(dialog).to_be_hidden()
+    expect(dialog.locator(".preview")).to_be_empty()
 
     with site(
         f"<!doctype html><title>Course</title>{fitted}",
@@ -255,3 +261,14 @@ def test_a_program_that_is_opened_replaces_the_one_that_runs(page: Page) -> None
         "() => new Promise(done => requestAnimationFrame(() => setTimeout(done)))"
     )  # its answer has been read
     expect(page.locator(".cm-content")).to_have_text("import torch  # opened")
+
+
+def test_no_frame_is_offered_where_no_page_may_show_one(page: Page, tmp_path: Path) -> None:
+    with serving(tmp_path, TAPEDECK_EMBED_IN="", TAPEDECK_RECORD_EXAMPLES="0") as address:
+        page.goto(f"{address}/?example=fan-in")
+        expect(page.locator("#canvas .node").first).to_be_visible()
+        page.locator("#export > summary").click()
+        page.locator("#share").click()
+        dialog = page.locator("#sharing")
+        expect(dialog.locator("textarea")).to_have_value(re.compile("^<a href="))
+        expect(dialog.get_by_role("button", name="Frame")).to_have_count(0)

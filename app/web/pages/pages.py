@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -12,9 +12,10 @@ from starlette.responses import Response
 from ... import model
 from ...drawing.style import legend
 from ...errors import NotFound
+from ...examples import Example
 from ...explain.registry import GROUPS
 from ...runs.run import RecordedRun
-from ...runs.titles import title_of
+from ...runs.titles import tab_title, title_of
 from ..api.problems import INTERNAL, INVALID_QUERY, METHOD_NOT_ALLOWED, PROBLEM_KINDS, ProblemKind
 from ..links import API, preview_links, run_page, with_query
 from ..service import reader_of, root_of, service_of
@@ -127,6 +128,7 @@ async def _playground(
         context = context_of(view)
     state = page_state(request, context, program, is_home=is_home, example=example)
     origin = origin_of(request)
+    title = title_of(program) if recorded is None else recorded.title
 
     def render() -> Response:
         return page(
@@ -134,7 +136,8 @@ async def _playground(
             "playground",
             home=is_home,
             chosen_example=example,
-            title=title_of(program) if recorded is None else recorded.title,
+            title=title,
+            tab=_tab(service.examples, example) or tab_title(title),
             origin=origin,
             preview=None if recorded is None else preview_links(origin, root, recorded.id),
             program=program,
@@ -145,6 +148,11 @@ async def _playground(
         )
 
     return render() if recorded is None else await service.read(recorded, render)
+
+
+def _tab(examples: Sequence[Example], slug: str | None) -> str | None:
+    """Return the code of the finding that an example is for, if its title is a sentence about the finding; else ``None``."""
+    return next((each.finding for each in examples if each.slug == slug == f"pitfall-{each.finding}"), None)
 
 
 def context_of(view: RunView) -> dict[str, Any]:
@@ -165,6 +173,7 @@ def page_state(
         "limits": service.limits,
         "keep_days": service.settings.keep_days,
         "mode": service.mode,
+        "framed": service.settings.embed_in.strip(" ,") != "",
     }
 
 

@@ -21,9 +21,9 @@ Every template:
 
 ``playground.html``, for ``/`` and ``/r/{id}``:
 
-- ``home``: True for ``/``, False for a saved run. ``title``: str, the title of the run or program. ``origin``: scheme and host
-  of this server, for absolute URLs. ``chosen_example``: slug of the example that the address names, or ``None``. ``preview``:
-  absolute URLs of the run for previews of links, ``page`` and ``oembed``, or ``None``.
+- ``home``: True for ``/``, False for a saved run. ``title``: str, the title of the run or program; ``tab``: a short one for the
+  tab. ``origin``: scheme and host of this server, for absolute URLs. ``chosen_example``: slug of the example that the address
+  names, or ``None``. ``preview``: absolute URLs of the run for previews of links, ``page`` and ``oembed``, or ``None``.
 - ``run``: :class:`~tapedeck.model.Run`, or ``None`` if nothing is recorded yet: the editor then shows ``program``.
 - ``program``: str. ``lines``: list of :class:`~.playground.ProgramLine`, the lines of the program with their values.
 - ``step``: :class:`~tapedeck.model.Step` at the playhead or ``None``; ``shown_pass``: :class:`~tapedeck.model.Pass`, the
@@ -46,7 +46,8 @@ Every template:
       {"root": "", "api": "/api/v1", "home": true, "example": "intro" | null,
        "run": Run | null, "step": Step | null, "phase": "backward", "graph": Graph | null,
        "svg_inline": true,            // the SVG is already in the page
-       "node": "n3" | null, "program": "…", "limits": Limits, "keep_days": 30.0, "legend": {…}, "mode": "full"}
+       "node": "n3" | null, "program": "…", "limits": Limits, "keep_days": 30.0, "legend": {…}, "mode": "full",
+       "framed": true}                // other pages may show a run in a frame
 
 ``file.html``, a file of its own: as ``embed.html``, and ``policy``, ``style``, ``scripts`` (Markup) and ``data`` (base64) of
 :mod:`..sharing.single_file`; ``left_out``, the number of steps that did not fit; ``closed``, whether some groups of a map

@@ -135,7 +135,9 @@ def frame_ancestors(setting: str) -> str:
     """Return the pages that may show a frame, as a content policy writes them.
 
     >>> frame_ancestors("*"), frame_ancestors(""), frame_ancestors("https://a.example, https://*.b.example:8443")
-    ('*', "'none'", 'https://a.example https://*.b.example:8443')
+    ('*', "'none'", "'self' https://a.example https://*.b.example:8443")
+
+    Unless no page may, Tapedeck's own pages may too, for the preview of a frame.
 
     Raises :class:`SettingsError` for text that is not an origin.
     """
@@ -145,7 +147,9 @@ def frame_ancestors(setting: str) -> str:
             r"https?://(\*\.)?[A-Za-z0-9.-]+(:(\d{1,5}|\*))?|https?://\[[0-9A-Fa-f:]+\](:\d{1,5})?", origin
         ):
             raise SettingsError(f"TAPEDECK_EMBED_IN={origin!r} is not an origin such as https://course.example.")
-    return " ".join(origins) or "'none'"
+    if not origins:
+        return "'none'"
+    return " ".join(origins if "*" in origins else ["'self'", *origins])
 
 
 class OEmbed(Struct, frozen=True):

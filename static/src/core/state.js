@@ -21,6 +21,7 @@
  * @property {number} keep_days
  * @property {import("../leaves/edge-style.js").Legend} legend
  * @property {string} mode
+ * @property {boolean} framed         other pages may show a run in a frame
  *
  * @typedef {"TB" | "BT" | "LR"} Direction
  * @typedef {"nodes" | "groups" | "graph" | "rows"} Layout    a card for each node, or a map, of which `graph` and `rows` are two layouts

@@ -58,6 +58,15 @@ async def test_a_saved_run_shows_everything_without_scripts(client: httpx.AsyncC
     assert f"/api/v1/runs/{id}/passes/1/graph.png?theme=dark" in after
 
 
+async def test_the_tab_of_a_mistake_has_its_code_and_other_long_titles_end_at_a_word(client: httpx.AsyncClient) -> None:
+    assert "<title>data-update · Tapedeck</title>" in (await client.get("/?example=pitfall-data-update", headers=HTML)).text
+    title = "A parameter that is updated through .data, where autograd does not see it"
+    answer = await client.post("/api/v1/runs", json={"program": f"# {title}\nimport torch\n"})
+    page = (await client.get(f"/r/{answer.json()['id']}", headers=HTML)).text
+    assert "<title>A parameter that is updated through .data… · Tapedeck</title>" in page
+    assert f'<meta property="og:title" content="{title}">' in page
+
+
 async def test_each_example_opens_with_its_own_recording(client: httpx.AsyncClient) -> None:
     gallery_page = (await client.get("/examples", headers=HTML)).text
     links = re.findall(r'href="(/\?example=([a-z-]+))" aria-label="Open', gallery_page)

@@ -54,7 +54,7 @@ async def test_only_the_frame_may_be_shown_by_the_pages_of_the_setting(serve: Se
     async with serve(embed_in="https://a.example,http://*.b.example:81") as client:
         id = await start(client)
         frame = await client.get(f"/embed/{id}", headers=HTML)
-        assert policy_of(frame) == "frame-ancestors https://a.example http://*.b.example:81"
+        assert policy_of(frame) == "frame-ancestors 'self' https://a.example http://*.b.example:81"
         assert frame.headers["cross-origin-resource-policy"] == "cross-origin"
         assert frame.headers["x-robots-tag"] == "noindex"
         for path in (f"/r/{id}", "/guide", "/r/none"):
@@ -69,7 +69,7 @@ async def test_a_frame_without_a_run_says_why_to_the_reader_of_the_page_around_i
             (f"/embed/{id}?panes=none", 422, "There is no pane"),
         ):
             answer = await client.get(path, headers=HTML)
-            assert (answer.status_code, policy_of(answer)) == (status, "frame-ancestors https://a.example")
+            assert (answer.status_code, policy_of(answer)) == (status, "frame-ancestors 'self' https://a.example")
             assert words in unescape(answer.text)
             assert 'http-equiv="refresh"' not in answer.text
             assert 'target="_blank"' in answer.text

@@ -6,7 +6,7 @@ import { picture } from "../../core/pictures.js";
 import { first } from "../../core/session.js";
 import { frame, markdown, pictured } from "../../core/snippets.js";
 import { shownPass, START } from "../../core/state.js";
-import { h } from "../../leaves/dom.js";
+import { fill, h } from "../../leaves/dom.js";
 import { toast } from "../../widgets/shell.js";
 
 /** @import {Client} from "../../leaves/api.js" */
@@ -23,6 +23,7 @@ const PANES = /** @type {const} */ ([
   ["curve", "Curve", false, 196],
 ]);
 const PLATE = 32; // height in pixels of a frame's title
+const SETTLED = 400; // milliseconds after the last change, before the preview loads again
 const FORMS = /** @type {const} */ ([
   ["frame", "Frame", "For a page of your own: HTML that shows the run and can play it."],
   ["picture", "Picture", "For a page that allows no frames: the picture, which links to the run."],
@@ -43,33 +44,34 @@ export function share(state, api, given) {
   const autoplay = h("input", { type: "checkbox", onchange: show });
   const fits = h("input", { type: "checkbox", onchange: show });
   /** @type {(typeof FORMS)[number][0]} */
-  let form = "frame";
-  const tabs = FORMS.map(([name, label]) => h("button", { type: "button", "data-form": name, onclick: () => ((form = name), show()) }, label));
+  let form = given.framed ? "frame" : "picture";
+  const tabs = FORMS.filter(([name]) => given.framed || name !== "frame").map(([name, label]) => h("button", { type: "button", "data-form": name, onclick: () => ((form = name), show()) }, label));
   const about = h("p", { class: "mute" });
   const text = h("textarea", { readonly: true, rows: 6, spellcheck: "false", "aria-label": "Text to copy", onfocus: () => text.select() });
-  const open = h("a", { class: "to", target: "_blank", rel: "noopener" }, "Preview");
+  const open = h("a", { class: "to", target: "_blank", rel: "noopener" }, "Open in a new tab");
+  const preview = h("section", { class: "preview", "aria-label": "Preview" });
   const remark = h("p", { class: "mute" });
   const options = h(
     "div",
     { class: "options" },
-    h("fieldset", null, h("legend", null, "Show"), boxes.map(({ box, label }) => h("label", null, box, ` ${label}`))),
-    h("label", null, "Theme ", theme),
-    h("label", null, here, " Open at this step, phase and node"),
-    h("label", null, autoplay, " Play at once, unless the reader prefers less motion"),
-    h("label", null, fits, " Fit the height to the content, with a script"),
+    h("fieldset", null, h("legend", null, "Show"), boxes.map(({ box, label }) => h("label", null, box, label))),
+    h("label", null, "Theme", theme),
+    h("label", null, here, "Open at this step, phase and node"),
+    h("label", null, autoplay, "Play at once, unless the reader prefers less motion"),
+    h("label", null, fits, "Fit the height to the content, with a script"),
   );
   const dialog = h(
     "dialog",
     { id: "sharing", "aria-labelledby": "sharing-title" },
     h("h2", { id: "sharing-title" }, "Put this run on a page"),
     h("div", { class: "seg", role: "group", "aria-label": "Form" }, tabs),
-    about,
-    options,
-    text,
-    remark,
+    h("div", { class: "sides" }, h("div", null, about, options, text, remark), preview),
     h("form", { method: "dialog", class: "row" }, open, h("span", { class: "space" }), h("button", { type: "button", class: "btn primary", onclick: () => void copy() }, "Copy"), h("button", { class: "btn" }, "Close")),
   );
   document.body.append(dialog);
+  let waiting = 0;
+  /** The address and size of the preview; empty without one. */
+  let shownAs = "";
 
   /** Return the query string of the view, with some more parameters. @param {Record<string, string | null>} [more] */
   function query(more = {}) {
@@ -114,7 +116,24 @@ export function share(state, api, given) {
     options.hidden = form !== "frame";
     text.value = form === "frame" ? frame(made) : form === "picture" ? pictured(made) : markdown(made);
     open.href = form === "frame" ? made.frame : made.page;
+    clearTimeout(waiting);
+    waiting = setTimeout(() => draw(made), shownAs ? SETTLED : 0);
   }
+
+  /** Show the frame or the picture as a reader of the page sees it. @param {ReturnType<typeof shared>} made */
+  function draw({ frame: address, picture: drawing, title, height }) {
+    if (!dialog.open) return;
+    const now = `${form === "frame" ? address : drawing} ${height}`;
+    if (now === shownAs) return;
+    shownAs = now;
+    if (form === "frame") fill(preview, h("iframe", { src: address, title: `Preview: ${title}`, height }));
+    else fill(preview, drawing === null ? h("p", { class: "mute" }, "This run has no graph: the text is a link.") : h("img", { src: drawing, alt: `Preview: the backward graph of “${title}”` }));
+  }
+  dialog.addEventListener("close", () => {
+    clearTimeout(waiting);
+    shownAs = "";
+    fill(preview); // a frame that plays would go on
+  });
 
   async function copy() {
     try {
@@ -127,7 +146,7 @@ export function share(state, api, given) {
   }
 
   return () => {
-    show();
     dialog.showModal();
+    show();
   };
 }

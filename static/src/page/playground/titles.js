@@ -15,12 +15,16 @@ export const fileName = (title) =>
     .toLowerCase()
     .slice(0, LONGEST) || "graph";
 
+/** Return a title for a tab, where a long one is cut after a word. @param {string} title */
+const short = (title) => (title.length <= LONGEST ? title : `${(title.slice(0, LONGEST).replace(/ \S*$/, "") || title).slice(0, LONGEST).replace(/[ ,.:;]+$/, "")}…`);
+
 /** Start to name the tab and the exports. @param {Store<State>} state @param {Given} given */
 export function titles(state, given) {
+  const opened = document.title; // of the run that the page was opened with
   state.watch(["run", "step", "apart"], ({ run, step, apart }) => {
-    const first = given.home && !given.example && run?.id === given.run?.id;
-    if (run) document.title = first ? "Tapedeck" : `${run.title.slice(0, LONGEST)} · Tapedeck`;
     if (!run) return;
+    if (run.id !== given.run?.id || run.title !== given.run.title) document.title = `${short(run.title)} · Tapedeck`;
+    else document.title = opened;
     const name = `${fileName(run.title)}${step && run.steps > 1 && !apart ? `-step-${step.index}` : ""}`;
     for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("a[data-format]"))) {
       link.download = `${name}.${link.dataset["format"]}`;
