@@ -257,3 +257,18 @@ def test_an_expression_is_watched_after_a_line_in_all_steps(page: Page) -> None:
     page.get_by_role("button", name="Find first").click()
     expect(answer).to_contain_text("is true for the first time in step 2", timeout=60_000)
     expect(page).to_have_url(re.compile(r"(?=.*step=2)(?=.*tab=watch)"))
+
+
+def test_a_parameter_that_settles_is_marked_with_the_number_and_others_are_not(page: Page) -> None:
+    longer = FIT.replace("range(4)", "range(20)")
+    open_run(page, longer)
+    value, gradient, update = page.locator("#charts .chart").all()
+    expect(value.locator(".settled")).to_have_text("settles at 2.0000")
+    assert [each.locator(".settled").count() for each in (gradient, update)] == [0, 0]
+    page.get_by_role("button", name="log scale").click()
+    expect(value.locator(".settled")).to_be_hidden()
+    page.get_by_role("button", name="log scale").click()
+    for rate in ("0.001", "0.215"):  # it still moves, or diverges
+        open_run(page, longer.replace("0.05", rate))
+        expect(page.locator("#charts canvas").first).to_be_visible()
+        expect(page.locator("#charts .settled:visible")).to_have_count(0)

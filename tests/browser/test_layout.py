@@ -366,3 +366,70 @@ def test_a_small_screen_has_every_control(look: Look, width: int, height: int) -
         page.locator("#more").get_by_role("button", name=name).click()
         expect(page.locator("dialog[open]")).to_be_visible()
         page.locator("dialog[open]").get_by_role("button", name="Close").click()
+
+
+@pytest.mark.parametrize("example", ["backpropagation", "cross-entropy"])
+@pytest.mark.parametrize("width", [390, 1024, 1181, 1280, 1440])
+def test_the_line_that_introduces_the_page_is_whole_beside_any_example_s_name(look: Look, width: int, example: str) -> None:
+    page = look(width, "light")
+    page.goto(f"/?example={example}")
+    line = page.locator(".tagline")
+    expect(line).to_be_visible()
+    assert line.evaluate("each => each.scrollWidth <= each.clientWidth && each.scrollHeight <= each.clientHeight")
+    top, own = page.locator(".top").bounding_box(), line.bounding_box()
+    assert top
+    assert own
+    assert top["height"] <= (48 if width > 1180 else 80)
+    assert own["y"] + own["height"] <= top["y"] + top["height"]
+    assert page.locator(".top").evaluate("each => each.scrollWidth <= each.clientWidth")
+
+
+def test_all_lines_of_the_first_program_are_in_view_beside_the_inspector_below_it(page: Page) -> None:
+    page.set_viewport_size({"width": 1024, "height": 768})
+    page.goto("/")
+    expect(page.locator(".cm-line")).to_have_count(17)
+    expect(page.locator(".cm-value").first).to_be_visible()
+    hidden = """() => { const end = document.querySelector(".cm-scroller").getBoundingClientRect().bottom;
+        return [...document.querySelectorAll(".cm-line")].filter(each => each.getBoundingClientRect().bottom > end).length; }"""
+    assert page.evaluate(hidden) == 0
+    expect(page.locator("#inspected h3")).to_be_in_viewport()
+
+
+def test_the_switch_between_the_parts_covers_nothing_on_a_phone(look: Look) -> None:
+    page = look(390, "light")
+    page.goto("/")
+    switch, bar = page.get_by_role("navigation", name="Parts of the page"), page.locator(".top")
+    above, below = bar.bounding_box(), switch.bounding_box()
+    assert above
+    assert below
+    assert below["y"] >= above["y"] + above["height"] - 1
+    switch.get_by_role("button", name="Details").click()
+    expect(switch.get_by_role("button", name="Details")).to_have_attribute("aria-pressed", "true")
+    page.wait_for_function("document.querySelector('#inspector').getBoundingClientRect().top < 60")
+    place, title = switch.bounding_box(), page.locator("#inspector-title").bounding_box()
+    assert place
+    assert title
+    assert place["y"] == 0
+    assert title["y"] >= place["y"] + place["height"]
+
+
+def test_two_runs_are_compared_on_a_phone(look: Look) -> None:
+    page = look(390, "light")
+    other = recorded(page, FIT.replace("0.05", "0.02"))["id"]
+    open_run(page, FIT)
+    choice = page.locator("#charts .compare")
+    choice.locator("summary").click()
+    assert not outside(page)
+    choice.locator(".sheet button").first.click()
+    expect(page).to_have_url(re.compile(f"compare={other}"))
+    expect(choice.locator(".pair")).to_contain_text("0.05")
+    expect(choice.locator(".pair")).to_contain_text("0.02")
+    assert not outside(page)
+    for theme in THEMES:
+        look(390, theme)
+        assert not violations(page)
+    look(1440, "light")
+    expect(page.locator(".reel .compare .pair")).to_be_visible()
+    choice = page.locator(".reel .compare")
+    choice.get_by_role("button", name="Stop comparing").click()
+    expect(choice.locator("summary")).to_be_focused()

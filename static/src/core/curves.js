@@ -146,3 +146,24 @@ export function losses(curves) {
   const all = curves?.values["loss"];
   return named.length || !all ? named : [{ name: "loss", values: all }];
 }
+
+const TAIL = 0.2; // share of the steps at the end in which a settled number hardly changes
+const STILL = 0.005; // share of the curve's range by which it may change there
+const FLAT = 0.01; // share of the largest gradient that may be left
+const SETTLES = 10; // the fewest steps
+
+/**
+ * Return the number that a curve settles at: it hardly changes at the end, and its gradient is almost zero there. Null if it does not.
+ *
+ * @param {readonly (number | null)[]} values
+ * @param {readonly (number | null)[]} gradients
+ */
+export function settlesAt(values, gradients) {
+  const known = values.filter((each) => each !== null);
+  const slopes = gradients.filter((each) => each !== null).map(Math.abs);
+  const last = known.at(-1);
+  if (known.length < SETTLES || !slopes.length || last === undefined || ![...known, ...slopes].every(Number.isFinite)) return null;
+  const range = Math.max(...known) - Math.min(...known);
+  const still = known.slice(-Math.ceil(known.length * TAIL)).every((each) => Math.abs(each - last) <= STILL * range);
+  return range > 0 && still && (slopes.at(-1) ?? 0) <= FLAT * Math.max(...slopes) ? last : null;
+}

@@ -309,7 +309,7 @@ state.watch(["run", "edited"], ({ run: recorded, edited }) => {
   notes.show(recorded, edited, fixedIn(recorded));
   fill(find("#found-summary"), recorded && summary(recorded.findings));
   find("#findings").hidden = !recorded || !ended(recorded);
-  find("#example").textContent = exampleTitle(recorded) ?? "Choose an example";
+  find("#example").textContent = exampleTitle(recorded, given.example) ?? "Choose an example";
 });
 
 /** The run, step and phase for which the margin was last shown. @type {Pick<State, "run" | "step" | "phase"> | null} */

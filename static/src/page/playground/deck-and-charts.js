@@ -1,6 +1,6 @@
 // Connect the deck, the charts, the loss pane and the optimizer's table, all below the panes, to the state.
 
-import { isNorm, keysOf, losses, at as numberAt } from "../../core/curves.js";
+import { isNorm, keysOf, losses, at as numberAt, settlesAt } from "../../core/curves.js";
 import { lastStep } from "../../core/instant.js";
 import { byNode, nodesRun } from "../../core/player.js";
 import { fill, find, h } from "../../leaves/dom.js";
@@ -46,6 +46,13 @@ export function deckAndCharts({ state, go, onplay, onspeed, onpick, compare, api
     if (to >= 0 && to <= lastStep(state.get().run)) go(phase ? { at: to, phase } : { at: to });
   }
 
+  // a small screen has room for the comparison above the charts only
+  const [wide, small] = [h("span", { class: "slot" }), h("div", { class: "slot" })];
+  const phone = matchMedia("(max-width: 760px)");
+  const settle = () => (phone.matches ? small : wide).append(compare);
+  phone.addEventListener("change", settle);
+  settle();
+
   const transport = deck({
     onstep: step,
     onphase: (phase) => go({ phase }),
@@ -56,7 +63,7 @@ export function deckAndCharts({ state, go, onplay, onspeed, onpick, compare, api
     onplay,
     onspeed,
     onscale: () => state.set({ logarithmic: !state.get().logarithmic }),
-    caption: compare,
+    caption: wide,
   });
   fill(find("#deck"), transport);
 
@@ -78,6 +85,7 @@ export function deckAndCharts({ state, go, onplay, onspeed, onpick, compare, api
   );
   fill(
     find("#charts"),
+    small,
     h(
       "div",
       { class: "caption" },
@@ -247,6 +255,8 @@ function chartsOf(parameter, curves, other) {
     const positions = new Map(other.curves.index.map((step, i) => [step, i]));
     return read(other.curves).map((column) => index.map((step) => column[positions.get(step) ?? -1] ?? null));
   };
+  const [[values = [], more], [gradients = []]] = [columns(curves, "value"), columns(curves, given ? "contribution" : "grad")];
+  const settled = norm || more ? null : settlesAt(values, gradients);
   const flowed = given
     ? /** @type {const} */ (["contribution", "gradient", "grad", "no gradient in any step"])
     : /** @type {const} */ (["grad", grad, "grad", "None in every step"]);
@@ -261,6 +271,7 @@ function chartsOf(parameter, curves, other) {
     none,
     index,
     columns: columns(curves, what),
+    settles: what === "value" ? settled : null,
     others: beside((of) => columns(of, what)),
   }));
 }

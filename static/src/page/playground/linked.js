@@ -9,10 +9,11 @@ import { thousands } from "../../leaves/format.js";
 /** @import {State} from "../../core/state.js" */
 /** @import {Run} from "../../leaves/types.js" */
 
-/** Return the title of the example that a run is of, or null. @param {Run | null} run */
-export function exampleTitle(run) {
-  const titles = [...document.querySelectorAll("a[data-example]")].map((link) => link.firstChild?.textContent ?? "");
-  return titles.find((title) => title === run?.title && run.program.startsWith(`# ${title}\n`)) ?? null;
+/** Return the title of the example that a run is of, before there is a run that of the chosen example; else null. @param {Run | null} run @param {string | null} chosen  slug */
+export function exampleTitle(run, chosen) {
+  const links = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("a[data-example]")]);
+  const titles = links.filter(({ dataset }) => run || dataset["example"] === chosen).map((link) => link.firstChild?.textContent ?? "");
+  return titles.find((title) => !run || (title === run.title && run.program.startsWith(`# ${title}\n`))) ?? null;
 }
 
 /**

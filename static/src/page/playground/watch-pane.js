@@ -98,7 +98,7 @@ export function watchPane(state, api, onstep) {
     const numbers = lastOfEachStep(watched);
     if (numbers) {
       fill(result, curve, errors, h("details", null, h("summary", null, "As a list"), values(watched)));
-      void curve.show([{ title: answer.expression ?? "", tone: "ink", norm: null, none: "no number in any step", index: numbers.index, columns: [numbers.column], others: [] }], logarithmic);
+      void curve.show([{ title: answer.expression ?? "", tone: "ink", norm: null, none: "no number in any step", index: numbers.index, columns: [numbers.column], settles: null, others: [] }], logarithmic);
       seek();
     } else fill(result, values(watched), errors);
   }

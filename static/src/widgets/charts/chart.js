@@ -17,6 +17,7 @@ import { ticks } from "../../leaves/ticks.js";
  * @property {readonly number[]} index          steps
  * @property {readonly Column[]} columns        one for each element; null for a step without a number
  * @property {readonly Column[]} others         columns of the other run, at the same steps
+ * @property {number | null} settles          the number that the only column settles at
  * @property {string} none                      remark for a chart without numbers
  */
 
@@ -43,6 +44,7 @@ export function chart(Plot, onstep) {
   const title = h("span");
   const drawn = h("div", { class: "plot" });
   const words = h("p", { class: "remark", hidden: true });
+  const settled = h("p", { class: "settled" });
   const element = h("figure", { class: "chart" }, h("figcaption", null, title, value), drawn, words);
   /** @type {Plot | null} */
   let plot = null;
@@ -151,9 +153,30 @@ export function chart(Plot, onstep) {
           },
         })),
       ],
-      hooks: { draw: [drawPlayed], setCursor: [({ cursor }) => ((pointed = cursor.idx ?? null), writeValue())] },
+      hooks: { draw: [drawSettled, drawPlayed], setCursor: [({ cursor }) => ((pointed = cursor.idx ?? null), writeValue())] },
     };
     plot = new Plot(options, data(shown), drawn);
+  }
+
+  /** Draw a line at the number that the curve settles at, and name it on the side of the line from which the curve comes. @param {Plot} u */
+  function drawSettled(u) {
+    settled.hidden = shown?.settles === null || logarithmic || u.height < 60;
+    if (!shown || shown.settles === null || settled.hidden) return;
+    const { ctx, bbox } = u;
+    const y = u.valToPos(shown.settles, "y", true);
+    ctx.save();
+    ctx.strokeStyle = colour("ink-3");
+    ctx.lineWidth = devicePixelRatio;
+    ctx.setLineDash([1.5 * devicePixelRatio, 2.5 * devicePixelRatio]);
+    ctx.beginPath();
+    ctx.moveTo(bbox.left, y);
+    ctx.lineTo(bbox.left + bbox.width, y);
+    ctx.stroke();
+    ctx.restore();
+    const below = (shown.columns[0]?.find((each) => each !== null) ?? 0) < shown.settles;
+    settled.style.top = `${y / devicePixelRatio - bbox.top / devicePixelRatio + (below ? 2 : -17)}px`;
+    fill(settled, `settles at ${format.number(shown.settles)}`);
+    if (settled.parentNode !== u.over) u.over.append(settled);
   }
 
   /** Colour the played part of the curves, and draw dots at the playhead. @param {Plot} u */
