@@ -507,6 +507,21 @@ def test_a_recording_can_be_played_from_the_keyboard(page: Page) -> None:
     expect(page.get_by_role("button", name="Play (Space)")).to_be_visible()
 
 
+def test_the_space_bar_plays_after_a_click_on_a_control_and_presses_a_control_reached_by_tab(page: Page) -> None:
+    open_run(page, FIT)
+    fast, faster = page.get_by_role("button", name="Twice as fast"), page.get_by_role("button", name="Four times as fast")
+    fast.click()
+    page.keyboard.press("Space")
+    expect(page.get_by_role("button", name="Pause (Space)")).to_be_visible()
+    page.keyboard.press("Space")
+    expect(page.get_by_role("button", name="Play (Space)")).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(faster).to_be_focused()
+    page.keyboard.press("Space")
+    expect(faster).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_role("button", name="Play (Space)")).to_be_visible()
+
+
 def test_whole_steps_are_played_fast(page: Page) -> None:
     open_run(page, (EXAMPLES / "fit-by-hand.py").read_text())
     for name, step in (("Last step", 19), ("First step", 0)):  # one stretch has all steps, and is loaded now

@@ -8,6 +8,7 @@ import { fill, find, h } from "../../leaves/dom.js";
 const FIELDS = "input, select, textarea, [contenteditable]"; // every key may be text
 const SCROLLED = "pre[tabindex], table, .scroll, .sheet"; // these elements use the keys for scrolling
 const PRESSED = "button, a, summary, [role=button]"; // these elements use the space bar and Enter
+const OPENS = "[aria-haspopup], [aria-expanded], summary"; // the space bar closes again what a click on these has opened
 const SCROLLS = new Set([" ", "PageUp", "PageDown", "Home", "End", "ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight"]);
 
 /**
@@ -28,12 +29,18 @@ export function keys(actions, mac) {
   letters.checked = recall("letters") !== "off";
   letters.addEventListener("change", () => remember("letters", letters.checked ? "on" : "off"));
 
+  /** A control that has the focus only because it was clicked: the space bar then plays. @type {Element | null} */
+  let clicked = null;
+  addEventListener("pointerdown", ({ target }) => (clicked = target instanceof Element ? target.closest(PRESSED) : null), true);
+  addEventListener("keydown", ({ key }) => key === "Tab" && (clicked = null), true);
+  addEventListener("keyup", (event) => event.key === " " && clicked !== null && event.target === clicked && event.preventDefault()); // in Firefox, this is the click
+
   addEventListener("keydown", (event) => {
     if (event.defaultPrevented || document.querySelector("dialog[open]")) return;
     const found = shortcutOf(event);
     if (!found) return;
     const { shortcut, argument } = found;
-    if (shortcut.action !== "run" && !free(event)) return;
+    if (shortcut.action !== "run" && !free(event, clicked)) return;
     if (shortcut.letter && !letters.checked) return;
     const act = shortcut.action === "help" ? open : actions[shortcut.action];
     if (!act) return;
@@ -42,10 +49,11 @@ export function keys(actions, mac) {
   });
 }
 
-/** Return whether the focused element leaves a key to the page. @param {KeyboardEvent} event */
-function free({ target, key }) {
+/** Return whether the focused element leaves a key to the page. @param {KeyboardEvent} event @param {Element | null} clicked */
+function free({ target, key }, clicked) {
   const at = target instanceof Element ? target : document.body;
   if (at.closest(FIELDS)) return false;
+  if (key === " " && at === clicked && !at.matches(OPENS)) return true;
   if ((key === " " || key === "Enter") && at.closest(PRESSED) && !at.matches("[aria-pressed=true][data-node]")) return false;
   if (!SCROLLS.has(key)) return true;
   const { scrollHeight, clientHeight } = document.documentElement;
