@@ -34,7 +34,7 @@ Capture = Literal["full", "norms", "graph"]
 PassKind = Literal["backward", "grad", "nested", "implicit"]
 NodeKind = Literal["op", "leaf", "constant"]
 Severity = Literal["error", "warning", "note", "good"]
-ReplayKind = Literal["surface", "check", "factors", "distribution", "watch", "seek", "step", "elements"]
+ReplayKind = Literal["surface", "check", "factors", "distribution", "dependence", "watch", "seek", "step", "elements"]
 Phase = Literal["forward", "loss", "backward", "update"]
 Stream = Literal["stdout", "stderr"]
 

@@ -81,6 +81,7 @@ class Proof:
                     | wire.Checked()
                     | wire.Factors()
                     | wire.Distributions()
+                    | wire.Dependence()
                     | wire.ExpressionValues()
                     | wire.Refused()
                 ):

@@ -27,13 +27,16 @@ FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "check": ("step", "what", "pass", "parameters", "elements"),
     "factors": ("step", "what", "pass", "node"),
     "distribution": ("step", "what", "pass", "node"),
+    "dependence": ("step", "what", "pass", "node", "dimension"),
     "watch": ("step", "what", "line", "expression"),
     "seek": ("step", "what", "line", "expression"),
     "step": ("step", "what"),
     "elements": ("step", "what"),
 }
-OF_A_PASS: Final = ("surface", "check", "factors", "distribution")
+OF_A_PASS: Final = ("surface", "check", "factors", "distribution", "dependence")
 """The kinds of replays that compute something for one pass."""
+MOST_DIMENSION: Final = 63
+"""Largest index of the dimension of a dependence. PyTorch's tensors have at most 64 dimensions."""
 EXPRESSION_LENGTH: Final = 1_000
 """Largest number of characters of a watched expression."""
 _INDEX: Final = re.compile(r"\s*\d{1,9}\s*(?:,\s*\d{1,9}\s*)*\]")
@@ -71,7 +74,8 @@ class ReplayTarget(Struct, frozen=True):
 class ReplayRequest(Struct, frozen=True):
     """A replay to run. ``index`` is the index of the pass, ``node`` the index of a node in its graph.
 
-    ``line`` is the line after which an ``expression`` is evaluated, or 0 for every line.
+    ``line`` is the line after which an ``expression`` is evaluated, or 0 for every line. ``dimension`` is that of the rows of
+    a ``dependence``.
     """
 
     what: model.ReplayKind
@@ -83,6 +87,7 @@ class ReplayRequest(Struct, frozen=True):
     node: int = 0
     line: int = 0
     expression: str = ""
+    dimension: int = 0
 
     @property
     def id(self) -> str:
@@ -94,7 +99,7 @@ class ReplayRequest(Struct, frozen=True):
         targets = [wire.SweepTarget(target.parameter, target.flat, target.low, target.high) for target in self.targets]
         return wire.ReplayOrder(
             self.what, self.step, self.index, targets, self.points, self.elements, self.node, seconds=seconds, line=self.line,
-            expression=self.expression, kept=MOST_ELEMENTS if self.what == "elements" else 0,
+            expression=self.expression, kept=MOST_ELEMENTS if self.what == "elements" else 0, dimension=self.dimension,
         )  # fmt: skip
 
 
@@ -117,12 +122,14 @@ def read(body: bytes, recording: Recording, capture: model.Capture, lines: int) 
     if event.graph < 0:
         raise InvalidInput(f"The graph of pass {index} was not recorded: it was too large.", where="pass")
     graph = recording.graph(event.graph)
-    if what == "factors":
+    if what in ("factors", "dependence"):
         node = _node(fields.get("node"), graph)
         if graph.nodes[node].kind != "op":
             kind = "a leaf" if graph.nodes[node].kind == "leaf" else "a constant"
-            raise InvalidInput(f"n{node} is {kind}: no operation computed it, so it has no factors.", where="node")
-        return ReplayRequest(what, step.index, index, node=node)
+            lacks = "has no factors" if what == "factors" else "depends on no data"
+            raise InvalidInput(f"n{node} is {kind}: no operation computed it, so it {lacks}.", where="node")
+        dimension = _count(fields.get("dimension", 0), 0, MOST_DIMENSION, "dimension")
+        return ReplayRequest(what, step.index, index, node=node, dimension=dimension)
     if what == "distribution":
         node = _node(fields.get("node"), graph)
         if graph.nodes[node].kind == "constant":

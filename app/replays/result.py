@@ -11,6 +11,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from .. import model, wire
 from ..recording import Recording, Tensors, json_number, json_values
+from .dependence import DataDependence, dependences
 from .request import ReplayRequest
 from .watched import ExpressionError, FoundValue, WatchedSeries, watched
 
@@ -170,6 +171,10 @@ class Replay(Struct, frozen=True, kw_only=True, rename={"index": "pass"}):
 
     A distribution has ``node``, ``value`` (the distribution of the node's value) and ``gradients`` (those of the gradients at
     its first 16 outputs, after hooks). Each is ``null`` if the tensor is not available.
+
+    A dependence has ``node``, the ``dimension`` of its value along which the rows lie, their number ``length``, and ``data``:
+    an entry for each dimension of the node's data that has as many rows. Data without a name in the program counts only if
+    there is no other.
     """
 
     id: str
@@ -197,6 +202,9 @@ class Replay(Struct, frozen=True, kw_only=True, rename={"index": "pass"}):
     edges: list[FactoredEdge] | UnsetType = UNSET
     value: Distribution | UnsetType | None = UNSET
     gradients: list[Distribution | None] | UnsetType = UNSET
+    dimension: int | UnsetType = UNSET
+    length: int | UnsetType = UNSET
+    data: list[DataDependence] | UnsetType = UNSET
     line: int | UnsetType | None = UNSET
     expression: str | UnsetType = UNSET
     watched: WatchedSeries | UnsetType = UNSET
@@ -230,6 +238,9 @@ def result_of(request: ReplayRequest, recording: Recording, answers: Sequence[wi
         case "distribution":
             distributions = next((answer for answer in answers if isinstance(answer, wire.Distributions)), None)
             found = None if distributions is None else _distributions(request, recording, distributions)
+        case "dependence":
+            depends = next((answer for answer in answers if isinstance(answer, wire.Dependence)), None)
+            found = None if depends is None else dependences(request, recording, depends)
         case "watch" | "seek":
             found = watched(request, [answer for answer in answers if isinstance(answer, wire.ExpressionValues)])
         case "step" | "elements":

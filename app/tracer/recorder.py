@@ -147,7 +147,10 @@ class Recorder:
             self._watcher = Watcher(order, watched, RecordedProgram(mode, engine))
         elif order is not None and replayed is not None and not order.records_again:
             self._tape = Tape()
-            pass_observer = ReplayAnswerer(order, emitter=emitter, tape=self._tape, mode=mode, engine=engine, step=replayed)
+            pass_observer = ReplayAnswerer(
+                order, emitter=emitter, tape=self._tape, mode=mode, engine=engine, step=replayed,
+                name_of=lambda tensor: names.binding(tensor)[0],
+            )  # fmt: skip
         self.passes = PassRecorder(
             engine=engine, emitter=emitter, calls=calls, mode=mode, turns=turns, source=source, steps=steps,
             new_table=new_table, graphs=graphs, saved=saved, open_passes=open_passes, failures=failures,

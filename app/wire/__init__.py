@@ -11,7 +11,19 @@ length of the frame.
 
 from __future__ import annotations
 
-from .bounds import BINS, HISTOGRAMS, INT32, LARGEST, MODULE_FILES, NAME_LENGTH, ORIGINS, WATCHED
+from .bounds import (
+    BINS,
+    DEPENDENCES,
+    HISTOGRAMS,
+    INT32,
+    LARGEST,
+    MODULE_FILES,
+    NAME_LENGTH,
+    ORIGINS,
+    PROBES,
+    ROWS,
+    WATCHED,
+)
 from .columns import int32
 from .events import (
     CONSTANT,
@@ -44,6 +56,8 @@ from .events import (
     CountedOrder,
     CountedSteps,
     CountLost,
+    Dependence,
+    DependenceRow,
     DetailBudget,
     DistributionRow,
     Distributions,
@@ -116,6 +130,7 @@ __all__ = [
     "BINS",
     "CONSTANT",
     "DEFINED",
+    "DEPENDENCES",
     "DTYPES",
     "FRAME_BYTES",
     "HAS_STATS",
@@ -137,8 +152,10 @@ __all__ = [
     "OP",
     "ORIGINS",
     "PACKED",
+    "PROBES",
     "REQUIRES_GRAD",
     "RIGHT",
+    "ROWS",
     "STOP_SIGNAL",
     "TURN",
     "UNKNOWN",
@@ -157,6 +174,8 @@ __all__ = [
     "CountedLeaves",
     "CountedOrder",
     "CountedSteps",
+    "Dependence",
+    "DependenceRow",
     "DetailBudget",
     "DistributionRow",
     "Distributions",

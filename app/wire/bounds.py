@@ -55,6 +55,12 @@ LARGEST: Final = 5
 """Elements of a tensor that are listed as its largest."""
 HISTOGRAMS: Final = 16
 """Outputs of one node whose gradients get a histogram."""
+ROWS: Final = 1_024
+"""Rows of a tensor whose dependence on the data is computed."""
+PROBES: Final = 32
+"""Rows of the data that are replaced, one at a time, to see which rows of a tensor change."""
+DEPENDENCES: Final = 8
+"""Dimensions of constants on which the dependence of one tensor is computed."""
 AXES: Final = 2
 """Axes of a surface."""
 POINTS: Final = 10_000

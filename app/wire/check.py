@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import ProtocolError
 from ..model import Limits
-from .bounds import INT32, INT64, LEAVES, POINTS, WATCHED
+from .bounds import INT32, INT64, LEAVES, POINTS, PROBES, ROWS, WATCHED
 from .columns import check_range, column, int32
 from .events import (
     IS_ERROR,
@@ -21,6 +21,7 @@ from .events import (
     CountedLeaves,
     CountedSteps,
     CountLost,
+    Dependence,
     DistributionRow,
     Distributions,
     EndEvent,
@@ -253,6 +254,8 @@ class EventChecker:
                 for row in (answer.value, *answer.gradients):
                     if row is not None:
                         _check_distribution(row)
+            case Dependence():
+                _check_dependence(answer)
             case ExpressionValues():
                 self._check_watched(answer)
             case CountedSteps():
@@ -288,6 +291,17 @@ def _check_distribution(row: DistributionRow) -> None:
     positions = [position for position, _ in row.largest] + ([row.bad[0]] if row.bad else [])
     if size > INT64 or max(positions, default=-1) >= size or sum(row.counts) > size:
         raise ProtocolError("a distribution has more elements than its tensor")
+
+
+def _check_dependence(answer: Dependence) -> None:
+    if answer.length > ROWS:
+        raise ProtocolError(f"a dependence has {answer.length:,} rows")
+    for row in answer.data:
+        rows = int32(row.rows, "rows")
+        if len(rows) > PROBES or row.dimension >= len(row.shape) or row.shape[row.dimension] != answer.length:
+            raise ProtocolError("a dependence does not fit the shape of its data")
+        check_range(rows, 0, answer.length, "rows")
+        column(row.reached, 1, "reached", len(rows) * answer.length)
 
 
 def _check_once(numbers: Sequence[int], twice: str) -> None:

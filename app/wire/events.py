@@ -12,6 +12,7 @@ from ..model import Capture, PassKind, ReplayKind, Stream
 from .bounds import (
     AXES,
     BINS,
+    DEPENDENCES,
     DIMENSIONS,
     FACTORS,
     FUNCTIONS,
@@ -454,6 +455,36 @@ class Distributions(Event, tag="distributions", frozen=True):
     gradients: Annotated[list[DistributionRow | None], Meta(max_length=HISTOGRAMS)]
 
 
+class DependenceRow(EventPart, frozen=True):
+    """Which rows of a node's value change if one row of a constant tensor is replaced.
+
+    ``constant`` is the index of the constant's node, -1 if it has none. ``name`` and ``shape`` are those of the data, which
+    may be a tensor of which the calls read a view. Its rows lie along ``dimension``. ``rows`` (int32) are the replaced rows.
+    ``reached`` (uint8) has, for each of them, a 1 or 0 for each row of the value. ``mixed`` is the index of the first node
+    whose value does not keep the rows apart, -1 if there is none or it is unknown. ``before`` is true if already the view that
+    the calls read does not.
+    """
+
+    constant: Index
+    shape: Annotated[list[Size], Meta(max_length=DIMENSIONS)]
+    dimension: Count
+    rows: Packed
+    reached: Packed
+    mixed: Index = -1
+    before: bool = False
+    name: Name | None = None
+
+
+class Dependence(Event, tag="dependence", frozen=True):
+    """On which rows of the data the rows of a node's value depend. The value has ``length`` rows along ``dimension``."""
+
+    index: Count
+    node: Count
+    dimension: Count
+    length: Count
+    data: Annotated[list[DependenceRow], Meta(max_length=DEPENDENCES)]
+
+
 IS_NUMBER, IS_TRUTH, IS_TEXT, IS_ERROR = range(4)
 """Kinds of a watched value."""
 
@@ -522,6 +553,7 @@ Answer = (
     | Checked
     | Factors
     | Distributions
+    | Dependence
     | ExpressionValues
     | ExpressionUnreadable
     | CountedSteps
@@ -599,6 +631,8 @@ class ReplayOrder(Struct, frozen=True):
     """Set if an order to watch or to seek runs the program without the recorder."""
     kept: int = 0
     """Largest number of elements that ``step`` keeps of a tensor, in an order for ``elements``."""
+    dimension: int = 0
+    """The dimension of the rows, in an order for a ``dependence``."""
 
     @property
     def evaluates(self) -> bool:

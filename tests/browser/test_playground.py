@@ -110,6 +110,38 @@ def test_the_distribution_of_a_large_tensor_is_shown_on_demand_with_its_first_na
     expect(inspector.locator(".distribution")).to_be_hidden()
 
 
+RECURRENT = """\
+import torch
+from torch import nn
+torch.manual_seed(0)
+x, y = torch.randn(6, 5, 3), torch.randint(0, 2, (6,))
+lstm, head = nn.LSTM(3, 4), nn.Linear(4, 2)
+out, _ = lstm(x)
+scores = head(out[:, -1])
+loss = nn.functional.cross_entropy(scores, y)
+loss.backward()
+"""
+
+
+def test_the_inspector_shows_which_samples_reach_which_predictions(page: Page) -> None:
+    open_run(page, RECURRENT)
+    inspector = page.locator("#inspected")
+    node(page, "scores = head(out[:, -1])").dispatch_event("click")
+    inspector.get_by_role("button", name="Which rows of the data reach which here?").press("Enter")
+    figure = inspector.locator(".dependence figure")
+    expect(figure.locator("h4")).to_have_text("Rows of x that reach herelater rows too")
+    expect(figure.locator(".remark")).to_contain_text("They are first mixed by lstm on line 6.")
+    expect(figure.locator(".own")).to_have_count(6)
+    expect(figure.locator(".other")).to_have_count(15)
+    expect(figure.get_by_text("Rows", exact=True)).to_be_focused()
+    page.keyboard.press("Enter")
+    reached = figure.get_by_role("table", name="Rows that each row of x reaches").locator("td")
+    expect(reached).to_have_text(["0–5", "1–5", "2–5", "3–5", "4–5", "5"])
+    for theme in THEMES:
+        page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
+        assert not violations(page)
+
+
 def test_the_elements_of_a_small_matrix_are_a_table_with_colours_that_diverge_from_zero(look: Look) -> None:
     page = look(390, "light")
     open_run(

@@ -71,6 +71,7 @@ ANSWERS: list[wire.AnyEvent] = [
     wire.Distributions(
         0, 1, wire.DistributionRow([2, 2], -1.0, 3.0, [2, 1], [(3, 3.0), (0, -1.0)], (1, float("inf"))), [None]
     ),
+    wire.Dependence(0, 1, 0, 2, [wire.DependenceRow(2, [2, 3], 0, ints(0, 1), bytes([1, 0, 1, 1]), 1, False)]),
     wire.ExpressionValues(ints(0, 0), ints(1, 1), bytes([0, 3]), doubles(1.0, 0.0), ["NameError: x"], 3),
     wire.ExpressionUnreadable("The expression is not valid Python."),
     wire.CountedSteps(1, ints(1, 2), doubles(1.0, float("nan"))),
@@ -144,6 +145,11 @@ DISTRIBUTION = wire.DistributionRow(
     (bounds.INT64 - 1, 1e300),
 )  # fmt: skip
 
+DEPENDENCE = wire.DependenceRow(
+    300, [bounds.ROWS] + [bounds.INT64] * (bounds.DIMENSIONS - 1), 0, ints(*range(bounds.PROBES)),
+    bytes(bounds.PROBES * bounds.ROWS), bounds.INT32,
+)  # fmt: skip
+
 AT_LIMITS: dict[str, list[wire.AnyEvent]] = {
     "a name": [wire.StartedEvent(NAME, NAME)],
     "a text": [wire.CellEvent(0, TEXT)],
@@ -162,6 +168,7 @@ AT_LIMITS: dict[str, list[wire.AnyEvent]] = {
     "a check": [wire.Checked(0, 0, NAME, *[bytes(80_000)] * 6, bytes(10_000), [NAME] * 100, NAME, [NAME] * 100)],
     "factors": [wire.Factors(0, 0, [wire.FactorRow(300, 300, -1)] * 10_000, [wire.ProductRow(300, -1, -1)] * 10_000, EMPTY)],
     "distributions": [wire.Distributions(0, 0, DISTRIBUTION, [DISTRIBUTION] * bounds.HISTOGRAMS)],
+    "dependences": [wire.Dependence(0, 0, 0, bounds.ROWS, [DEPENDENCE] * bounds.DEPENDENCES)],
 }
 """Valid events, each with a part as large as the schema allows. Each may follow :data:`BEGINNING`."""
 

@@ -14,6 +14,7 @@ from ..backward.passes import OpenPass
 from ..emitter import Emitter
 from ..forward.mode import ForwardMode
 from ..tensors.snapshot import Snapshot
+from .dependence import dependence
 from .distribution import distribution
 from .factors import local_factors
 from .gradcheck import GradientCheck
@@ -29,6 +30,7 @@ MAX_GRAPHS = 200
 OF_A_NODE = {
     "factors": "The node's factors cannot be computed",
     "distribution": "The distribution of its elements cannot be computed",
+    "dependence": "The rows on which it depends cannot be found",
 }
 """The kinds of orders that name a node, each with the beginning of its refusal."""
 
@@ -74,6 +76,7 @@ class ReplayAnswerer:
         mode: ForwardMode,
         engine: Callable[..., Any],
         step: ReplayedStep,
+        name_of: Callable[[Tensor], str | None],
     ) -> None:
         self._order = order
         self._emitter = emitter
@@ -81,6 +84,7 @@ class ReplayAnswerer:
         self._mode = mode
         self._engine = engine
         self._step = step
+        self._name_of = name_of
         self._graphs: set[int] = set()
         self._leaf_values: dict[int, dict[int, Tensor]] = {}
         """The leaf values at the start of each ordered pass that is running. A hook may update a leaf during the pass."""
@@ -97,14 +101,17 @@ class ReplayAnswerer:
         if order.node >= len(begun.walk.nodes):
             return ()
         node = begun.walk.nodes[order.node]
-        value = begun.node_values()[order.node] if order.what == "distribution" else None
+        values = begun.node_values() if order.what != "factors" else []
 
         def arrived(gradients: Sequence[Tensor | None]) -> None:
             with torch._C.DisableTorchFunction():
-                if order.what == "factors":
-                    self._answer(begun, lambda: self._factors(begun, node, gradients))
-                else:
-                    self._answer(begun, lambda: self._distributions(begun, value, gradients))
+                match order.what:
+                    case "factors":
+                        self._answer(begun, lambda: self._factors(begun, node, gradients))
+                    case "distribution":
+                        self._answer(begun, lambda: self._distributions(begun, values[order.node], gradients))
+                    case _:
+                        self._answer(begun, lambda: self._dependence(begun, node, values))
 
         return (node.register_prehook(arrived),)
 
@@ -166,3 +173,11 @@ class ReplayAnswerer:
         whole = value.tensor if isinstance(value, Snapshot) else value
         rows = [distribution(gradient) for gradient in gradients[: wire.HISTOGRAMS]]
         self._emitter.emit(wire.Distributions(begun.facts.index, self._order.node, distribution(whole), rows))
+
+    def _dependence(self, begun: OpenPass, node: Any, values: Sequence[Any]) -> None:
+        numbers = begun.walk.numbers
+        roots = [root for root in begun.outputs if isinstance(root, Tensor)]
+        section = self._tape.leading_to(roots).up_to(numbers[self._order.node])
+        with section.restored_generators():
+            length, data = dependence(self._order, section, node, values, numbers, self._name_of)
+        self._emitter.emit(wire.Dependence(begun.facts.index, self._order.node, self._order.dimension, length, data))

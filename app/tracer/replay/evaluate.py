@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .definitions import SurrogateFunctions, names_of
+from .definitions import names_of
 from .operands import (
     CannotReplay,
     ConstantOperand,
@@ -23,6 +23,9 @@ from .operands import (
     operands,
 )
 
+CallMaker = Callable[[int, Callable[..., Any], Any, Any], Any]
+"""Makes a call, given its index in a section, its function and its arguments, and returns its result."""
+
 
 class TapeSection:
     """The calls that lead from leaves to the roots of a pass, in the order in which they were made."""
@@ -31,6 +34,21 @@ class TapeSection:
         self._entries = entries
         self._roots = roots
         self._widened: dict[int, Tensor] = {}
+
+    @property
+    def entries(self) -> Sequence[TapeEntry]:
+        """The calls, in the order in which they were made."""
+        return self._entries
+
+    def up_to(self, number: int) -> TapeSection:
+        """Return the calls up to the one that made the node with a sequence number. The result has no roots.
+
+        Raises :class:`CannotReplay` if no call of this section made the node.
+        """
+        for index, entry in enumerate(self._entries):
+            if number in entry.numbers:
+                return TapeSection(self._entries[: index + 1], [])
+        raise CannotReplay("it was not made by a call that could be recorded")
 
     def leaves(self) -> list[Tensor]:
         """Return each leaf that the calls read, once."""
@@ -47,20 +65,18 @@ class TapeSection:
         """Return the names of the definitions that apply to the calls (see :mod:`.definitions`)."""
         return frozenset(name for entry in self._entries for name in names_of(entry.function, entry.args, entry.kwargs))
 
-    def evaluate(
-        self, values: Mapping[int, Tensor], *, wide: bool = False, surrogates: SurrogateFunctions | None = None
-    ) -> list[Tensor]:
+    def evaluate(self, values: Mapping[int, Tensor], *, wide: bool = False, calling: CallMaker | None = None) -> list[Tensor]:
         """Return the roots for ``values``, which are leaf values by the ids of the leaves. ``wide`` computes in float64.
 
-        If ``surrogates`` is given, it makes each call. After the calls, generators have the states that the calls left. Raises
+        If ``calling`` is given, it makes each call. After the calls, generators have the states that the calls left. Raises
         :class:`CannotReplay`, and any exception of the calls.
         """
         around = torch.is_autocast_enabled("cpu")
         with _kept_casts() if not wide and not around else _NO_CONTEXT:
-            return self._evaluate_calls(values, wide, surrogates, around)
+            return self._evaluate_calls(values, wide, calling, around)
 
     def _evaluate_calls(
-        self, values: Mapping[int, Tensor], wide: bool, surrogates: SurrogateFunctions | None, around: bool
+        self, values: Mapping[int, Tensor], wide: bool, calling: CallMaker | None, around: bool
     ) -> list[Tensor]:
         results: dict[int, Tensor] = {}
         cache = -1
@@ -97,13 +113,20 @@ class TapeSection:
                 torch.clear_autocast_cache()
                 cache = entry.cache
             with casting, torch.set_grad_enabled(entry.graded):
-                out = function(*args, **kwargs) if surrogates is None else surrogates(index, function, args, kwargs)
+                out = function(*args, **kwargs) if calling is None else calling(index, function, args, kwargs)
             results |= {token: tensor for token, tensor in zip(entry.result_tokens, flat(out), strict=False) if token >= 0}
         return [value(root) for root in self._roots]
 
-    def generators(self) -> list[torch.Generator]:
-        """Return the random generators that the calls use."""
-        return list(dict.fromkeys(generator for entry in self._entries for generator, _ in entry.generators))
+    @contextlib.contextmanager
+    def restored_generators(self) -> Iterator[None]:
+        """When the context ends, restore the states of the random generators that the calls use."""
+        generators = dict.fromkeys(generator for entry in self._entries for generator, _ in entry.generators)
+        states = [(generator, generator.get_state()) for generator in generators]
+        try:
+            yield
+        finally:
+            for generator, state in states:
+                generator.set_state(state)
 
     def _wide(self, constant: ConstantOperand) -> Tensor:
         found = self._widened.get(id(constant))

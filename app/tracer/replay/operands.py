@@ -84,7 +84,10 @@ class TapeEntry:
     ``generators`` lists the random generators that the call used, with their states before the call.
     """
 
-    __slots__ = ("args", "autocast", "cache", "function", "generators", "graded", "kwargs", "reads", "result_tokens", "writes")
+    __slots__ = (
+        "args", "autocast", "cache", "function", "generators", "graded", "kwargs", "numbers", "reads", "result_tokens",
+        "writes",
+    )  # fmt: skip
 
     def __init__(self, function: Callable[..., Any], args: Any, kwargs: Any, cache: int = 0) -> None:
         self.function = function
@@ -95,6 +98,8 @@ class TapeEntry:
         self.cache = cache if torch.is_autocast_cache_enabled() else -1
         """The index of the autocast cache that was active, counted from the first; -1 for none."""
         self.generators: list[tuple[torch.Generator, Tensor]] = []
+        self.numbers = range(0)
+        """The sequence numbers of the nodes that the call made."""
         self.result_tokens: list[int] = []
         """The tokens of the tensors that the call returned, -1 for a tensor that requires no gradient."""
         self.writes: set[int] = set()

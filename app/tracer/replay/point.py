@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..backward.passes import OpenPass
 from ..tensors.handles import equal_elements
-from .definitions import SurrogateFunctions
+from .evaluate import CallMaker
 from .operands import CannotReplay
 from .tape import Tape
 
@@ -19,9 +19,7 @@ from .tape import Tape
 class Section(Protocol):
     """Calls that compute roots from leaves, and can be made again with other leaf values."""
 
-    def evaluate(
-        self, values: Mapping[int, Tensor], *, wide: bool = False, surrogates: SurrogateFunctions | None = None
-    ) -> list[Tensor]:
+    def evaluate(self, values: Mapping[int, Tensor], *, wide: bool = False, calling: CallMaker | None = None) -> list[Tensor]:
         """Return the roots for ``values``, which are leaf values by the ids of the leaves. ``wide`` computes in float64."""
 
     def definitions(self) -> Set[str]:
@@ -60,7 +58,7 @@ class Point:
         """Return a writable copy of each leaf at its recorded value, by the leaf's id."""
         return {id(leaf): self._leaf_values.get(id(leaf), leaf).detach().clone() for leaf in self.leaves}
 
-    def loss(self, stand_ins: dict[int, Tensor], *, wide: bool = False, surrogates: SurrogateFunctions | None = None) -> float:
+    def loss(self, stand_ins: dict[int, Tensor], *, wide: bool = False, calling: CallMaker | None = None) -> float:
         """Return the loss for these leaf values.
 
         Unless the only root is a scalar and its gradient is 1, the loss is the sum of the products of the roots with the
@@ -68,7 +66,7 @@ class Point:
         """
         for stand_in in stand_ins.values():
             stand_in.requires_grad_()
-        return self._objective(self.section.evaluate(stand_ins, wide=wide, surrogates=surrogates))
+        return self._objective(self.section.evaluate(stand_ins, wide=wide, calling=calling))
 
     def slopes(
         self, stand_ins: dict[int, Tensor], roots: Sequence[Tensor] | None = None, *, wide: bool = False
@@ -147,15 +145,9 @@ class RecordedPoint(Point):
                     "with the recorded values, its calls give a different gradient: a hook changed the recorded gradient"
                 )
 
-    @contextlib.contextmanager
-    def restored_generators(self) -> Iterator[None]:
+    def restored_generators(self) -> AbstractContextManager[None]:
         """When the context ends, restore the states of the random generators that the calls use."""
-        states = [(generator, generator.get_state()) for generator in self._calls.generators()]
-        try:
-            yield
-        finally:
-            for generator, state in states:
-                generator.set_state(state)
+        return self._calls.restored_generators()
 
 
 def own_kinds(nodes: Iterable[Any]) -> list[Any]:

@@ -119,7 +119,7 @@ class Slopes:
         surrogates = SurrogateFunctions(names) if names else None
         loss = point.loss
         if surrogates is not None:
-            loss = self._point.loss(_copies(point.leaves), wide=self.wide, surrogates=surrogates)
+            loss = self._point.loss(_copies(point.leaves), wide=self.wide, calling=surrogates)
         (below, low), (above, high) = (self._moved(point, leaf, index, by, surrogates) for by in (-step, step))
         central = (above - below) / (high - low)
         left, right = (loss - below) / (value - low), (above - loss) / (high - value)
@@ -135,7 +135,7 @@ class Slopes:
         at = tuple(int(each) for each in np.unravel_index(index, tuple(moved.shape))) if moved.ndim else ()
         moved[at] += by
         new_value = float(moved[at])
-        return self._point.loss(copies, wide=self.wide, surrogates=surrogates), new_value
+        return self._point.loss(copies, wide=self.wide, calling=surrogates), new_value
 
 
 def _copies(leaves: dict[int, Tensor]) -> dict[int, Tensor]:

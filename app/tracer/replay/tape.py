@@ -107,7 +107,7 @@ class Tape(TorchFunctionMode):
             if writes:
                 self._protect(kwargs.get("out", args[0] if args else None))
             elif kind is UPDATES_STATISTICS:
-                self._protect(args)
+                self._protect(args[1:])  # the first argument is the data, which the call only reads
             before = self._before(func, args, kwargs, writes=writes)
         out = func(*args, **kwargs)
         if before is not None:
@@ -129,8 +129,8 @@ class Tape(TorchFunctionMode):
             return None
         entry = TapeEntry(function, None, None, self._autocast_caches)
         counts = KINDS.get(function) is UPDATES_STATISTICS
-        target = args[0] if writes and args else None
-        entry.args = rebuilt(tuple(args), lambda tensor: self._operand(entry, tensor, counts or tensor is target))
+        first = args[0] if args else None
+        entry.args = rebuilt(tuple(args), lambda tensor: self._operand(entry, tensor, writes if tensor is first else counts))
         entry.kwargs = rebuilt(kwargs, lambda tensor: self._operand(entry, tensor, counts))
         generators = [torch.default_generator, *(value for value in kwargs.values() if isinstance(value, torch.Generator))]
         return entry, next_sequence_nr(), [(generator, generator.get_state()) for generator in generators]
@@ -162,6 +162,7 @@ class Tape(TorchFunctionMode):
     ) -> None:
         if next_sequence_nr() == first and entry.graded:
             return
+        entry.numbers = range(first, next_sequence_nr())
         entry.generators = [
             (generator, state) for generator, state in generators if not torch.equal(generator.get_state(), state)
         ]

@@ -14,8 +14,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as tree
 
 from ..forward.functions import COMPOSITE, KINDS, READ, WRITE, classify, composite_copy
-from ..replay.definitions import SurrogateFunctions, names_of
-from ..replay.evaluate import widened, wider
+from ..replay.definitions import names_of
+from ..replay.evaluate import CallMaker, widened, wider
 from ..replay.operands import rebuilt
 from ..replay.random_state import restored_random_state
 from ..replay.slopes import real
@@ -112,11 +112,9 @@ class OutputElement:
         self._output = output
         self._element = element
 
-    def evaluate(
-        self, values: Mapping[int, Tensor], *, wide: bool = False, surrogates: SurrogateFunctions | None = None
-    ) -> list[Tensor]:
+    def evaluate(self, values: Mapping[int, Tensor], *, wide: bool = False, calling: CallMaker | None = None) -> list[Tensor]:
         """Return the element for these inputs; ``wide`` computes in float64, also with constants of other dtypes."""
-        mode = _RepeatMode(surrogates, self._function.draws(), wide=wide) if wide or surrogates is not None else None
+        mode = _RepeatMode(calling, self._function.draws(), wide=wide) if wide or calling is not None else None
         outputs = self._function.outputs(values, wide=wide, mode=mode)
         return [self.of(outputs)]
 
@@ -137,13 +135,13 @@ class _RepeatMode(TorchFunctionMode):
     """
 
     def __init__(
-        self, surrogates: SurrogateFunctions | None = None, given: Mapping[int, Tensor] | None = None, *, wide: bool = False
+        self, calling: CallMaker | None = None, given: Mapping[int, Tensor] | None = None, *, wide: bool = False
     ) -> None:
         super().__init__()
         self.definitions: set[str] = set()
         self.draws: dict[int, Tensor] = {}
         self._given = given or {}
-        self._surrogates = surrogates
+        self._calling = calling
         self._wide = wide
         self._calls = 0
         self._open: set[Any] = set()
@@ -169,7 +167,7 @@ class _RepeatMode(TorchFunctionMode):
             drawn = widened(self._given[self._calls])
             return args[0].copy_(drawn) if kind is WRITE else drawn.clone()
         state = torch.default_generator.get_state()
-        out = func(*args, **kwargs) if self._surrogates is None else self._surrogates(self._calls, func, args, kwargs)
+        out = func(*args, **kwargs) if self._calling is None else self._calling(self._calls, func, args, kwargs)
         constant = isinstance(out, Tensor) and not out.requires_grad
         if constant and not self._wide and not torch.equal(state, torch.default_generator.get_state()):
             self.draws[self._calls] = out.clone()

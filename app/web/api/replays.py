@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from ...recording import MOST_ELEMENTS
 from ...replays import LiveReplay, Replay
-from ...replays.request import ELEMENTS, EXPRESSION_LENGTH, GRID, POINTS
+from ...replays.request import ELEMENTS, EXPRESSION_LENGTH, GRID, MOST_DIMENSION, POINTS
 from .. import responses
 from ..links import API, replay_links
 from ..protection.clients import client_of, sender_of, wait_unless_left
@@ -119,6 +119,20 @@ _BODY: Final = {
             "Compute a histogram, the largest elements, and the first NaN or infinite element, of a node's value and of the "
             "gradients at its outputs.",
             {"node": {"type": "string", "description": "Id of an operation or a leaf in the graph of the pass."}},
+            {"node": "n1"},
+            "node",
+        ),
+        _kind(
+            "dependence",
+            "Find which rows of the data, such as the samples of a batch, reach which rows of a node's value. Each row of the "
+            "data in turn is replaced by another one.",
+            {
+                "node": {"type": "string", "description": "Id of an operation in the graph of the pass."},
+                "dimension": {
+                    "type": "integer", "minimum": 0, "maximum": MOST_DIMENSION, "default": 0,
+                    "description": "The dimension of the value along which its rows lie.",
+                },
+            },
             {"node": "n1"},
             "node",
         ),

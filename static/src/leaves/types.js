@@ -307,6 +307,22 @@
  * @property {Distribution | null} [value]
  * @property {(Distribution | null)[]} [gradients]
  *
+ * @typedef {object} DataDependence                    how the rows of a node's value depend on the rows of the data
+ * @property {string | null} node
+ * @property {string | null} name
+ * @property {number[]} shape
+ * @property {number} dimension
+ * @property {"apart" | "moved" | "later" | "mixed" | "none"} pattern
+ * @property {{row: number, reaches: number[], count: number}[]} rows
+ * @property {string | null} mixed_at
+ * @property {string} sentence
+ *
+ * @typedef {object} Dependences                       answer of a replay of kind `dependence`
+ * @property {{sentence: string} | null} difference
+ * @property {string | null} reason
+ * @property {number} [length]
+ * @property {DataDependence[]} [data]
+ *
  * @typedef {object} Divergence                        the first difference between two runs
  * @property {"structure" | "value" | "gradient" | "parameter" | null} where    null if there is none
  * @property {string} sentence

@@ -27,7 +27,7 @@ import { files, isNotebook } from "./playground/files.js";
 import { deckAndCharts } from "./playground/deck-and-charts.js";
 import { inspectorContent } from "./playground/inspector-content.js";
 import { keys } from "./playground/keys.js";
-import { lazyDistribution } from "./playground/lazy-distribution.js";
+import { ofDependence, ofDistribution, onDemand } from "./playground/on-demand.js";
 import { lazyExplore } from "./playground/lazy-explore.js";
 import { lazyRuns } from "./playground/lazy-runs.js";
 import { lazyShare } from "./playground/lazy-share.js";
@@ -334,12 +334,12 @@ drawn.begin();
 tools = lazyExplore(state, work, api, canvas);
 panes(state, work, api, edgeStyle(given.legend));
 const checked = check(state, api);
-const spread = lazyDistribution(state, api);
+const demanded = [ofDistribution, ofDependence].map((kind) => onDemand(state, api, kind));
 const whys = lazyWhy(state, api, { online: (line) => text.reveal(line), onnode: (node) => work.reveal(node) });
 
 state.watch(["detail", "asking", "origin", "phase", "ran", "step", "run"], (now) => {
   if (now.run && !now.graph && !now.picture) details.show(null, "There is no graph to inspect.");
-  else details.show(inspectorContent(now, { check: checked, why: whys.element, distribution: spread }));
+  else details.show(inspectorContent(now, { check: checked, why: whys.element, demanded }));
 });
 
 state.watch(["run", "edited", "busy", "coming"], (now) => {

@@ -36,7 +36,7 @@ import { amber, fact, part, product, remark, route, row, sum, table } from "./in
  * @property {import("../core/chain-rule.js").ChainRule | null} chain    how its gradient follows from those of the nodes above
  * @property {Products | null} products            the arithmetic behind one gradient
  * @property {Element | null} check                the check of its gradient
- * @property {Element | null} distribution         how the elements of a large tensor are distributed
+ * @property {Element[]} demanded                  what a replay computes: the distribution of a large tensor, and its dependence on the data
  * @property {Element | null} why                  why its numbers are what they are
  * @property {{what: "NaN" | "∞", before: {node: string, tensor: Tensor}[], after: Tensor, first: number[] | null} | null} broken    set if NaN or ∞ came out of operands without it
  */
@@ -103,7 +103,7 @@ export function inspector({ onpick, online }) {
     return [
       breaking(shown.broken),
       detail.node.kind === "leaf" ? origin(shown) : [arrived(shown), sent(shown)],
-      shown.distribution,
+      shown.demanded,
       shown.check,
       parameter && history(shown, parameter),
       path.length > 2 && part("Path from the loss", [explained("norm", "‖gradient‖"), ", log scale"], route(path, link, nameOf)),

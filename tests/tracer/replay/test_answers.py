@@ -535,6 +535,12 @@ def test_an_answer_without_a_replay_order_is_rejected() -> None:
         wire.Distributions(0, 0, None, [wire.DistributionRow([2], 0.0, 1.0, [2], [(2, 1.0)], None)]),
         wire.Distributions(0, 0, wire.DistributionRow([2], 0.0, 1.0, [1], [], (2, float("nan"))), []),
         wire.Distributions(0, 0, wire.DistributionRow([2**62, 4], 0.0, 1.0, [1], [], None), []),
+        wire.Dependence(0, 0, 0, 1_025, []),
+        wire.Dependence(0, 0, 0, 2, [wire.DependenceRow(0, [3], 0, b"", b"")]),
+        wire.Dependence(0, 0, 0, 2, [wire.DependenceRow(0, [2], 1, b"", b"")]),
+        wire.Dependence(0, 0, 0, 2, [wire.DependenceRow(0, [2], 0, bytes(4), b"\0")]),
+        wire.Dependence(0, 0, 0, 2, [wire.DependenceRow(0, [2], 0, bytes([2, 0, 0, 0]), b"\0\0")]),
+        wire.Dependence(0, 0, 0, 2, [wire.DependenceRow(0, [2], 0, bytes(33 * 4), bytes(66))]),
     ],
 )
 def test_an_answer_whose_columns_do_not_fit_is_refused(event: wire.AnyEvent) -> None:

@@ -211,6 +211,42 @@ def distribution_of(tensor: torch.Tensor) -> dict[str, Any]:
     }
 
 
+RECURRENT = """\
+import torch
+from torch import nn
+x, y = torch.randn(6, 5, 3), torch.randint(0, 2, (6,))
+lstm, head = nn.LSTM(3, 4), nn.Linear(4, 2)
+out, _ = lstm(x)
+scores = head(out[:, -1])
+loss = nn.functional.cross_entropy(scores, y)
+loss.backward()
+"""
+
+
+async def test_a_dependence_says_which_samples_reach_which_predictions(serve: Serve) -> None:
+    async with serve(executor=InProcess()) as client:
+        for program, pattern in ((RECURRENT, "later"), (RECURRENT.replace("(3, 4)", "(3, 4, batch_first=True)", 1), "apart")):
+            run = await posted(client, program)
+            nodes = (await client.get(f"{run}/graphs/g0")).json()["nodes"]
+            node = next(node["id"] for node in nodes if node["name"] == "scores")
+            answer = await client.post(f"{run}/replays", json={"what": "dependence", "step": 0, "node": node})
+            result = answer.json()
+            assert (answer.status_code, result["repeatable"], result["reason"]) == (201, True, None)
+            assert (result["node"], result["dimension"], result["length"]) == (node, 0, 6)
+            (data,) = result["data"]
+            reaches = [list(range(row, 6)) if pattern == "later" else [row] for row in range(6)]
+            assert (data["name"], data["shape"], data["dimension"], data["pattern"]) == ("x", [6, 5, 3], 0, pattern)
+            assert data["rows"] == [{"row": row, "reaches": each, "count": len(each)} for row, each in enumerate(reaches)]
+            made = next((each for each in nodes if each["id"] == data["mixed_at"]), None)
+            assert (made and made["line"]) == (5 if pattern == "later" else None)
+            assert data["sentence"] == (
+                "Each row of `x` along dimension 0 reaches only the same row of `scores`."
+                if pattern == "apart"
+                else "Each row of `x` along dimension 0 also reaches later rows of `scores`, but none before its own. They are "
+                "first mixed by `lstm` on line 5."
+            )
+
+
 async def test_a_watch_gives_a_series_over_the_steps_and_a_seek_the_first_true_value(serve: Serve) -> None:
     async with serve(executor=InProcess()) as client:
         run = await posted(client, FIT)
@@ -403,11 +439,16 @@ async def test_a_replay_of_every_example_reproduces_its_recording(serve: Serve, 
         ({"what": "factors", "step": 0, "node": "n99"}, "n0 to n"),
         ({"what": "factors", "step": 0, "node": "n4"}, "is a leaf"),
         ({"what": "distribution", "step": 0, "node": "n5"}, "n5 is a constant: choose an operation or a leaf"),
+        (
+            {"what": "dependence", "step": 0, "node": "n5"},
+            "n5 is a constant: no operation computed it, so it depends on no data",
+        ),
+        ({"what": "dependence", "step": 0, "node": "n0", "dimension": 64}, "dimension must be a whole number from 0 to 63"),
         ({"what": "watch", "expression": "m", "line": 12}, "a line of the program: 1 to 10"),
         ({"what": "watch", "line": 8}, "must be a Python expression"),
         ({"what": "watch", "expression": "m" * 1001}, "the limit is 1,000"),
         ({"what": "seek", "expression": "m", "pass": 0}, "a seek has step, what, line, expression"),
-        ({"what": "mirror", "step": 0}, "surface, check, factors, distribution, watch, seek"),
+        ({"what": "mirror", "step": 0}, "surface, check, factors, distribution, dependence, watch, seek"),
         ([], "not an object"),
     ],
 )

@@ -12,8 +12,8 @@ import { PHASES } from "../../leaves/types.js";
 /** @import {Graph, GraphNode, Pass} from "../../leaves/types.js" */
 /** @import {Inspected} from "../../widgets/inspector.js" */
 
-/** Return the inspector's content, or null if no node is selected. @param {State} state @param {{check: Element, why: Element | null, distribution?: Element | null}} own @returns {Inspected | null} */
-export function inspectorContent(state, { check, why, distribution = null }) {
+/** Return the inspector's content, or null if no node is selected. @param {State} state @param {{check: Element, why: Element | null, demanded?: Element[]}} own @returns {Inspected | null} */
+export function inspectorContent(state, { check, why, demanded = [] }) {
   const { detail, graph, asking, phase, ran, step, run } = state;
   if (!detail || !graph || !run) return null;
   const pass = shownPass(state);
@@ -52,7 +52,7 @@ export function inspectorContent(state, { check, why, distribution = null }) {
     chain: missing ? null : chainRule(detail, graph, pass, source),
     products: products(state, source),
     check,
-    distribution,
+    demanded,
     why: missing ? null : why,
     broken: pass?.nodes ? broken(graph, pass, node.id) : null,
   };
