@@ -127,6 +127,26 @@ def test_another_run_replaces_the_shown_one_at_once(page: Page, server: str) -> 
     expect(page.locator("body.busy")).to_have_count(0)
 
 
+def test_products_of_another_step_are_never_shown_beside_a_gradient(page: Page, server: str) -> None:
+    page.goto(f"{post(server, FIT)}?step=0&phase=backward")
+    node(page, "m").click()
+    products = page.locator("#inspector table.worked")
+    expect(products).to_contain_text("−9.3333")
+    held: list[Route] = []
+    details = re.compile(r"/passes/\d+/nodes/")
+    page.route(details, lambda route: held.append(route))
+    with page.expect_request(details):
+        page.keyboard.press("Shift+ArrowRight")
+    expect(page.locator(".count")).to_have_text("step1of 0–3")
+    expect(products).to_be_visible()
+    expect(products.locator("td.grad").first).to_have_text("·")
+    expect(products).not_to_contain_text("9.3333")
+    for route in held:
+        route.continue_()
+    page.unroute(details)
+    expect(products.locator("td.grad").first).not_to_have_text("·")
+
+
 def test_the_pass_before_an_endless_loop_is_shown(page: Page) -> None:
     page.goto("/examples")
     begun = page.request.post("/api/v1/runs", data={"program": SPINS}, headers={"Prefer": "wait=0"}).json()

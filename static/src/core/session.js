@@ -34,6 +34,7 @@ export function session(store, api, onrun) {
   let latest = 0; // number of the latest load
   let arrived = 0; // number of the latest load that has been shown
   let inspection = 0; // number of the latest inspection
+  let explained = /** @type {Pass | null} */ (null); // the pass that the shown `origin` belongs to
   let inspectedAt = 0; // time of the latest inspection, in milliseconds
   let drawing = ""; // the run whose curves are being fetched
   let asked = /** @type {Partial<State>} */ ({}); // the view that was requested with the shown run
@@ -195,8 +196,8 @@ export function session(store, api, onrun) {
     if (!run || !graph || !node) return store.set({ detail: null, origin: null });
     const here = detailOf(graph, pass, node, run.program);
     if (!pass) here.numbers.value = displayed(run, graph, node);
-    const before = state.detail?.node.id === id ? state.origin : null;
-    store.set({ detail: here, asking: pass !== null, origin: before });
+    const same = state.detail?.node.id === id && explained === pass;
+    store.set({ detail: here, asking: pass !== null, origin: same ? state.origin : null });
     if (!pass) return;
     const hasty = performance.now() - inspectedAt < HASTE;
     inspectedAt = performance.now();
@@ -208,7 +209,9 @@ export function session(store, api, onrun) {
     const [source] = node.kind === "leaf" && here.incoming.length === 1 ? here.incoming : [];
     try {
       const [found, origin] = await Promise.all([detail(node.id), source ? detail(source.node) : null]);
-      if (mine === inspection) store.set({ detail: found, origin, asking: false });
+      if (mine !== inspection) return;
+      explained = pass;
+      store.set({ detail: found, origin, asking: false });
     } catch {
       if (mine === inspection) store.set({ asking: false });
     }

@@ -94,22 +94,22 @@ function stopped(pass, rank, node) {
  * @param {State} state
  * @param {(of: GraphNode) => string | null} source
  */
-function products({ detail, origin, graph, step, asking }, source) {
+function products({ run, detail, origin, graph, step, asking }, source) {
   const leaf = detail?.node.kind === "leaf";
   const by = leaf ? origin : detail;
   const edge = leaf ? detail.incoming[0]?.edge : detail?.outgoing.find(({ gradient }) => gradient)?.edge;
   const table = by && edge && graph ? productsOf(by, graph, edge) : null;
-  const node = detail?.node ?? null;
+  const of = `${run?.id} ${graph?.id} ${detail?.node.id}`;
   if (table && by) {
     const heading = `∂${step?.loss_name ?? ""}/∂${shortTitle(by.node, source(by.node), 12)}`;
-    last = { node, products: { ...table, heading } };
+    last = { of, products: { ...table, heading } };
     return last.products;
   }
   // the factors are fetched again for each step: until they arrive, keep the table's size without its numbers
-  if (!asking || last?.node !== node) return null;
+  if (!asking || last?.of !== of) return null;
   const { rows, sum, ...rest } = last.products;
   return { ...rest, rows: rows.map(() => ({ gradient: null, factor: null, product: null })), sum: sum === null ? null : undefined };
 }
 
-/** @type {{node: GraphNode | null, products: import("../../widgets/inspector/tables.js").Products} | null} */
+/** The last table, and the run, graph and node that it is about. @type {{of: string, products: import("../../widgets/inspector/tables.js").Products} | null} */
 let last = null;
