@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence, Set
 from pathlib import Path
 from typing import Final
 
@@ -19,8 +19,7 @@ from ..lessons import library
 from ..lessons.checking.check import LessonCheck
 from ..lessons.checking.update import updated
 from ..lessons.document import Lesson
-from ..lessons.problems import LessonError, LessonProblem
-from ..lessons.reading import reader
+from ..lessons.problems import LessonProblem
 from ..lessons.running.bench import Bench
 from ..replays import Replays
 from ..runs.archive import Archive
@@ -36,13 +35,43 @@ MEMORY_BYTES: Final = 256 << 20
 async def check(path: Path, *, update: bool = False) -> bool:
     """Print the problems of a folder or of one lesson. Return whether all of them are warnings.
 
-    Raises :class:`BadRequest` if there is no lesson, and :class:`SandboxError` if programs cannot be run here.
+    Each lesson is checked on its own: the cells of a lesson run even if another lesson cannot be read. Raises
+    :class:`BadRequest` if there is no lesson, and :class:`SandboxError` if programs cannot be run here.
     """
-    try:
-        lessons = _read(path)
-    except LessonError as error:
-        print(error)
-        return False
+    files = [path] if path.is_file() else library.files_of(path)
+    reading = await asyncio.to_thread(library.read_files, files)
+    problems = list(reading.problems)
+    if not path.is_file():
+        problems += library.across(reading.lessons, _others(files, reading))
+    print(*problems, sep="\n", end="\n" if problems else "", flush=True)
+    good = not problems
+    if reading.lessons:
+        good = await _check_cells(reading.lessons, update) and good
+    print(_summary(len(reading.lessons), len(files) - len(reading.lessons)))
+    return good
+
+
+def _others(files: Sequence[Path], reading: library.Reading) -> Set[str]:
+    """Return the ids that a lesson may need: those of Tapedeck's lessons, and those of files that could not be read."""
+    unread = {str(file) for file in files} - {lesson.file for lesson in reading.lessons}
+    needed = {need for lesson in reading.lessons for need in lesson.needs}
+    return {lesson.id for lesson in library.own()} | (needed if unread else set())
+
+
+def _summary(checked: int, unread: int) -> str:
+    """Return the last line of the report.
+
+    >>> _summary(1, 0), _summary(11, 2)
+    ('1 lesson checked.', '11 lessons checked. 2 lessons could not be read: their cells were not run.')
+    """
+    lessons = f"{count_of(checked, 'lesson')} checked."
+    if not unread:
+        return lessons
+    return f"{lessons} {count_of(unread, 'lesson')} could not be read: {'its' if unread == 1 else 'their'} cells were not run."
+
+
+async def _check_cells(lessons: Sequence[Lesson], update: bool) -> bool:
+    """Print the problems of lessons whose syntax is right. Return whether all of them are warnings."""
     good = True
     async with bench() as confined:
         gate = asyncio.Semaphore(cores())  # a lesson runs one program after another
@@ -53,19 +82,12 @@ async def check(path: Path, *, update: bool = False) -> bool:
                 good = good and problem.severity == "warning"
             if update and checked.stale:
                 _update(Path(checked.lesson.file), checked)
-    print(f"{len(lessons)} lesson{'' if len(lessons) == 1 else 's'} checked.")
     return good
 
 
 async def _problems(check: LessonCheck, gate: asyncio.Semaphore) -> list[LessonProblem]:
     async with gate:
         return [problem async for problem in check.problems()]
-
-
-def _read(path: Path) -> list[Lesson]:
-    if path.is_file():
-        return [reader.read(path.read_text(encoding="utf-8"), str(path))]
-    return library.read_folder(path, known={lesson.id for lesson in library.own()})
 
 
 def _update(file: Path, checked: LessonCheck) -> None:

@@ -61,7 +61,7 @@ class StageView(Struct, frozen=True, rename={"laid_over": "with"}):
 
 
 class Heading(Struct, frozen=True, tag="heading"):
-    """A heading. ``id`` is the fragment of its address."""
+    """A heading. ``id`` is the fragment of its address, and ``texts`` is as in :class:`Prose`."""
 
     level: int
     id: str
@@ -70,6 +70,7 @@ class Heading(Struct, frozen=True, tag="heading"):
     view: StageView | None
     numbers: list[Bound]
     line: int
+    texts: list[tuple[int, str]] = []
 
 
 class Prose(Struct, frozen=True, tag="prose"):
@@ -142,7 +143,7 @@ class Opening(Struct, frozen=True):
 class PredictTask(Struct, frozen=True, tag="predict"):
     """A question whose answer is blank until it is guessed. ``tolerance`` is relative.
 
-    ``numbers`` are those in the question and in the choices.
+    ``numbers`` are those in the question and in the choices. ``texts`` is the plain text of the question, as in :class:`Prose`.
     """
 
     name: str
@@ -157,6 +158,7 @@ class PredictTask(Struct, frozen=True, tag="predict"):
     replies: list[Reply]
     numbers: list[Bound]
     line: int
+    texts: list[tuple[int, str]] = []
 
 
 class WrongAttempt(Struct, frozen=True, tag="mistake"):

@@ -7,11 +7,20 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from msgspec import Struct
+
 from ..errors import BadRequest
 from .document import Lesson
 from .problems import LessonError, LessonProblem
 
 TEXTS: Final = Path(__file__).parent / "texts"
+
+
+class Reading(Struct, frozen=True):
+    """The lessons of a folder that can be read, in the order of their files, and the problems of reading all files."""
+
+    lessons: list[Lesson]
+    problems: list[LessonProblem]
 
 
 @cache
@@ -36,26 +45,39 @@ def read_folder(folder: Path, known: Set[str] = frozenset()) -> list[Lesson]:
 
     Raises :class:`LessonError` with the problems of all files, and :class:`BadRequest` if the folder has no lesson.
     """
+    reading = read_files(files_of(folder))
+    if problems := reading.problems or across(reading.lessons, known):
+        raise LessonError(problems)
+    return reading.lessons
+
+
+def files_of(folder: Path) -> list[Path]:
+    """Return the files of the lessons of a folder, by name. Raises :class:`BadRequest` if there is none."""
+    if not (files := sorted(folder.glob("*.md"))):
+        raise BadRequest(f"{folder} has no lesson: a lesson is a file that ends in .md.")
+    return files
+
+
+def read_files(files: Sequence[Path]) -> Reading:
+    """Read each file on its own: a file that cannot be read hides no problem of the others."""
     from .reading import reader  # its Markdown parser is loaded late, because the server must start fast
 
-    files = sorted(folder.glob("*.md"))
-    if not files:
-        raise BadRequest(f"{folder} has no lesson: a lesson is a file that ends in .md.")
     lessons, problems = list[Lesson](), list[LessonProblem]()
     for file in files:
         try:
-            lessons.append(reader.read(file.read_text(encoding="utf-8"), str(file)))
+            lessons.append(reader.read(file.read_text(encoding="utf-8-sig"), str(file)))
         except UnicodeDecodeError as error:
             problems.append(LessonProblem(str(file), 1, f"The file is not UTF-8 text (byte {error.start})."))
         except LessonError as error:
             problems += error.problems
-    if problems := problems or _across(lessons, known):
-        raise LessonError(problems)
-    return lessons
+    return Reading(lessons, problems)
 
 
-def _across(lessons: list[Lesson], known: Set[str]) -> list[LessonProblem]:
-    """Return the problems between lessons: an id of two lessons, a needed id that no lesson has, and needs in a circle."""
+def across(lessons: Sequence[Lesson], known: Set[str]) -> list[LessonProblem]:
+    """Return the problems between lessons: an id of two lessons, a needed id that no lesson has, and needs in a circle.
+
+    ``known`` are the ids of other lessons that may be needed.
+    """
     by_id = {lesson.id: lesson for lesson in lessons}
     problems = []
     for lesson in lessons:

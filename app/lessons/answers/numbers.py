@@ -43,8 +43,7 @@ class LessonNumbers:
 
     def pull(self, task: DragTask, value: float) -> Pull:
         """Return the program in which a number has the value of the task's range that is closest to ``value``."""
-        steps = round((min(max(value, task.low), task.high) - task.low) / task.step)
-        near = float(f"{task.low + steps * task.step:.12g}")
+        near = dragged.nearest(task, value)
         return Pull(near, dragged.replaced(self._recorded.cells[task.recording], task.name, near))
 
     async def pulled(self, task: DragTask, pull: Pull, client: Client | None = None) -> Mapping[int, str]:

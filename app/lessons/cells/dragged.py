@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 from collections.abc import Sequence
+from typing import Final
+
+from ..document import DragTask
+
+ROUNDING: Final = 1e-9
+"""Part of a step by which the length of a range may miss whole steps, as 0.3 / 0.1 does."""
 
 
 def replaced(cells: Sequence[str], name: str, value: float) -> list[str]:
@@ -28,6 +35,18 @@ def current(cells: Sequence[str], name: str) -> float:
     """
     _, number = _found(cells, name)
     return float(ast.literal_eval(number))
+
+
+def nearest(task: DragTask, value: float) -> float:
+    """Return the value closest to ``value`` that a task's slider reaches: its lowest one plus whole steps, in its range.
+
+    >>> task = DragTask("m", "fit", low=0.0, high=1.0, step=0.6, moves=[], body=[], sees=[], line=1)
+    >>> nearest(task, 0.5), nearest(task, 1.0), nearest(task, -3.0)
+    (0.6, 0.6, 0.0)
+    """
+    most = math.floor((task.high - task.low) / task.step + ROUNDING)
+    steps = min(max(round((value - task.low) / task.step), 0), most)
+    return float(f"{task.low + steps * task.step:.12g}")
 
 
 def _found(cells: Sequence[str], name: str) -> tuple[int, ast.expr]:

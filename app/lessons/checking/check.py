@@ -91,17 +91,13 @@ class LessonCheck:
     def _of_text(self) -> Iterator[LessonProblem]:
         above: list[str] = []
         for block in programs.walk(self.lesson.blocks):
+            if isinstance(block, Heading | Prose | PredictTask):
+                yield from self._of_unbound(block.texts)
             match block:
                 case Heading():
                     above = []
                 case Prose():
                     above += [number.shown for number in block.numbers]
-                    for line, text in block.texts:
-                        for number in DECIMAL.findall(text):
-                            yield self._problem(
-                                line,
-                                f"{number} is not bound to a cell: write {{num}}`{number} <m.grad>`, or {{lit}}`{number}`.",
-                            )
                 case PredictTask(answer=answer):
                     if answer and len(answer.shown) >= SHORTEST_ANSWER and answer.shown in above:
                         yield self._warning(block.line, f"The answer {answer.shown} is in the text above the question.")
@@ -111,6 +107,13 @@ class LessonCheck:
                     yield self._problem(block.line, f"There is no finding `{code}`: /findings lists them.")
                 case _:
                     pass
+
+    def _of_unbound(self, texts: Sequence[tuple[int, str]]) -> Iterator[LessonProblem]:
+        for line, text in texts:
+            for number in DECIMAL.findall(text):
+                yield self._problem(
+                    line, f"{number} is not bound to a cell: write {{num}}`{number} <m.grad>`, or {{lit}}`{number}`."
+                )
 
     # -- the recordings
 

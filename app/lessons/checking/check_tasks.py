@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import math
 from collections.abc import AsyncIterator, Callable, Iterator
 
 from ..answers.judge import Judge
@@ -65,6 +66,8 @@ async def check_drag(recorded: RecordedLesson, task: DragTask, number: NumberChe
     except ValueError as error:
         yield task.line, str(error)
         return
+    if not _reached(task, written := dragged.current(cells, task.name)):
+        yield task.line, f"The program has {task.name} at {written:g}, which the slider does not reach: {_steps(task)}."
     for end in (task.low, task.high):
         observed = await recorded.bench.observe(dragged.replaced(cells, task.name, end), Reads(), seed=recorded.lesson.seed)
         if (ended := observed.recorded.error) is not None and ended.type in (
@@ -78,6 +81,9 @@ async def check_drag(recorded: RecordedLesson, task: DragTask, number: NumberChe
         if not task.low <= sight.value <= task.high:
             yield sight.line, f"{sight.value:g} is outside of the range {task.low:g} to {task.high:g}."
             continue
+        if not _reached(task, sight.value):
+            yield sight.line, f"The slider does not reach {sight.value:g}: {_steps(task)}."
+            continue
         bounds = list(programs.bounds(sight.body))
         changed = dragged.replaced(cells, task.name, sight.value)
         wanted = reads(_parsed(bounds), {task.recording: len(cells)})[task.recording]
@@ -87,6 +93,14 @@ async def check_drag(recorded: RecordedLesson, task: DragTask, number: NumberChe
         for bound in bounds:
             for what in number(bound, bindings, bound.scope):
                 yield bound.line, what
+
+
+def _reached(task: DragTask, value: float) -> bool:
+    return math.isclose(dragged.nearest(task, value), value, rel_tol=1e-9, abs_tol=1e-9 * task.step)
+
+
+def _steps(task: DragTask) -> str:
+    return f"its range goes from {task.low:g} to {task.high:g} in steps of {task.step:g}"
 
 
 def _parsed(bounds: list[Bound]) -> list[tuple[ast.expr, Scope | None]]:

@@ -62,6 +62,7 @@ def _predict(reading: Reading, source: Source) -> PredictTask:
         replies=replies,
         numbers=[*numbers, *in_choices],
         line=source.line,
+        texts=markdown.inline_texts(source.argument, source.line),
     )
 
 

@@ -23,7 +23,18 @@ from mdit_py_plugins.myst_role import myst_role_plugin
 from ..document import Bound
 from ..typography import SIGNED, typographic
 
-__all__ = ["SIGNED", "Surroundings", "html", "inline_html", "parser", "plain", "shown_and_binding", "texts", "typographic"]
+__all__ = [
+    "SIGNED",
+    "Surroundings",
+    "html",
+    "inline_html",
+    "inline_texts",
+    "parser",
+    "plain",
+    "shown_and_binding",
+    "texts",
+    "typographic",
+]
 
 
 def shown_and_binding(content: str) -> tuple[str, str] | None:
@@ -80,6 +91,11 @@ def html(tokens: Sequence[Token], around: Surroundings, first: int) -> tuple[str
             token.meta = {**token.meta, "mathml": _mathml(token, around, line)}
     rendered: str = parser().renderer.render(list(tokens), parser().options, {})
     return rendered.strip(), numbers
+
+
+def inline_texts(text: str, line: int) -> list[tuple[int, str]]:
+    """Return the plain text of one line of Markdown, as :func:`texts` does."""
+    return texts(parser().parseInline(text), line)
 
 
 def inline_html(text: str, around: Surroundings, line: int) -> tuple[str, list[Bound]]:

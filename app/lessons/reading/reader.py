@@ -131,8 +131,9 @@ class LessonReading:
         text = markdown.plain(tokens[1].content)
         id = unused(text, self._headings)
         self._headings.add(id)
+        texts = markdown.texts(tokens, first)
         html, numbers = markdown.html(tokens[1:-1], self, first)
-        return Heading(int(tokens[0].tag[1:]), id, html, text, view, numbers, line)
+        return Heading(int(tokens[0].tag[1:]), id, html, text, view, numbers, line, texts)
 
     def _check_headings(self, blocks: Sequence[Block]) -> None:
         level = 1  # of the title

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator, Sequence
 
 from ..cells import programs
-from ..document import Block, Bound, DragTask, FixTask, Lesson, PredictTask, Prose, Scope, WriteTask
+from ..document import Block, Bound, DragTask, FixTask, Heading, Lesson, PredictTask, Prose, Scope, WriteTask
 from . import language
 from .language import BindingError
 
@@ -18,7 +18,7 @@ def values(lesson: Lesson) -> Iterator[Bound]:
     statements about a dragged number.
     """
     for block in _of_recordings(lesson.blocks):
-        if isinstance(block, Prose):
+        if isinstance(block, Heading | Prose):
             yield from block.numbers
         elif isinstance(block, PredictTask):
             yield from block.numbers

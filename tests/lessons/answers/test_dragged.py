@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from tapedeck.lessons.answers.numbers import LessonNumbers
 from tapedeck.lessons.document import DragTask
@@ -26,6 +27,8 @@ async def test_numbers_follow_the_dragged_number_and_readers_share_them(bench: B
     # the value is the multiple of the step that is closest, within the range
     assert numbers.pull(task, 1.52).value == 1.5
     assert numbers.pull(task, 99.0).value == 4.0
+    uneven = msgspec.structs.replace(task, high=2.0, step=0.3)  # the slider ends at 1.8, and 2.1 is outside of its range
+    assert [numbers.pull(uneven, value).value for value in (1.96, 99.0, -1.0)] == [1.8, 1.8, 0.0]
     assert "m = torch.tensor(1.5, requires_grad=True)" in numbers.pull(task, 1.52).cells[0]
     # y_pred - y is -0.5, -1, -1.5: the gradient at m * x is 2/3 of it, and m.grad the sum of its products with x
     read = await numbers.pulled(task, numbers.pull(task, 1.5))

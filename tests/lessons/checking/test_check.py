@@ -76,6 +76,27 @@ async def test_each_fault_is_reported_with_its_line(bench: Bench) -> None:
     assert len(found) == len(expected), found
 
 
+async def test_numbers_of_headings_and_questions_are_checked(bench: Bench) -> None:
+    text = changed(
+        ("::::{drag} m\n", "## From 0.5 to {num}`-9.3 <m.grad>`, not {num}`-9.4 <m.grad>`\n::::{drag} m\n"),
+        ("::::{predict} What is", "::::{predict} At {num}`2 <m>`, not 1.5, what is"),
+    )
+    assert (await checked(bench, text))[1] == [
+        "a.md:27: 1.5 is not bound to a cell: write {num}`1.5 <m.grad>`, or {lit}`1.5`.",
+        "a.md:62: 0.5 is not bound to a cell: write {num}`0.5 <m.grad>`, or {lit}`0.5`.",
+        "a.md:27: 2 should be 1, the value of `m`.",
+        "a.md:62: -9.4 should be -9.3, the value of `m.grad`.",
+    ]
+
+
+async def test_the_slider_must_reach_the_number_of_the_program_and_each_stated_value(bench: Bench) -> None:
+    text = changed((":range: 0 4 0.1", ":range: 0 4 0.3"), (":::{sees} 2.0", ":::{sees} 2.05"))
+    assert (await checked(bench, text))[1] == [
+        "a.md:62: The program has m at 1, which the slider does not reach: its range goes from 0 to 4 in steps of 0.3.",
+        "a.md:65: The slider does not reach 2.05: its range goes from 0 to 4 in steps of 0.3.",
+    ]
+
+
 async def test_a_cell_must_end_as_it_says_and_repeat_itself(bench: Bench) -> None:
     front = '---\nid: a\ntitle: A\ngoal: A.\ntorch: "2.13"\n---\n'
     cell = front + "```{{code-cell}} python\n:name: a\nimport torch, time\n{}\n```\n"
@@ -117,4 +138,37 @@ async def test_the_command_prints_problems_and_rewrites_the_files(
     assert capsys.readouterr().out == "1 lesson checked.\n"
     file.write_text("# A\n")
     assert not await lesson_check.check(tmp_path)
-    assert capsys.readouterr().out.startswith(f"{file}:1: The lesson has no front matter")
+    no_front_matter, summary = capsys.readouterr().out.splitlines()
+    assert no_front_matter.startswith(f"{file}:1: The lesson has no front matter")
+    assert summary == "0 lessons checked. 1 lesson could not be read: its cells were not run."
+
+
+async def test_a_lesson_that_cannot_be_read_hides_no_problem_of_the_others(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @asynccontextmanager
+    async def unconfined() -> AsyncIterator[Bench]:
+        yield bench
+
+    monkeypatch.setattr(lesson_check, "bench", unconfined)
+    front, syntax, latin, wrong, twin = (tmp_path / f"{name}.md" for name in "abcde")
+    front.write_text(SAMPLE.replace("title: ", "titel: "))
+    syntax.write_text(SAMPLE.replace(":judge: ", ":juge: "))
+    latin.write_bytes("# ü".encode("latin-1"))
+    faulty = changed(("{num}`1 <node(loss)", "{num}`2 <node(loss)"), ("goal: ", "needs: [of-a-broken-file]\ngoal: "))
+    wrong.write_text("\ufeff" + faulty, encoding="utf-8")  # Windows' Notepad begins a file so
+    twin.write_text(SAMPLE)
+    assert not await lesson_check.check(tmp_path, update=True)
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split(": ")[0] for line in printed] == [
+        f"{front}:2",
+        f"{syntax}:47",
+        f"{syntax}:49",
+        f"{latin}:1",
+        f"{wrong}:2",
+        f"{wrong}:25",
+        str(wrong),
+        "2 lessons checked. 3 lessons could not be read",
+    ]
+    assert printed[5] == f"{wrong}:25: 2 should be 1, the value of `node(loss).grad`."
+    assert wrong.read_text(encoding="utf-8-sig") == changed(("goal: ", "needs: [of-a-broken-file]\ngoal: "))
