@@ -101,6 +101,24 @@ def test_a_question_answers_a_wrong_guess_and_is_remembered(look: Look) -> None:
     expect(page.locator("[data-lesson=update] .done")).to_have_text(re.compile("^1 of "))
 
 
+@pytest.mark.parametrize(
+    ("lesson", "name", "guess", "reply"),
+    [
+        ("backward", "what-arrives-at-the-square-y-pred-y-2", "1/3", "The answer has 3 numbers: separate them by commas."),
+        ("backward", "what-is-m-grad", "-1, -2", "The answer is a single number."),
+        ("backward", "what-is-m-grad", "2x", "Type numbers only, such as -1.5 or 2/3."),
+        ("accumulate", "what-is-m-grad-after-the-second-pass", "an error", "It would be one if the same graph ran twice"),
+    ],
+)
+def test_a_guess_of_another_form_gets_a_word_about_it(look: Look, lesson: str, name: str, guess: str, reply: str) -> None:
+    page = look(1440, "light")
+    page.goto(f"/lessons/{lesson}")
+    question = page.locator(f"[data-task=predict][data-name={name}]")
+    question.locator("input[type=text]").fill(guess)
+    question.get_by_role("button", name="Check").click()
+    expect(question.locator(".guesses .reply p").first).to_contain_text(reply)
+
+
 def test_the_tasks_of_a_lesson_are_done_by_keyboard(look: Look) -> None:
     page = look(1440, "light")
     open_lesson(page)

@@ -15,6 +15,8 @@ from ..values import language
 from ..values.bindings import ABSOLUTE, RELATIVE, Bindings
 from ..values.language import BindingError
 
+LONGEST_TEXT: Final = 80
+"""Largest number of characters of a value in a sentence."""
 _WORDS: Final[dict[type, str]] = {ast.Lt: "less than", ast.LtE: "at most", ast.Gt: "greater than", ast.GtE: "at least"}
 
 
@@ -51,12 +53,15 @@ def unmet(condition: ast.expr, bindings: Bindings, own: Scope, tape: Scope) -> U
             return holds
         return None if bool(np.all(holds)) else Unequal(f"`{ast.unparse(condition)}` does not hold.")
     left, right, op = condition.left, condition.comparators[0], condition.ops[0]
+    recorded = bindings.tensor(right, tape)
+    if isinstance(op, ast.Eq) and (unlike := _unlike(left, right, bindings.tensor(left, own), recorded)):
+        return unlike
     expected = bindings.of(right, tape)
     found = _read(lambda: bindings.of(left, own), left)
     if isinstance(found, Unequal):
         return found
     if isinstance(op, ast.Eq):
-        return _unequal(left, right, (found, bindings.tensor(left, own)), (expected, bindings.tensor(right, tape)))
+        return _unequal(left, right, found, expected, of_tensor=recorded is not None)
     if bindings.of(condition, own) if own == tape else _holds(op, found, expected):
         return None
     return Unequal(f"`{ast.unparse(left)}` is {shown(found)}, not {_WORDS.get(type(op), 'other than')} {shown(expected)}.")
@@ -77,22 +82,39 @@ def _holds(op: ast.cmpop, left: Any, right: Any) -> bool:
     return bool(np.all(compare(left, right)))
 
 
-_Side = tuple[Any, model.TensorSummary | None]
+def _unlike(
+    left: ast.expr, right: ast.expr, own: model.TensorSummary | None, recorded: model.TensorSummary | None
+) -> Unequal | None:
+    """Return how two tensors differ in shape or in dtype; ``None`` if they do not, or if one of them is no tensor.
+
+    This needs no elements, which a recording does not keep of large tensors.
+    """
+    if own is None or recorded is None:
+        return None
+    name, other = f"`{ast.unparse(left)}`", f"`{ast.unparse(right)}`"
+    if own.shape != recorded.shape:
+        return Unequal(f"{name} has the shape {own.shape}, but {other} has {recorded.shape}.", node=node_of(right))
+    if own.dtype != recorded.dtype:
+        return Unequal(f"{name} is {own.dtype}, but {other} is {recorded.dtype}.", node=node_of(right))
+    return None
 
 
-def _unequal(left: ast.expr, right: ast.expr, yours: _Side, tape: _Side) -> Unequal | None:
-    """Return the first difference between two values: in kind, in shape, in dtype, or in an element."""
-    (found, own), (expected, recorded) = yours, tape
+def _unequal(left: ast.expr, right: ast.expr, found: Any, expected: Any, *, of_tensor: bool) -> Unequal | None:
+    """Return the first difference between two values: in kind, in shape, or in an element.
+
+    With ``of_tensor``, ``expected`` are the elements of a tensor. A single number is then not equal to several elements.
+    """
     name, other = f"`{ast.unparse(left)}`", f"`{ast.unparse(right)}`"
     node = node_of(right)
+    if isinstance(found, str) and isinstance(expected, np.ndarray | np.generic):
+        short = found if len(found) <= LONGEST_TEXT else f"{found[:LONGEST_TEXT]}…"
+        return Unequal(f"{name} is {short}: it must be a tensor, a number or a list of numbers.", node=node)
     if not isinstance(found, np.ndarray | np.generic | bool) or not isinstance(expected, np.ndarray | np.generic | bool):
-        same = found == expected if isinstance(found, str) else found is expected
+        same = isinstance(expected, str) and found == expected if isinstance(found, str) else found is expected
         return None if same else Unequal(f"{name} is {shown(found)}, but {other} is {shown(expected)}.", node=node)
     mine, theirs = np.asarray(found, np.complex128), np.asarray(expected, np.complex128)
-    if mine.shape != theirs.shape and recorded is not None:
+    if mine.shape != theirs.shape and of_tensor:
         return Unequal(f"{name} has the shape {list(mine.shape)}, but {other} has {list(theirs.shape)}.", node=node)
-    if own is not None and recorded is not None and own.dtype != recorded.dtype:
-        return Unequal(f"{name} is {own.dtype}, but {other} is {recorded.dtype}.", node=node)
     try:
         mine, theirs = np.broadcast_arrays(mine, theirs)
     except ValueError:

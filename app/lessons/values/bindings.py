@@ -55,7 +55,7 @@ class Bindings:
         with np.errstate(all="ignore"):
             try:
                 return _Evaluation(self._recordings, scope).value(node, ReadAt())
-            except (TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
+            except (TypeError, ValueError, LookupError, ArithmeticError) as error:
                 if isinstance(error, BindingError):
                     raise
                 raise BindingError(f"`{ast.unparse(node)}` cannot be computed: {error}.") from error

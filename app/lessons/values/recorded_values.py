@@ -53,7 +53,7 @@ def value_of(text: str | None, tensor: model.TensorSummary | None) -> Any:
         return value
     try:
         return np.array(value, np.complex128 if isinstance(value, complex) else np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return text
 
 

@@ -43,6 +43,32 @@ export function equal(guess, answer, tolerance) {
   return guess.numbers.length === numbers.length && guess.numbers.every((each, i) => Math.abs(each - (numbers[i] ?? NaN)) <= Math.max(tolerance * Math.abs(numbers[i] ?? 0), 1e-9));
 }
 
+const ERRORS = /^(an? |it raises an? |raises an? )?(error|exception)$/;
+
+/**
+ * Return whether a reply was written for a guess: it is for the same answer, or for some exception if the guess is "error".
+ *
+ * @param {Guess} guess
+ * @param {Guess} replied  the answer that the reply is for
+ * @param {number} tolerance  relative
+ */
+export function isFor(guess, replied, tolerance) {
+  return equal(guess, replied, tolerance) || (ERRORS.test(guess.word) && /(error|exception)$/.test(replied.word));
+}
+
+/**
+ * Return why a guess cannot be right, whatever its numbers are; empty if it can be.
+ *
+ * @param {Guess} guess
+ * @param {Guess} answer
+ */
+export function misfit(guess, answer) {
+  const wanted = answer.numbers?.length ?? 0;
+  if (!wanted || guess.numbers?.length === wanted) return "";
+  if (!guess.numbers) return /^[a-z ]+$/.test(guess.word) ? "" : "Type numbers only, such as -1.5 or 2/3.";
+  return wanted === 1 ? "The answer is a single number." : `The answer has ${wanted} numbers: separate them by commas.`;
+}
+
 /**
  * Return whether a guess is an answer that was rounded to the digits that were typed.
  *

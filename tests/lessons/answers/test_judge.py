@@ -136,6 +136,24 @@ async def test_shape_dtype_and_missing_values_are_named(tasks: Tasks) -> None:
     assert await sentence("dm", "dm = None") == "`dm` is None, but `m.grad` is −9.3333."
     assert await sentence("dm", "dm = m.grad  # ha") == "`m.grad` is the answer itself: compute it from the other names."
     assert (await tasks.judged("dm", "dm = -9.3333333"))["passed"], "a plain number is a number"
+    assert await sentence("dx", "dx = -4") == "`dx` has the shape [], but `x.grad` has [3]."
+    large = "dx = torch.zeros(100_000)"  # a recording does not keep its elements
+    assert await sentence("dx", large) == "`dx` has the shape [100000], but `x.grad` has [3]."
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("(2 * w * x).detach().numpy()", "array([ 2., -4., 12.], dtype=float32)"),
+        ("'2, -4, 12'", "2, -4, 12"),
+        ("[[2], [-4, 12]]", "[[2], [-4, 12]]"),
+        ("10 ** 400", "1" + 79 * "0" + "…"),
+        ("{1: 2}", "{1: 2}"),
+    ],
+)
+async def test_a_value_of_another_type_is_named(tasks: Tasks, value: str, shown: str) -> None:
+    judged = await tasks.judged("dx", f"dx = {value}")
+    assert judged["sentence"] == f"`dx` is {shown}: it must be a tensor, a number or a list of numbers."
 
 
 async def test_code_that_fails_gets_its_error_with_the_line_in_the_code(tasks: Tasks) -> None:

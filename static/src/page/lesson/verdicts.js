@@ -13,10 +13,10 @@ import * as format from "../../leaves/format.js";
  * @param {readonly Element[]} mistakes  the replies to the mistakes of the task
  * @returns {Child}
  */
-export function verdict({ passed, sentence, wrong, differing, of, mistake, printed }, mistakes) {
+export function verdict({ sentence, wrong, mistake, printed }, mistakes) {
   const reply = mistake === null ? null : mistakes[mistake];
   return [
-    h("p", null, passed ? prose(sentence) : [prose(sentence), differing > 1 && ` ${differing} of ${of} elements differ.`]),
+    h("p", null, prose(sentence)),
     wrong &&
       h(
         "table",

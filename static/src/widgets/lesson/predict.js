@@ -1,6 +1,6 @@
 // A question of a lesson: its answer is blank until the reader has guessed it, or asks for it.
 
-import { equal, read, rounded } from "../../core/guess.js";
+import { equal, isFor, misfit, read, rounded } from "../../core/guess.js";
 import { fill, find, h, widget } from "../../leaves/dom.js";
 
 /** @typedef {{values: string, known: readonly {text: string, body: Element}[], other: Element | null}} Replies */
@@ -46,8 +46,10 @@ export function predict(section, { kept, onguess, onopen }) {
   function replyTo(text) {
     const own = read(text);
     const replies = /** @type {HTMLElement[]} */ ([...worked.querySelectorAll("[data-reply]")]);
-    const found = replies.find(({ dataset }) => dataset["reply"] && equal(own, read(dataset["reply"]), tolerance)) ?? replies.find(({ dataset }) => dataset["reply"] === "");
-    return found ? [...found.childNodes].map((node) => node.cloneNode(true)) : [];
+    const named = replies.find(({ dataset }) => dataset["reply"] && isFor(own, read(dataset["reply"]), tolerance));
+    const found = named ?? replies.find(({ dataset }) => dataset["reply"] === "");
+    const why = named || choices.length ? "" : misfit(own, read(answer()));
+    return [...(why ? [h("p", null, why)] : []), ...[...(found?.childNodes ?? [])].map((node) => node.cloneNode(true))];
   }
 
   function check() {
