@@ -61,7 +61,7 @@ def write_folder(invocations: Sequence[record.Invocation], folder: Path, theme: 
         _write(folder / name, body)
         entries.append(FiledRun(name, recorded.title, invocation.file.name, run.outcome, run.steps, recorded.status != "done"))
         runs.append(recorded)
-    _write(folder / INDEX, index(entries, theme))
+    _write(folder / INDEX, index(folder.resolve().name, entries, theme))
     return runs
 
 
@@ -86,10 +86,11 @@ def file_name(source: str, taken: set[str]) -> str:
     return next(name for name in names if name not in taken | {INDEX})
 
 
-def index(entries: Sequence[FiledRun], theme: str | None) -> bytes:
-    """Return the page that lists the files of a folder."""
+def index(title: str, entries: Sequence[FiledRun], theme: str | None) -> bytes:
+    """Return the page that lists the files of a folder. Its title is the name of the folder."""
     style = bundle_text(STYLE)
-    return rendered("files", entries=entries, theme=theme, style=Markup(style), policy=file_policy(style, [])).encode()
+    policy = file_policy(style, [])
+    return rendered("files", title=title, entries=entries, theme=theme, style=Markup(style), policy=policy).encode()
 
 
 def _write(path: Path, body: bytes) -> None:

@@ -51,7 +51,7 @@ async def check(path: Path, *, update: bool = False) -> bool:
     return good
 
 
-def _others(files: Sequence[Path], reading: library.Reading) -> Set[str]:
+def _others(files: Sequence[Path], reading: library.ReadLessons) -> Set[str]:
     """Return the ids that a lesson may need: those of Tapedeck's lessons, and those of files that could not be read."""
     unread = {str(file) for file in files} - {lesson.file for lesson in reading.lessons}
     needed = {need for lesson in reading.lessons for need in lesson.needs}

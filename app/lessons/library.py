@@ -16,7 +16,7 @@ from .problems import LessonError, LessonProblem
 TEXTS: Final = Path(__file__).parent / "texts"
 
 
-class Reading(Struct, frozen=True):
+class ReadLessons(Struct, frozen=True):
     """The lessons of a folder that can be read, in the order of their files, and the problems of reading all files."""
 
     lessons: list[Lesson]
@@ -58,7 +58,7 @@ def files_of(folder: Path) -> list[Path]:
     return files
 
 
-def read_files(files: Sequence[Path]) -> Reading:
+def read_files(files: Sequence[Path]) -> ReadLessons:
     """Read each file on its own: a file that cannot be read hides no problem of the others."""
     from .reading import reader  # its Markdown parser is loaded late, because the server must start fast
 
@@ -70,7 +70,7 @@ def read_files(files: Sequence[Path]) -> Reading:
             problems.append(LessonProblem(str(file), 1, f"The file is not UTF-8 text (byte {error.start})."))
         except LessonError as error:
             problems += error.problems
-    return Reading(lessons, problems)
+    return ReadLessons(lessons, problems)
 
 
 def across(lessons: Sequence[Lesson], known: Set[str]) -> list[LessonProblem]:

@@ -86,7 +86,9 @@ class RecordedRun:
     @property
     def title(self) -> str:
         """The title that the owner chose, else one from the program."""
-        return self.new.title or title_of(self.new.program.text)
+        program = self.new.program
+        markdown = [str(note["text"]) for note in program.notes if note.get("code") == "markdown"]
+        return self.new.title or title_of(program.text, markdown)
 
     @property
     def unfinished(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Final
 
 from ..model import program_lines
@@ -14,6 +16,8 @@ _MARKS: Final = ("#!", "# -*-", "# %", "#%%", "# !", "# type:", "# noqa")
 """Beginnings of comments that say nothing about a program."""
 _SETUP: Final = ("import ", "from ", "pass  #", "torch.manual_seed(", "torch.set_", "random.seed(", "np.random.seed(")
 """Beginnings of statements that say nothing about a program."""
+
+_HEADING: Final = re.compile(r"^#{1,6} +(.*\S)", re.MULTILINE)
 
 
 def cleaned(title: str) -> str:
@@ -39,9 +43,13 @@ def tab_title(title: str) -> str:
     return f"{words.rstrip(' ,.:;')}…"
 
 
-def title_of(program: str) -> str:
+def title_of(program: str, markdown: Sequence[str] = ()) -> str:
     """Return a title for a program: its first unindented comment or docstring, else its first statement after the setup.
 
+    ``markdown`` are the Markdown cells of a notebook. Their first heading is the title of the notebook.
+
+    >>> title_of("import torch", ["Some words", "# Fit *a line*\\n\\nWith three points."])
+    'Fit a line'
     >>> title_of("import torch\\n\\n# Fit a line\\nx = 1")
     'Fit a line'
     >>> title_of('\"\"\"Fit a line.\"\"\"')
@@ -49,6 +57,8 @@ def title_of(program: str) -> str:
     >>> title_of("import torch\\ntorch.manual_seed(0)\\nx = torch.ones(2)")
     'x = torch.ones(2)'
     """
+    if heading := next(filter(None, map(_HEADING.search, markdown)), None):
+        return cleaned(re.sub(r"[*`]", "", heading[1]))
     lines = [line.rstrip() for line in program_lines(program) if line.strip(" \t#\"'")]
     comments = (line for line in lines if line.startswith(("#", '"""', "'''")) and not line.startswith(_MARKS))
     statements = (line for line in lines if not line.lstrip().startswith((*_SETUP, "#")))

@@ -70,3 +70,35 @@ def test_a_file_shows_what_the_page_shows_without_a_network_on_a_phone_too(
         assert overflow <= 0
         assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
         context.close()
+
+
+def test_a_file_of_a_notebook_has_its_markdown_and_each_value_beside_its_line(
+    page: Page, browser: Browser, tmp_path: Path
+) -> None:
+    text: dict[str, object] = {"cell_type": "markdown", "metadata": {}}
+    code: dict[str, object] = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
+    cells = [
+        text | {"source": "# Cube\nOf **two**."},
+        code | {"source": "import torch\nx = torch.tensor(2.0)", "execution_count": 4},
+        text | {"source": "## Slope"},
+        code | {"source": "x.requires_grad_()\n(x ** 3).backward()"},
+        text | {"source": "The end."},
+    ]
+    notebook = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": cells}
+    run = page.request.post("/api/v1/runs", data={"notebook": notebook}, headers={"Prefer": "wait=10"}).json()
+    file = tmp_path / "cube.html"
+    file.write_bytes(page.request.get(f"/api/v1/runs/{run['id']}/export.html").body())
+    for scripted in (True, False):
+        saved = browser.new_context(java_script_enabled=scripted).new_page()
+        saved.goto(file.as_uri())
+        expect(saved.locator("h1")).to_have_text("Cube")
+        expect(saved.locator(".listing p:not(.when)")).to_have_text(["Cube", "Of **two**.", "Slope", "The end."])
+        expect(saved.locator("#L2")).to_have_text(re.compile("^2x = torch.tensor"))
+        expect(saved.locator("#L2 > output")).to_have_attribute("title", "2.0")
+        if scripted:
+            expect(saved.locator("#L5")).to_contain_text("x.grad = 12.0000")
+        assert saved.locator("[data-cell]").evaluate_all("rows => rows.map(row => [row.id, row.dataset.cell])") == [
+            ["L1", "In [4]"],
+            ["L4", "cell 2"],
+        ]
+        saved.context.close()

@@ -244,6 +244,7 @@ def test_render_writes_files_that_play_in_a_browser_and_an_index(
     assert sorted(path.name for path in folder.iterdir()) == sorted([f"{stem}.html", f"{stem}-2.html", "index.html"])
     index = (folder / "index.html").read_text()
     assert f'<a href="{stem}-2.html">&lt;b&gt;Second&lt;/b&gt;</a>' in index
+    assert "<h1>lecture</h1>" in index
     assert "2 steps" in index
     fake_process.events = [*fit()[:-1], BROKEN]
     single = tmp_path / "run.html"

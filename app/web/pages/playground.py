@@ -9,7 +9,6 @@ from markupsafe import Markup
 from msgspec import Struct, structs
 
 from ... import model
-from ...drawing.numerals import brief, typeset, typeset_literals
 from ...drawing.plan import BOXES
 from ...errors import DrawingError, NotFound
 from ...recording import Recording, lists, title
@@ -18,48 +17,17 @@ from ..links import picture_url, run_links, step_url, with_query
 from ..pictures import Look, RunReader, draw, why_no_picture
 from ..request_parts import index_of
 from ..responses import run_of
+from .listing import LISTED_LINES, ProgramLine, listing
 from .playhead import Playhead, last_index
 
 LINKED_NODES: Final = 40
 """Largest number of nodes in the list of a page without JavaScript."""
-LISTED_LINES: Final = 2_000
-"""Largest number of lines of the program on a page without JavaScript."""
 FEW: Final = 12
 """Largest number of nodes in a graph whose first leaf is selected by default, as in ``first`` of ``core/session.js``."""
 SOME: Final = 40
 """The same for a graph with one leaf only."""
-NONE: Final = "·"
 FORMS: Final = ("svg", "png", "pdf", "dot", "txt")
 log = logging.getLogger(__name__)
-
-
-class ProgramLine(Struct, frozen=True):
-    """A line of the program, as a page without JavaScript shows it."""
-
-    number: int
-    text: str
-    value: str | None
-    """The line's value at the playhead, shortened; a middle dot if the line had not run yet."""
-    description: str | None
-    """The whole value, or a remark about it."""
-    tone: str
-    """``before`` for a value of an earlier step unless it is constant, ``off`` for a line that had not run yet, else empty."""
-    phases: list[model.Phase]
-    """The phases of the step in which the line ran."""
-    cell: int
-    """Index of the line's cell."""
-    cell_ends: bool
-    """True for the last line of a cell: the cell's output is shown below it."""
-    printed: list[model.Printed]
-    """For the last line of a cell, the pieces of text that the cell printed, in order; empty for other lines."""
-    cell_over: bool
-    """True if the line's cell had finished at the playhead."""
-    active: bool
-    """True if the phase at the playhead is the first one in which the line ran."""
-    error: model.ProgramError | None
-    findings: list[model.Finding]
-    markdown: list[str] = []
-    """For the first line of a cell, the texts of the notebook's Markdown cells above it; empty for other lines."""
 
 
 class Selection(Struct, frozen=True):
@@ -230,64 +198,6 @@ def _selected_node(graph: model.Graph, node: str | None) -> str | None:
     if all(each.id != node for each in graph.nodes):
         raise NotFound(f"Graph {graph.id} has no node {node[:40]!r}: its nodes are n0 to n{len(graph.nodes) - 1}.")
     return node
-
-
-def listing(playhead: Playhead) -> list[ProgramLine]:
-    """Return the first lines of the program, at most :data:`LISTED_LINES`, with their values at the playhead."""
-    run, step = playhead.run, playhead.step
-    last = {line.line: line for line in run.lines if line.file is None}
-    over = playhead.cells_over()
-    cells = run.cells or [model.Cell(0, 1, 1 << 31, None)]
-    printed: dict[int, list[model.Printed]] = {}
-    for stretch in run.output:
-        printed.setdefault(stretch.cell, []).append(stretch)
-    lines: list[ProgramLine] = []
-    cell = 0
-    for number, text in enumerate(run.program.rstrip("\n").split("\n")[:LISTED_LINES], 1):
-        while cell + 1 < len(cells) and number >= cells[cell + 1].start_line:
-            cell += 1
-        phases: list[model.Phase] = [
-            phase for phase in model.PHASES if step is not None and number in step.lines.get(phase, ())
-        ]
-        value, description, tone = _value_at(playhead, number, last.get(number))
-        error = run.error if run.error is not None and run.error.file is None and run.error.line == number else None
-        lines.append(
-            ProgramLine(
-                number=number,
-                text=text,
-                value=value,
-                description=description,
-                tone=tone,
-                phases=phases,
-                cell=cell,
-                cell_ends=number == cells[cell].end_line,
-                printed=printed.get(cell, []) if number == cells[cell].end_line else [],
-                cell_over=not over or over[cell],
-                active=phases[:1] == [playhead.phase],
-                error=error if playhead.at_end else None,
-                findings=[finding for finding in run.findings if finding.file is None and finding.line == number],
-                markdown=cells[cell].markdown if number == cells[cell].start_line else [],
-            )
-        )
-    return lines
-
-
-def _value_at(playhead: Playhead, line: int, last: model.Line | None) -> tuple[str | None, str | None, str]:
-    """Return a line's value at the playhead, its description, and its tone."""
-    value, ran = playhead.value(line, last)
-    if value is None:
-        return None, None, ""
-    if not ran:
-        return NONE, "not run yet", "off"
-    text = written(value.tensor, value.text)
-    if isinstance(value, model.EarlierValue) and not playhead.is_constant(line, value, last):
-        return text, f"from step {value.step}: {value.text}", "before"
-    return text, value.text, ""
-
-
-def written(tensor: model.TensorSummary | None, otherwise: str = "") -> str:
-    """Return a tensor as pictures write it, in at most 40 characters, or ``otherwise`` if there is no tensor."""
-    return typeset_literals(otherwise) if tensor is None else typeset(brief(tensor, 40))
 
 
 def _links(shown: _Selected, selection: Selection, page: str, root: str) -> dict[str, str]:

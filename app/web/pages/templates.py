@@ -25,7 +25,7 @@ Every template:
   tab. ``origin``: scheme and host of this server, for absolute URLs. ``chosen_example``: slug of the example that the address
   names, or ``None``. ``preview``: absolute URLs of the run for previews of links, ``page`` and ``oembed``, or ``None``.
 - ``run``: :class:`~tapedeck.model.Run`, or ``None`` if nothing is recorded yet: the editor then shows ``program``.
-- ``program``: str. ``lines``: list of :class:`~.playground.ProgramLine`, the lines of the program with their values.
+- ``program``: str. ``lines``: list of :class:`~.listing.ProgramLine`, the lines of the program with their values.
 - ``step``: :class:`~tapedeck.model.Step` at the playhead or ``None``; ``shown_pass``: :class:`~tapedeck.model.Pass`, the
   step's main pass (the run's first pass if there is no step) or ``None``; ``graph``: :class:`~tapedeck.model.Graph` or
   ``None``.
@@ -95,7 +95,7 @@ from ..service import root_of, service_of
 from .bundle import file_of, imports_of
 from .filters import changed, coded, documented
 from .highlight import highlighted
-from .playground import written
+from .listing import written
 
 
 def rendered(name: str, **context: Any) -> str:

@@ -14,7 +14,7 @@ const NOT_RUN = "·";
  * @param {{onpick: (line: number) => void}} options
  */
 export function listing(list, { onpick }) {
-  const rows = /** @type {HTMLElement[]} */ ([...list.querySelectorAll("li")]);
+  const rows = /** @type {HTMLElement[]} */ ([...list.querySelectorAll(":scope > li[id]")]); // not a notebook's Markdown
   /** What each line shows beside its text, to leave an unchanged line alone. @type {string[]} */
   const shown = [];
   /** @type {readonly CellShown[]} */

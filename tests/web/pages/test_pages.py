@@ -19,7 +19,7 @@ from tapedeck.examples import FIRST_VISIT, gallery
 from tapedeck.explain.registry import RULES
 from tapedeck.web.pages import pages, playground, templates
 from tapedeck.web.pages.gallery import all_examples
-from tapedeck.web.pages.playground import listing
+from tapedeck.web.pages.listing import LISTED_LINES, listing
 from tapedeck.web.pages.playhead import Playhead
 
 from ...fake_executor import FakeExecutor, InlineFinder
@@ -399,9 +399,9 @@ async def test_a_page_leaves_out_the_structure_of_a_graph_whose_nodes_are_not_dr
 
 async def test_a_page_lists_the_first_lines_of_a_long_program(serve: Serve) -> None:
     async with serve() as client:
-        id = await start(client, "import torch\n" + "x = 1\n" * (playground.LISTED_LINES + 4))
+        id = await start(client, "import torch\n" + "x = 1\n" * (LISTED_LINES + 4))
         page = (await client.get(f"/r/{id}", headers=HTML)).text
-        assert page.count("<li id=") == playground.LISTED_LINES
+        assert page.count("<li id=") == LISTED_LINES
         assert f'5 more lines: <a href="/api/v1/runs/{id}">' in page
 
 
