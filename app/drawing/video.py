@@ -6,12 +6,19 @@ import asyncio
 import contextlib
 import resource
 import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from ..errors import DrawingError, NotFound
 
 SECONDS: Final = 30
 """Limit for one video, in seconds of elapsed time and in seconds of processor time."""
+FRAMES_PER_SECOND: Final = 10
+"""Frames of a video per second. A picture that is shown for longer is repeated, because players expect a steady rate."""
+SHARED_MEMORY: Final = Path("/dev/shm")
+"""A folder that can be written in a container whose files are read-only."""
 ABSENT: Final = "This server cannot write MP4, because ffmpeg is not installed on it: use animation.png or animation.svg."
 
 
@@ -20,11 +27,14 @@ def program() -> str | None:
     return shutil.which("ffmpeg")
 
 
-def command(ffmpeg: str) -> list[str]:
-    """Return the command that converts an animated PNG to an MP4, padded to even numbers of pixels, as H.264 needs."""
-    filters = "pad=ceil(iw/2)*2:ceil(ih/2)*2,format=yuv420p"
-    reads = ["-hide_banner", "-loglevel", "error", "-threads", "1", "-f", "apng", "-i", "pipe:0"]
-    writes = ["-vf", filters, "-r", "10", "-movflags", "frag_keyframe+empty_moov", "-f", "mp4", "pipe:1"]
+def command(ffmpeg: str, source: Path, target: Path) -> list[str]:
+    """Return the command that converts an animated PNG to an MP4, padded to even numbers of pixels, as H.264 needs.
+
+    Both are files, not pipes: ffmpeg seeks in an animated PNG, and writes the index of a video in front of it.
+    """
+    filters = f"fps={FRAMES_PER_SECOND},pad=ceil(iw/2)*2:ceil(ih/2)*2,format=yuv420p"
+    reads = ["-hide_banner", "-loglevel", "error", "-nostdin", "-threads", "1", "-f", "apng", "-i", str(source)]
+    writes = ["-vf", filters, "-movflags", "+faststart", "-f", "mp4", str(target)]
     return [ffmpeg, *reads, *writes]
 
 
@@ -32,20 +42,30 @@ async def mp4(picture: bytes) -> bytes:
     """Return an animated PNG as an MP4. Raises :class:`NotFound` without ffmpeg, and :class:`DrawingError` if ffmpeg fails."""
     if (ffmpeg := program()) is None:
         raise NotFound(ABSENT)
-    pipe = asyncio.subprocess.PIPE
+    where = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="tapedeck-video-", dir=where) as folder:
+        source, target = Path(folder, "animation.png"), Path(folder, "animation.mp4")
+        await asyncio.to_thread(source.write_bytes, picture)
+        said = await _run(command(ffmpeg, source, target))
+        if said is not None or not target.exists():
+            raise DrawingError(f"ffmpeg failed: {(said or 'It wrote nothing.')[-300:]} Use animation.png instead.")
+        return await asyncio.to_thread(target.read_bytes)
+
+
+async def _run(command: Sequence[str]) -> str | None:
+    """Run a command. Return ``None`` if it succeeds, else its messages. Raises :class:`DrawingError` if it takes too long."""
+    nothing, pipe = asyncio.subprocess.DEVNULL, asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
-        *command(ffmpeg), stdin=pipe, stdout=pipe, stderr=pipe, preexec_fn=_limit, env={}
+        *command, stdin=nothing, stdout=nothing, stderr=pipe, preexec_fn=_limit, env={}
     )
     try:
-        made, said = await asyncio.wait_for(process.communicate(picture), SECONDS)
+        _, said = await asyncio.wait_for(process.communicate(), SECONDS)
     except TimeoutError as error:
         raise DrawingError("The video took too long to encode: use animation.png instead.") from error
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
-    if process.returncode or not made:
-        raise DrawingError(f"ffmpeg failed: {said.decode(errors='replace')[-300:]} Use animation.png instead.")
-    return made
+    return said.decode(errors="replace") if process.returncode else None
 
 
 def _limit() -> None:

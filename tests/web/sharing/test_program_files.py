@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
+import struct
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -124,13 +127,32 @@ async def test_an_animation_is_a_png_and_with_ffmpeg_a_video(
         absent = await client.get(f"{run}/animation.mp4")
         assert (absent.status_code, "ffmpeg is not installed" in absent.json()["detail"]) == (404, True)
         ffmpeg = tmp_path / "ffmpeg"
-        ffmpeg.write_text("#!/bin/sh\nexec /bin/cat\n")
+        ffmpeg.write_text('#!/bin/sh\nfor last; do :; done\nexec /bin/cp "${last%mp4}png" "$last"\n')
         ffmpeg.chmod(0o755)
         video = await client.get(f"{run}/animation.mp4")
         assert (video.headers["content-type"], video.content) == ("video/mp4", moving.content)
         ffmpeg.write_text("#!/bin/sh\necho Unknown decoder >&2; exit 1\n")
         failed = await client.get(f"{run}/animation.mp4", params={"theme": "dark"})
         assert (failed.status_code, "Unknown decoder" in failed.json()["detail"]) == (500, True)
+
+
+@pytest.mark.skipif(not shutil.which("ffprobe"), reason="needs ffmpeg and ffprobe")
+async def test_ffmpeg_writes_a_video_that_begins_with_its_index(serve: Serve, tmp_path: Path) -> None:
+    async with serve() as client:
+        run = await post(client, json={"program": "m"})
+        moving = await client.get(f"{run}/animation.png")
+        video = await client.get(f"{run}/animation.mp4")
+    assert video.status_code == 200, video.text
+    assert video.content.index(b"moov") < video.content.index(b"mdat")
+    file = tmp_path / "animation.mp4"
+    file.write_bytes(video.content)
+    asked = ["-show_entries", "stream=codec_name,width,height:format=duration", "-of", "csv=p=0", str(file)]
+    probed = subprocess.check_output(["ffprobe", "-v", "error", *asked], text=True)
+    codec, width, height, seconds = probed.replace("\n", ",").split(",")[:4]
+    png_width, png_height = struct.unpack(">II", moving.content[16:24])
+    assert (codec, int(width), int(height)) == ("h264", png_width + png_width % 2, png_height + png_height % 2)
+    frames = [struct.unpack(">HH", each[20:24]) for each in re.split(rb"fcTL", moving.content)[1:]]
+    assert float(seconds) == pytest.approx(sum(over / (under or 100) for over, under in frames), abs=0.5)
 
 
 @pytest.mark.parametrize("name", ["animation.svg", "animation.svg?step=0", "notebook.ipynb"])
