@@ -13,8 +13,9 @@ from typing import Final
 
 from ..errors import DrawingError, NotFound
 
-SECONDS: Final = 30
-"""Limit for one video, in seconds of elapsed time and in seconds of processor time."""
+CPU_SECONDS: Final = 30
+ELAPSED_SECONDS: Final = 60
+"""Limits for one video, in seconds of processor time and of elapsed time, which is longer on a busy machine."""
 FRAMES_PER_SECOND: Final = 10
 """Frames of a video per second. A picture that is shown for longer is repeated, because players expect a steady rate."""
 SHARED_MEMORY: Final = Path("/dev/shm")
@@ -34,7 +35,7 @@ def command(ffmpeg: str, source: Path, target: Path) -> list[str]:
     """
     filters = f"fps={FRAMES_PER_SECOND},pad=ceil(iw/2)*2:ceil(ih/2)*2,format=yuv420p"
     reads = ["-hide_banner", "-loglevel", "error", "-nostdin", "-threads", "1", "-f", "apng", "-i", str(source)]
-    writes = ["-vf", filters, "-movflags", "+faststart", "-f", "mp4", str(target)]
+    writes = ["-vf", filters, "-preset", "veryfast", "-movflags", "+faststart", "-f", "mp4", str(target)]
     return [ffmpeg, *reads, *writes]
 
 
@@ -59,7 +60,7 @@ async def _run(command: Sequence[str]) -> str | None:
         *command, stdin=nothing, stdout=nothing, stderr=pipe, preexec_fn=_limit, env={}
     )
     try:
-        _, said = await asyncio.wait_for(process.communicate(), SECONDS)
+        _, said = await asyncio.wait_for(process.communicate(), ELAPSED_SECONDS)
     except TimeoutError as error:
         raise DrawingError("The video took too long to encode: use animation.png instead.") from error
     finally:
@@ -69,4 +70,4 @@ async def _run(command: Sequence[str]) -> str | None:
 
 
 def _limit() -> None:
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
