@@ -17,6 +17,8 @@ def written(answer: Why) -> Iterator[str]:
     line = f"   (line {answer.program_line})" if answer.program_line is not None else ""
     yield f"{answer.name}{value}{line}"
     yield f"  {answer.sentence.replace('`', '')}"
+    if answer.note is not None:
+        yield f"  {answer.note.replace('`', '')}"
     if answer.line is not None:
         yield f"  {answer.line}"
     for term in answer.terms[:MOST_TERMS]:

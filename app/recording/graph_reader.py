@@ -71,7 +71,7 @@ class GraphReader:
         return graph
 
     def formula(self, graph: int, node: int) -> model.Formula:
-        """Return a node whose backward formula created other nodes, with the node whose formula created this one, if any."""
+        """Return a node whose backward formula made other nodes. If a formula made it too, it has the node of that formula."""
         return _formula(_Structures(self._structure), graph, node)
 
     def _structure(self, index: int) -> _Structure:

@@ -219,10 +219,11 @@ def _check_loss(recording: Recording, index: int, step: int) -> None:
     roots = numbers.graph.roots
     value = numbers.value(numbers.node_index(roots[0])) if len(roots) == 1 else None
     if value is None or math.prod(value.shape) != 1:
-        shape = f"of shape {value.shape}" if value is not None else f"of {len(roots)} tensors"
-        raise InvalidInput(
-            f"Step {step} has no loss to draw: pass {index} starts at a root {shape}, not at a single number.", where="step"
-        )
+        if value is not None:
+            start = f"starts at a tensor of shape {value.shape}, not at a single number"
+        else:
+            start = f"starts at {len(roots)} tensors" if len(roots) > 1 else "starts at a tensor whose value was not recorded"
+        raise InvalidInput(f"Step {step} has no loss to draw: pass {index} {start}.", where="step")
 
 
 def _targets(value: Any, parameters: Mapping[str, model.Parameter], step: int) -> tuple[ReplayTarget, ...]:

@@ -79,7 +79,8 @@ class Why(Struct, frozen=True, rename={"pass_": "pass"}):
     operations that were skipped because they only move or copy elements, such as views. ``node`` is the node of the graph,
     ``program_line`` its line. ``published`` quotes PyTorch's own definitions (``derivatives.yaml``) of derivatives without
     a local rule. ``replay`` is the body of a replay. One for ``elements`` records the numbers that this explanation lacks: ask
-    again after it. One for ``factors`` computes local derivatives.
+    again after it. One for ``factors`` computes local derivatives. ``note`` says where the program's own `.grad` is `None`
+    although a pass computed this gradient.
     """
 
     of: str
@@ -104,3 +105,4 @@ class Why(Struct, frozen=True, rename={"pass_": "pass"}):
     nudge: WhyNudge | None = None
     replay: dict[str, Any] | None = None
     published: dict[str, str] = field(default_factory=dict)
+    note: str | None = None

@@ -293,7 +293,7 @@ def rule_latex(scene: PassScene, node: int, edges: list[model.Edge]) -> str:
         local, operand = scene.local(source), scene.operand_of(edge)
         if local.rule is None or operand is None:
             return ""
-        names = {name: named(scene.name(target[0])) for name in local.edges if (target := local.target(name))}
+        names = {name: named(scene.name(*target)) for name in local.edges if (target := local.target(name))}
         names |= {"result": named(scene.name(source)), "grad": _partial(scene, source)}
         names |= {name: _latex_number(value) for name, value in (local.options or {}).items()}
         names |= sizes(local, names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Sequence
 from typing import Final
@@ -14,6 +15,9 @@ from .literals import text_of
 
 LONGEST: Final = 28
 """Largest number of characters of an expression that is used as a name."""
+
+_PLAIN: Final = re.compile(r"[\w.]+(\[[\w, ]*\])?")
+"""The name of a variable or of a parameter in a module, such as `net.0.weight`, or of an element."""
 
 
 def node_name(lines: Sequence[str], node: model.Node) -> str:
@@ -31,9 +35,19 @@ def factor_name(name: str) -> str:
 
     >>> factor_name("y_pred"), factor_name("m * x"), factor_name("net.0.weight"), factor_name("f(x)")
     ('y_pred', '(m * x)', 'net.0.weight', 'f(x)')
+    >>> factor_name("(a - b)[0]"), factor_name("(a) + b[0]"), factor_name("f(x) + g(x)"), factor_name("exp n5")
+    ('(a - b)[0]', '((a) + b[0])', '(f(x) + g(x))', '(exp n5)')
     """
-    simple = re.fullmatch(r"[\w.]+(\[[\w, ]*\]|\([\w, ]*\))?", name) is not None
-    return name if simple or (name.startswith("(") and name.endswith("]")) else f"({name})"
+    return name if _PLAIN.fullmatch(name) or _is_primary(name) else f"({name})"
+
+
+def _is_primary(name: str) -> bool:
+    """Return whether an operator before or after an expression applies to the whole of it."""
+    try:
+        node = ast.parse(name, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return isinstance(node, ast.Name | ast.Attribute | ast.Subscript | ast.Call)
 
 
 def with_element(name: str, flat: int, shape: Sequence[int]) -> str:

@@ -14,6 +14,7 @@ from .answer import Why
 from .gradients import explain_gradient
 from .names import with_element
 from .nudge import nudge_of
+from .own_gradient import none_elsewhere
 from .parameter import ParameterInStep, element_of
 from .scene import PassScene, Scene
 from .updates import explain_parameter
@@ -113,7 +114,8 @@ def _of_name(scenes: Scene, address: NumberAddress) -> Why:
     if part in ("grad", "grad_used") and answer.pass_ is not None:
         scene = scenes.pass_(answer.pass_)
         leaf = next(at for at, each in enumerate(scene.graph.nodes) if each.parameter == found.id)
-        return _with_line(scenes, scene, leaf, here.flat, answer)
+        note = none_elsewhere(scenes, name, found, step, answer.pass_)
+        return structs.replace(_with_line(scenes, scene, leaf, here.flat, answer), note=note)
     return answer
 
 
@@ -121,8 +123,10 @@ def _named(scenes: Scene, address: NumberAddress) -> NumberAddress | None:
     """Return the address of the node whose result has the name in ``address``, in the pass that ``address`` is about."""
     scene = scenes.pass_(_pass(scenes.recording, address))
     for at, node in enumerate(scene.graph.nodes):
-        if node.name == address.name:
-            return NumberAddress("node", "value", at, step=scene.event.step, pass_=scene.index)
+        parts = (scene.parts(at) if node.outputs > 1 else []) or ([node.name] if node.name else [])
+        if address.name in parts:
+            output = parts.index(address.name)
+            return NumberAddress("node", "value", at, output=output, step=scene.event.step, pass_=scene.index)
     return None
 
 

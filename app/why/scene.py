@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import math
 import time
 from collections.abc import Iterator
@@ -64,11 +65,30 @@ class PassScene:
         return "loss" if root is None else node_name(self.lines, root)
 
     def name(self, node: int, output: int = 0) -> str:
-        """Return the name of a node's result. A result after the first one has the index of its output."""
+        """Return the name of a node's result. A result after the first one has its own variable, or the index of its output."""
         found = self.graph.nodes[node]
         if output == 0:
             return node_name(self.lines, found)
+        parts = self.parts(node)
+        if output < len(parts):
+            return parts[output]
         return f"{text_of(self.lines, found) or found.op}[{output}]"
+
+    def parts(self, node: int) -> list[str]:
+        """Return the variables to which a line binds all results of a node; empty if it does not."""
+        found = self.graph.nodes[node]
+        if found.outputs < 2 or found.name is None or found.line is None or found.origin is not None:
+            return []
+        for statement in self._syntax.statements(ast.Assign):
+            target = statement.targets[0]
+            if statement.lineno == found.line and isinstance(target, ast.Tuple) and len(target.elts) == found.outputs:
+                names = [self._syntax.text(each) for each in target.elts]
+                return names if names[0] == found.name else []
+        return []
+
+    @cached_property
+    def _syntax(self) -> Syntax:
+        return Syntax(self.recording.program)
 
     def gradient_name(self, node: int, flat: int, shape: tuple[int, ...], output: int = 0) -> str:
         """Return the name of the gradient of the loss with respect to an element of a node's result."""

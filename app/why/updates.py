@@ -10,10 +10,11 @@ from msgspec import structs
 from ..formulas.latex import named
 from .address import Part
 from .answer import Why, WhyLink, WhyTerm
+from .averages import explain_state
 from .gradients import explain_gradient
 from .mathml import formula
 from .names import number_of, shown
-from .optimizers import explain_state, explain_update
+from .optimizers import explain_update
 from .parameter import ParameterInStep, closes, scaled_term, single_term
 from .sums import SumOfTerms
 from .unrecorded import unrecorded

@@ -132,7 +132,7 @@ def _rule(scene: PassScene, node: int) -> Any:
     local = scene.local(node)
     if local.rule is None:
         return None
-    names = {name: named(scene.name(target[0])) for name in local.edges if (target := local.target(name))}
+    names = {name: named(scene.name(*target)) for name in local.edges if (target := local.target(name))}
     names |= {name: number(float(value)) for name, value in (local.options or {}).items() if isinstance(value, int | float)}
     for name, array in local.known.items():
         if name not in names and np.size(array) == 1 and name != "result":

@@ -202,7 +202,14 @@ for step in range(6):
 
 @pytest.mark.parametrize(
     "optimizer",
-    ["SGD([w], 0.1, momentum=0.9)", "SGD([w], 0.1, momentum=0.5, weight_decay=0.1)", "AdamW([w], 0.1)", "Adam([w])"],
+    [
+        "SGD([w], 0.1, momentum=0.9)",
+        "SGD([w], 0.1, momentum=0.5, weight_decay=0.1)",
+        "SGD([w], 0.01, momentum=0.5, weight_decay=0.1, maximize=True)",
+        "AdamW([w], 0.1)",
+        "Adam([w])",
+        "Adam([w], maximize=True)",
+    ],
 )
 def test_an_update_is_opened_into_the_gradients_of_the_steps(optimizer: str) -> None:
     recording = recorded(MOMENTUM.format(optimizer=optimizer))
@@ -217,13 +224,38 @@ def test_an_update_is_opened_into_the_gradients_of_the_steps(optimizer: str) -> 
 
 @pytest.mark.parametrize(
     "optimizer",
-    ["SGD([w], 0.1, momentum=0.9, nesterov=True, weight_decay=0.1)", "RMSprop([w], weight_decay=0.1)", "Adagrad([w])"],
+    [
+        "SGD([w], 0.1, momentum=0.9, nesterov=True, weight_decay=0.1)",
+        "SGD([w], 0.01, momentum=0.9, nesterov=True, maximize=True)",
+        "RMSprop([w], weight_decay=0.1)",
+        "RMSprop([w], centered=True, maximize=True)",
+        "RMSprop([w], momentum=0.5, centered=True)",
+        "Adagrad([w])",
+        "Adadelta([w], weight_decay=0.1)",
+    ],
 )
 def test_an_update_of_other_optimizers_is_a_sum_too(optimizer: str) -> None:
     recording = recorded(MOMENTUM.format(optimizer=optimizer))
     update = why(recording, "w.update[1]", 5)
     assert update.kind == "sum"
     assert any("grad_used" in term.source.of for term in update.terms if term.source)
+    assert sums_exactly(update)
+    assert abs(real(update.rounding)) < 1e-5 * (1 + abs(real(update.value)))
+
+
+def test_an_update_with_momentum_leads_to_the_earlier_state() -> None:
+    recording = recorded(MOMENTUM.format(optimizer="RMSprop([w], momentum=0.5)"))
+    update, before = why(recording, "w.update[1]", 5), why(recording, "w.update[1]", 4)
+    carried = next(term for term in update.terms if term.source and "momentum_buffer" in term.source.of)
+    assert real(carried.value) == pytest.approx(0.5 * real(before.value), rel=1e-4)
+    assert update.rule is not None
+    assert r"b \leftarrow 0.5 \cdot b" in update.rule.latex
+
+
+def test_rprop_moves_by_the_step_size_that_it_keeps() -> None:
+    update = why(recorded(MOMENTUM.format(optimizer="Rprop([w], 0.01)")), "w.update[1]", 5)
+    assert update.kind == "sum"
+    assert [term.source.of for term in update.terms if term.source] == ["p0.state.step_size[1]"]
     assert sums_exactly(update)
     assert abs(real(update.rounding)) < 1e-5 * (1 + abs(real(update.value)))
 
@@ -379,3 +411,125 @@ def test_numbers_that_are_not_finite_are_explained_too() -> None:
     answer = why(recorded(program), "w.grad")
     assert answer.value == "Infinity"
     assert answer.terms[0].factor == "Infinity"
+
+
+NETWORK = """\
+import torch
+from torch import nn
+x, y = torch.ones(4, 3), torch.zeros(4, 1)
+net = nn.Linear(3, 1)
+opt = torch.optim.SGD(net.parameters(), 0.1)
+"""
+STEP = "    loss = ((net(x) - y) ** 2).mean()\n    loss.backward()\n    opt.step()\n"
+LEAF = "import torch\nm = torch.tensor(1.0, requires_grad=True)\n"
+
+OURS = "so the program's own `net.weight.grad` is `None`. Tapedeck ran this pass itself."
+EARLIER = "Its `.grad` is `None`: this is the gradient of the leaf that had the name before."
+NONE_ELSEWHERE = {
+    "cleared on the last line": (
+        f"{NETWORK}for step in range(2):\n{STEP}    opt.zero_grad(set_to_none=True)\n",
+        "net.weight", "Line 10 clears it afterwards: then `net.weight.grad` is `None`.",
+    ),
+    "cleared through a variable": (
+        f"{NETWORK}for step in range(2):\n{STEP}    for p in net.parameters():\n        p.grad = None\n",
+        "net.weight", "Line 11 clears it afterwards: then `net.weight.grad` is `None`.",
+    ),
+    "a backward under a condition": (
+        f"{NETWORK}debug = False\nloss = ((net(x) - y) ** 2).mean()\nif debug:\n    loss.backward()\n",
+        "net.weight",
+        f"`backward()` on line 9 did not run: it is under `if debug`, {OURS}",
+    ),
+    "a backward in a function that is not called": (
+        f"{NETWORK}def train():\n    loss.backward()\nloss = ((net(x) - y) ** 2).mean()\n",
+        "net.weight",
+        f"`backward()` is in `train`, which the program never calls, {OURS}",
+    ),
+    "no backward": (
+        f"{NETWORK}loss = ((net(x) - y) ** 2).mean()\n",
+        "net.weight",
+        f"The program never calls `backward()`, {OURS}",
+    ),
+    "read before": (
+        f"{NETWORK}loss = ((net(x) - y) ** 2).mean()\nprint(net.weight.grad)\nloss.backward()\n",
+        "net.weight", "Line 7 reads `net.weight.grad` before line 8 fills it: there it is `None`.",
+    ),
+    "converted": (
+        f"{LEAF}m = m.double()\nloss = (m * 2) ** 2\nloss.backward()\n",
+        "m",
+        f"Line 3 binds `m` to a new tensor, which `ToCopyBackward0` computed. {EARLIER}",
+    ),
+    "bound to a result": (
+        f"{LEAF}loss = (m * 2) ** 2\nloss.backward()\nm = m - 0.1 * m.grad\n",
+        "m",
+        f"Line 5 binds `m` to a new tensor, which `SubBackward0` computed. {EARLIER}",
+    ),
+    "bound without gradients": (
+        f"{LEAF}loss = (m * 2) ** 2\nloss.backward()\nwith torch.no_grad():\n    m = m - 0.1 * m.grad\n",
+        "m",
+        f"Line 6 binds `m` to a new tensor, which was computed without gradients. {EARLIER}",
+    ),
+    "kept": (f"{NETWORK}for step in range(2):\n    opt.zero_grad()\n{STEP}", "net.weight", None),
+    "set to zero": (
+        f"{NETWORK}for step in range(2):\n{STEP}    opt.zero_grad(set_to_none=False)\n", "net.weight", None,
+    ),
+    "read after": (f"{LEAF}loss = (m * 2) ** 2\nloss.backward()\nprint(m.grad)\n", "m", None),
+    "another tensor cleared": (
+        f"{LEAF}b = torch.tensor(1.0, requires_grad=True)\nloss = (m * b) ** 2\nloss.backward()\nb.grad = None\n", "m", None,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+@pytest.mark.parametrize("case", NONE_ELSEWHERE)
+def test_a_gradient_says_where_the_program_s_own_grad_is_none(case: str) -> None:
+    program, name, note = NONE_ELSEWHERE[case]
+    answer = why(recorded(program), f"{name}.grad")
+    assert answer.kind in ("sum", "function"), answer
+    assert answer.note == note
+    names: dict[str, object] = {"print": lambda *values: names.setdefault("printed", values[0])}
+    exec(program, names)
+    own = eval(f"{name}.grad" if "read" not in case else "printed", names)
+    assert (own is None) == (note is not None)
+
+
+def test_a_converted_tensor_is_no_leaf_and_the_answer_says_how_to_make_it_one() -> None:
+    answer = why(recorded(f"{LEAF}m = m.double()\n(m * 2).backward()\n"), "m.is_leaf")
+    assert (answer.program_line, answer.sentence) == (
+        3, "Line 3 binds `m` to a new tensor, which `ToCopyBackward0` computed from the leaf."
+    )  # fmt: skip
+    program = "import torch\nm = torch.ones(2, requires_grad=True).to(torch.float64)\n(m * 2).sum().backward()\n"
+    assert why(recorded(program), "m.grad").sentence.endswith("that makes the converted tensor the leaf.")
+
+
+def test_a_parameter_of_a_module_that_no_pass_reached_names_the_cut() -> None:
+    program = """\
+import torch
+from torch import nn
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(2, 3), nn.Linear(3, 1)
+    def forward(self, x):
+        return self.b(torch.tanh(self.a(x)).detach())
+net = Net()
+net(torch.ones(4, 2)).sum().backward()
+"""
+    answer = why(recorded(program), "net.a.weight.grad")
+    assert (answer.kind, answer.program_line) == ("absent", 8)
+    assert "cuts the graph" in answer.sentence
+    assert why(recorded(program), "net.a.weight.is_leaf").sentence == "No pass reached `net.a.weight`, so it was not recorded."
+    with pytest.raises(InvalidInput):
+        why(recorded(program), "net.c.weight.grad")
+
+
+@pytest.mark.parametrize(
+    "call", ["(h * 1).chunk(2)", "(h * 1).split([1, 3])", "(h * 1).view(2, 2).unbind()", "torch.tensor_split(h * 1, 2)"]
+)
+def test_each_part_of_a_tensor_has_the_name_of_its_own_variable(call: str) -> None:
+    program = f"import torch\nh = torch.tensor([1., 2., 3., 4.], requires_grad=True)\na, b = {call}\n"
+    recording = recorded(f"{program}loss = (a * 2).sum() + (b * 5).sum()\nloss.backward()\n")
+    graph = recording.graph(0)
+    uses = [node for node in graph.nodes if node.op == "MulBackward0" and node.line == 4]
+    rules = [why(recording, f"{node.id}[0]").rule for node in uses]
+    assert {rule.latex.partition("=")[2].strip() for rule in rules if rule is not None} == {r"a \cdot 2", r"b \cdot 5"}
+    assert (why(recording, "b[0]").value, why(recording, "a[0]").value) == ((2.0 if "split([1" in call else 3.0), 1.0)

@@ -158,15 +158,15 @@ def _saved_names(template: Template, described: _Description) -> tuple[list[int]
 
 
 def _names_of_results(walk: Walk) -> list[str | None]:
-    """Return for each node the variable that its call's result was assigned to; ``None`` if another node made the result."""
-    return [
-        call.name
-        if call is not None
-        and call.name is not None
-        and call.result == (number if number >= 0 else sequence_nr(node))
-        else None
-        for node, call, number in zip(walk.nodes, walk.calls, walk.numbers, strict=True)
-    ]  # fmt: skip
+    """Return for each node the variable that the result it made was assigned to; ``None`` if it made no result of a call."""
+    found: list[str | None] = []
+    for node, call, number in zip(walk.nodes, walk.calls, walk.numbers, strict=True):
+        if call is None or (call.name is None and call.parts is None):
+            found.append(None)
+            continue
+        seq = number if number >= 0 else sequence_nr(node)
+        found.append(call.name if call.result == seq else (call.parts or {}).get(seq))
+    return found
 
 
 def _operand(walk: Walk, template: Template, constant: int, source: ProgramSource) -> str | None:

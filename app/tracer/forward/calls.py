@@ -76,11 +76,13 @@ class Call(Struct, eq=False, gc=False):
     name: str | None = None
     graph: int = -1
     backward_of: tuple[int, int] | None = None
+    parts: dict[int, str] | None = None
+    """The variables of further results, by the sequence numbers of the nodes that made them, as `tensor_split` returns them."""
 
     def without_tensors(self) -> Call:
         """Return a copy without the result and the arguments."""
         copied = Call(self.first, self.last, self.site, self.function, None, (), self.result, self.direct)
-        copied.name = self.name
+        copied.name, copied.parts = self.name, self.parts
         return copied
 
     def drop_tensors(self) -> None:
@@ -235,7 +237,11 @@ class Calls:
                 return  # reading its ``grad_fn`` may make a new node, and only the program should make nodes
             node = grad_fn_of(value)
             recorded = node is not None and self.foreign.of(node) is None
-            call = self._by_sequence_nr.get(sequence_nr(node)) if recorded else None
+            seq = sequence_nr(node) if recorded else -1
+            call = self._by_sequence_nr.get(seq)
+            if call is not None and call.result != seq:
+                call.parts = {seq: name, **(call.parts or {})}
+                return
         if call is not None and call.name is None:
             call.name = name
 

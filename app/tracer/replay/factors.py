@@ -38,7 +38,9 @@ def local_factors(node: Any, gradients: Sequence[Tensor | None]) -> LocalFactors
         raise CannotReplay("a complex number has no single derivative for each of its elements")
     size = sum(gradient.numel() for gradient in kept if gradient is not None)
     results = sum(result.numel() for result in products_given if result is not None)
-    if size > MAX_CALLS or size * results > MAX_FACTORS:
+    if size > MAX_CALLS:
+        raise CannotReplay(f"the node's outputs have {size:,} elements, and factors are computed for at most {MAX_CALLS:,}")
+    if size * results > MAX_FACTORS:
         raise CannotReplay(f"the node has {size * results:,} factors, and at most {MAX_FACTORS:,} are computed")
     table = TableBuilder(MAX_FACTORS, "full")
     factors: list[wire.FactorRow] = []

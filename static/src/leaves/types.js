@@ -73,6 +73,7 @@
  * @property {{by: number, predicted: number, replay: object} | null} nudge
  * @property {Record<string, unknown> | null} replay        body of a replay for numbers that were not recorded
  * @property {Record<string, string>} published
+ * @property {string | null} [note]               where the program's own `.grad` is None
  *
  * @typedef {object} Run
  * @property {string} id

@@ -62,7 +62,7 @@ export function whyPanel({ onfollow, onback, onclose, online, onnode, onnudge, o
     return [
       crumbs(trail),
       h("h4", { tabindex: "-1", class: "asked" }, h("span", null, answer.name, answer.value === null ? null : [" = ", h("span", { class: "grad" }, shown(answer.value))])),
-      progress ? repeating(progress) : [h("p", { class: "remark" }, prose(answer.sentence)), missing(answer)],
+      progress ? repeating(progress) : [h("p", { class: "remark" }, prose(answer.sentence)), answer.note && h("p", { class: "remark" }, prose(answer.note)), missing(answer)],
       answer.rule && math(answer.rule.mathml, answer.rule.latex),
       answer.line && h("p", { class: "line" }, answer.line),
       answer.terms.length > 0 && terms(answer),
