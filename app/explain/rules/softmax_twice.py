@@ -4,8 +4,8 @@
 
 `cross_entropy` expects logits, the plain outputs of a network, and applies `log_softmax` itself. If it gets the result of a
 softmax, its input is between 0 and 1. The loss then cannot approach 0, and the gradients are small. Training runs without an
-error and stops improving early. The same is true of a sigmoid before `binary_cross_entropy_with_logits`, and of a softmax of a
-softmax.
+error and stops improving early. The same is true of a sigmoid before `binary_cross_entropy_with_logits`, of a softmax of a
+softmax, and of formulas such as `e / e.sum(1, keepdim=True)` and `1 / (1 + torch.exp(-z))`.
 
 ## Example
 
@@ -48,6 +48,7 @@ from ... import model
 from ...recording import Recording
 from ..program.syntax import Syntax
 from ..recorded.passes import GraphOfPass, different_graphs
+from ..recorded.probabilities import written_out
 
 CODE: Final = "softmax-twice"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
@@ -69,19 +70,21 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             if node.op in _FIRST and node.line not in reported:
                 before, inner = _FIRST[node.op]
                 below = _below(graph, index)
-                below = below if below is not None and below.op in before else None
-                if below is not None and (node.op != "SigmoidBackward0" or _is_probability(graph, index)):
+                name = before.get(graph.nodes[below].op) if below is not None else None
+                if name is None and below is not None and node.op not in _ACTIVATIONS:
+                    name = written_out(graph, below)
+                if name is not None and below is not None and (node.op != "SigmoidBackward0" or _is_probability(graph, index)):
                     reported.add(node.line)
-                    yield _finding(graph, node, below, before[below.op], inner)
+                    yield _finding(graph, node, graph.nodes[below], name, inner)
 
 
-def _below(graph: GraphOfPass, index: int) -> model.Node | None:
+def _below(graph: GraphOfPass, index: int) -> int | None:
     """Return the first input of a node or, if the input only reshapes or clamps, the first node below it that does more."""
     for each in graph.inputs(index)[:1]:
         at = graph.below_views(each)
         while graph.nodes[at].op.startswith("Clamp") and (inputs := graph.inputs(at)):
             at = graph.below_views(inputs[0])
-        return graph.nodes[at]
+        return at
     return None
 
 

@@ -201,6 +201,39 @@ REPORTED = {
             *STEP,
             begin=CLASSES,
         ),
+        "a softmax written out": steps(
+            "e = (net(x) - net(x).amax(1, keepdim=True)).exp()",
+            "loss = F.cross_entropy(e / (e.sum(1, keepdim=True) + 1e-9), labels)  # here",
+            *STEP,
+            begin=CLASSES,
+        ),
+        "a softmax written with logsumexp": steps(
+            "z = net(x)",
+            "loss = F.cross_entropy(torch.exp(z - z.logsumexp(1, keepdim=True)), labels)  # here",
+            *STEP,
+            begin=CLASSES,
+        ),
+        "a softmax written with a reciprocal": steps(
+            "e = net(x).exp()", "loss = F.cross_entropy(e * e.sum(1, True).reciprocal(), labels)  # here", *STEP, begin=CLASSES
+        ),
+        "a sigmoid written out": steps(
+            "p = 1 / (1 + torch.exp(-net(x)))",
+            "loss = F.binary_cross_entropy_with_logits(p, x[:, :3].gt(0).float())  # here",
+            *STEP,
+            begin=CLASSES,
+        ),
+        "a sigmoid written as a quotient": steps(
+            "e = net(x).exp()",
+            "loss = F.binary_cross_entropy_with_logits(e / (e + 1), x[:, :3].gt(0).float())  # here",
+            *STEP,
+            begin=CLASSES,
+        ),
+        "a sigmoid written with tanh": steps(
+            "p = (torch.tanh(net(x) / 2) + 1) / 2",
+            "loss = F.binary_cross_entropy_with_logits(p, x[:, :3].gt(0).float())  # here",
+            *STEP,
+            begin=CLASSES,
+        ),
     },
     "not-log-probabilities": {
         "scores": steps("loss = F.kl_div(net(x), torch.rand(16, 3).softmax(1))  # here", *STEP, begin=CLASSES),
@@ -438,6 +471,25 @@ CORRECT = {
         ),
         "a layer between": steps(
             "loss = F.cross_entropy(net(torch.sigmoid(net(x)) @ net.weight), labels)", *STEP, begin=CLASSES
+        ),
+        "a softmax written out, and its logarithm": steps(
+            "e = net(x).exp()", "loss = F.cross_entropy((e / e.sum(1, keepdim=True)).log(), labels)", *STEP, begin=CLASSES
+        ),
+        "a softmax written out as a weight": steps(
+            "e = net(x).exp()", "loss = F.cross_entropy(net(x) * (e / e.sum(1, keepdim=True)), labels)", *STEP, begin=CLASSES
+        ),
+        "a kernel": steps("loss = F.cross_entropy(torch.exp(-net(x).pow(2)), labels)", *STEP, begin=CLASSES),
+        "swish written out": steps(
+            "z = net(x)",
+            "loss = F.binary_cross_entropy_with_logits(z / (1 + torch.exp(-z)), x[:, :3].gt(0).float())",
+            *STEP,
+            begin=CLASSES,
+        ),
+        "a sigmoid written out, with a temperature": steps(
+            "p = 9 / (1 + torch.exp(-net(x))) - 4",
+            "loss = F.binary_cross_entropy_with_logits(p, x[:, :3].gt(0).float())",
+            *STEP,
+            begin=CLASSES,
         ),
     },
     "not-log-probabilities": {
