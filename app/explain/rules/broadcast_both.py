@@ -64,9 +64,16 @@ MEETINGS: Final = 20
 NEAR: Final = 1_000
 """Largest number of nodes below a column that are searched for the operation that made it."""
 _MEETS: Final = ("SubBackward0", "MulBackward0")
+_MEETS_TARGET: Final = (*_MEETS, "DivBackward0", "AddBackward0")
+"""Operations that combine an output of the network with targets or weights that have no gradient."""
 _LOSSES: Final = ("MseLoss", "SmoothL1Loss", "HuberLoss", "L1Loss")
 _ELEMENTWISE: Final = ("Pow", "Abs", "Neg", "Mul", "Div", "Add", "Sub", "Square", "Minimum", *_LOSSES)
 """Element-wise operations of a loss. ``exp`` and ``clamp`` belong to kernels and rankings, where pairs are intended."""
+_OF_TARGETS: Final = (
+    *_ELEMENTWISE, "Rsub", "Where", "Log", "Sqrt", "Clamp", "Relu", "Maximum", "Sigmoid", "Tanh", "Softplus", "Lerp",
+)  # fmt: skip
+"""Further operations of a loss that compares outputs of the network with targets. No pairs are intended there."""
+_LAYERS: Final = ("Addmm", "Mm", "UnsafeView", "MkldnnLinear", "LinearBackward")
 _REDUCING: Final = ("Mean", "Sum", *_LOSSES)
 """Operations that reduce a tensor to a single number."""
 _SHAPING: Final = (
@@ -110,7 +117,7 @@ class _Meeting:
 
     ``column`` says which operand is the column, 0 or 1, and ``count`` is its length. ``operand`` is the index of the column's
     node, ``None`` inside a loss function. ``squared`` is true inside a loss function, and if the result is squared or
-    multiplied.
+    multiplied. ``targets`` is true if a layer computed the column, and the row has no gradient.
     """
 
     index: int
@@ -119,6 +126,7 @@ class _Meeting:
     column: int
     operand: int | None
     squared: bool
+    targets: bool = False
 
     @property
     def line(self) -> int:
@@ -145,6 +153,7 @@ class _Meetings:
         found = [each for index in range(len(self._nodes)) if (each := self._meeting(index)) is not None]
         if not found:
             return
+        passing = _OF_TARGETS if all(each.targets for each in found) else _ELEMENTWISE
         reached: set[int] = {each.index for each in found}
         waiting = list(reached)
         reduced = False
@@ -155,7 +164,7 @@ class _Meetings:
                 shape, size = self._shape(source), self._shape(at)
                 if shape == [] and op.startswith(_REDUCING):
                     reduced = True
-                elif op.startswith(_ELEMENTWISE) and (shape is None or size is None or shape == size):
+                elif op.startswith(passing) and (shape is None or size is None or shape == size):
                     if source not in reached:
                         reached.add(source)
                         waiting.append(source)
@@ -169,11 +178,17 @@ class _Meetings:
     def _only(self, index: int, reached: set[int]) -> bool:
         """Return whether no operand outside of ``reached`` has the result's shape. Such an operand shows intent.
 
-        The operands of a loss function are not examined.
+        The operands of a loss function and conditions are not examined.
         """
         shape = self._shape(index)
-        inside = self._nodes[index].op.startswith(_LOSSES)
-        return inside or all(self._shape(each) != shape for each in self._down.get(index, ()) if each not in reached)
+        if self._nodes[index].op.startswith(_LOSSES):
+            return True
+        others = (each for each in self._down.get(index, ()) if each not in reached)
+        return all(self._shape(each) != shape or self._is_condition(each) for each in others)
+
+    def _is_condition(self, index: int) -> bool:
+        value = self._numbers.value(index)
+        return value is not None and "bool" in value.dtype
 
     def _shape(self, index: int) -> Shape | None:
         value = self._numbers.value(index)
@@ -188,13 +203,29 @@ class _Meetings:
             if shapes is None or len(operands) != 1 or (column := _column(*shapes)) is None:
                 return None
             return _Meeting(index, node, shapes[column][-2], column, None, True)
-        if node.op not in _MEETS or len(operands) != 2:
+        if node.op not in _MEETS_TARGET or len(operands) != 2:
             return None
         first, second = self._shape(operands[0]), self._shape(operands[1])
         if first is None or second is None or (column := _column(first, second)) is None:
             return None
+        targets = self._nodes[operands[1 - column]].kind == "constant" and self._of_layer(operands[column])
+        if node.op not in _MEETS and not targets:
+            return None
         squared = any(self._nodes[source].op.startswith(("Pow", "Mul")) for source in self._up.get(index, ()))
-        return _Meeting(index, node, shape[-1], column, operands[column], squared)
+        return _Meeting(index, node, shape[-1], column, operands[column], squared, targets)
+
+    def _of_layer(self, index: int) -> bool:
+        """Return whether a layer with one output computed a column, or the column is an element-wise function of its output."""
+        for _ in range(NEAR):
+            node, shape = self._nodes[index], self._shape(index)
+            if node.op.startswith(_LAYERS):
+                return True
+            same = [each for each in self._down.get(index, ()) if self._shape(each) == shape]
+            same = [each for each in same if self._nodes[each].kind == "op"]
+            if node.kind != "op" or node.op.startswith(_SHAPING) or len(same) != 1:
+                return False
+            index = same[0]
+        return False
 
     def origin(self, index: int | None) -> str | None:
         """Return the op that made a column on purpose, found below the column among the nodes of the same shape.

@@ -1,11 +1,11 @@
-"""Report weights of a loss that broadcasting has turned into a matrix, outside of the graph.
+"""Report weights or targets of a loss that broadcasting has turned into a matrix, outside of the graph.
 
 ## Why it matters
 
 In reinforcement learning, a loss often weights each log-probability with a number that has no gradient: `returns - values`. If
 one of them is a column of shape `(N, 1)` and the other a row of shape `(N,)`, their difference is an `(N, N)` matrix. The
 product then combines each log-probability with the weights of all samples. No error is raised, because the mean of the product
-is a single number again.
+is a single number again. The same happens to targets such as `rewards + 0.99 * critic(next_states)`.
 
 ## Example
 
@@ -63,7 +63,10 @@ SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
 ABOVE: Final = 20
 """Largest number of nodes between the product and the number to which it is reduced."""
 _PRODUCTS: Final = ("MulBackward0", "SubBackward0", "MinimumBackward0")
-_PASSED: Final = ("Mul", "Neg", "Div", "Sub", "Add", "Minimum", "Mean", "Sum")
+_LOSSES: Final = ("MseLoss", "SmoothL1Loss", "HuberLoss", "L1Loss")
+_PASSED: Final = ("Mul", "Neg", "Div", "Sub", "Add", "Minimum", "Pow", "Abs", "Mean", "Sum")
+_SHAPES: Final = frozenset({"squeeze", "view", "reshape", "flatten", "unsqueeze", "expand", "mean", "sum", "max", "amax", "t"})
+"""Methods of an operand after which its shape is no longer that of the layer's result."""
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
@@ -72,7 +75,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
     shapes = {row.line: row.tensor.shape for row in recording.lines() if row.tensor is not None and row.file is None}
     for graph in different_graphs(recording):
         for index, node in enumerate(graph.nodes):
-            matrix = _matrix(graph, index) if node.op in _PRODUCTS else None
+            matrix = _matrix(graph, index) if node.op in _PRODUCTS or node.op.startswith(_LOSSES) else None
             line = graph.nodes[matrix].line if matrix is not None else None
             if matrix is None or line is None or line in reported or not _reduced(graph, index):
                 continue
@@ -92,14 +95,23 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
 
 
 def _matrix(graph: GraphOfPass, index: int) -> int | None:
-    """Return the operand of a node that is a square matrix without a gradient, if the other operand is a row of its length."""
+    """Return the operand of a node that is a square matrix without a gradient, if the other is a row or column of its length."""
     inputs = graph.inputs(index)
-    if len(inputs) != 2 or graph.nodes[inputs[1]].kind != "constant":
+    matrix = next((each for each in inputs if graph.nodes[each].kind == "constant"), None)
+    if len(inputs) != 2 or matrix is None:
         return None
-    row, matrix = (graph.numbers.value(each) for each in inputs)
-    if row is None or matrix is None or len(row.shape) != 1 or row.shape[0] < 2:
+    vector = inputs[0] if inputs[1] == matrix else inputs[1]
+    if graph.nodes[vector].op.startswith("Expand"):
+        vector = next(iter(graph.inputs(vector)), vector)
+    shape = _shape(graph, vector)
+    if not shape or shape[0] < 2 or shape not in ([shape[0]], [shape[0], 1]):
         return None
-    return inputs[1] if matrix.shape == [row.shape[0], row.shape[0]] else None
+    return matrix if _shape(graph, matrix) == [shape[0], shape[0]] else None
+
+
+def _shape(graph: GraphOfPass, index: int) -> list[int] | None:
+    value = graph.numbers.value(index)
+    return value.shape if value is not None else None
 
 
 def _size(graph: GraphOfPass, matrix: int) -> int:
@@ -108,7 +120,9 @@ def _size(graph: GraphOfPass, matrix: int) -> int:
 
 
 def _reduced(graph: GraphOfPass, index: int) -> bool:
-    """Return whether the result of a node goes, element by element, into a single number."""
+    """Return whether the result of a node is a single number, or goes into one, element by element."""
+    if _shape(graph, index) == []:
+        return True
     waiting, seen = [index], set[int]()
     while waiting and len(seen) < ABOVE:
         for user, _ in graph.users(waiting.pop()):
@@ -136,12 +150,28 @@ def _column(graph: GraphOfPass, syntax: Syntax, line: int, size: int, shapes: di
     }
     for operation in ast.walk(statement.value):
         for operand in (operation.left, operation.right) if isinstance(operation, ast.BinOp) else ():
+            if _is_output(graph, syntax, operand, size):
+                return syntax.text(operand)
             name = _tensor(operand)
             made = [value.lineno for value in syntax.assigned(name)] if name is not None else []
             shape = named.get(name) or next((shapes[each] for each in reversed(made) if each in shapes), None)
             if name is not None and shape == [size, 1]:
                 return syntax.text(operand)
     return None
+
+
+def _is_output(graph: GraphOfPass, syntax: Syntax, operand: ast.expr, size: int) -> bool:
+    """Return whether an expression calls a layer whose output is a column, as the graph shows for another call of it."""
+    if isinstance(operand, ast.Call) and isinstance(operand.func, ast.Attribute):
+        if operand.func.attr in ("detach", "clone"):
+            return _is_output(graph, syntax, operand.func.value, size)
+        if operand.func.attr in _SHAPES:
+            return False
+    module = syntax.text(operand.func) if isinstance(operand, ast.Call) else None
+    return module is not None and any(
+        node.module == module and node.kind == "op" and _shape(graph, index) == [size, 1]
+        for index, node in enumerate(graph.nodes)
+    )
 
 
 def _tensor(node: ast.expr) -> str | None:

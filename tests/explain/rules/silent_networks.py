@@ -80,6 +80,20 @@ REPORTED = {
             *STEP,
             begin=CRITIC,
         ),
+        "a quotient": steps("loss = (net(x) / r.exp() - 1).abs().mean()  # here", *STEP, begin=f"{BEGIN}r = torch.randn(16)\n"),
+        "a choice": steps(
+            "d = net(x) - r  # here",
+            "loss = torch.where(d.abs() < 1, 0.5 * d ** 2, d.abs() - 0.5).mean()",
+            *STEP,
+            begin=f"{BEGIN}r = torch.randn(16)\n",
+        ),
+        "a hinge": steps("loss = torch.relu(1 - r * net(x)).mean()  # here", *STEP, begin=f"{BEGIN}r = y[:, 0].sign()\n"),
+        "a likelihood": steps(
+            "p = torch.sigmoid(net(x))",
+            "loss = -torch.log(p * r + (1 - p) * (1 - r)).mean()  # here",
+            *STEP,
+            begin=f"{BEGIN}r = y[:, 0].gt(0).float()\n",
+        ),
     },
     "unused-parameter": {
         "a new parameter in each step": steps(
@@ -409,6 +423,21 @@ REPORTED = {
             *STEP,
             begin=CRITIC,
         ),
+        "a target": steps(
+            "with torch.no_grad(): goal = r + 0.9 * critic(x)  # here",
+            "loss = (goal - critic(x)).pow(2).mean()",
+            *STEP,
+            begin=CRITIC.replace("policy.p", "critic.p"),
+        ),
+        "a target of a loss function": steps(
+            "goal = (r + 0.9 * critic(x)).detach()  # here",
+            "loss = nn.functional.mse_loss(critic(x), goal)",
+            *STEP,
+            begin=CRITIC.replace("policy.p", "critic.p"),
+        ),
+        "the weight first": steps(
+            "v = critic(x)", "gain = r - v.detach()  # here", CHOSEN, "loss = -(gain * chosen).mean()", *STEP, begin=CRITIC
+        ),
         "weights": steps(
             "v = torch.rand(16, 1)", "gain = v * r  # here", CHOSEN, "loss = (chosen * gain).mean()", *STEP, begin=CRITIC
         ),
@@ -425,6 +454,20 @@ REPORTED = {
 """Programs by the code of the finding that each triggers in the line that ends with ``# here``."""
 
 CORRECT = {
+    "broadcast-both": {
+        "a kernel with the targets": steps(
+            "loss = torch.exp(-((net(x) - r) ** 2)).mean()", *STEP, begin=f"{BEGIN}r = torch.randn(16)\n"
+        ),
+        "thresholds": steps(
+            "loss = -torch.log(torch.sigmoid(net(x).view(-1, 1) - r)).mean()", *STEP, begin=f"{BEGIN}r = torch.randn(16)\n"
+        ),
+        "a column of targets": steps("loss = torch.relu(1 - r * net(x)).mean()", *STEP, begin=f"{BEGIN}r = y.sign()\n"),
+        "a choice of a table": steps(
+            "loss = torch.where(table > 0, net(x) - r, table).pow(2).mean()",
+            *STEP,
+            begin=f"{BEGIN}r, table = torch.randn(16), torch.randn(16, 16)\n",
+        ),
+    },
     "constant-term": {
         "a residual with a graph": steps(
             "out = net(t)",
@@ -609,6 +652,15 @@ CORRECT = {
     "broadcast-outside": {
         "the same shape": steps(
             "v = critic(x).squeeze(1)", "gain = r - v.detach()", CHOSEN, "loss = -(chosen * gain).mean()", *STEP, begin=CRITIC
+        ),
+        "a column as target": steps(
+            "goal = (y + 0.9 * critic(x)).detach()",
+            "loss = (goal - critic(x)).pow(2).mean()",
+            *STEP,
+            begin=CRITIC.replace("policy.p", "critic.p"),
+        ),
+        "a table of targets": steps(
+            "loss = (torch.cdist(x, x) - critic(x)).pow(2).mean()", *STEP, begin=CRITIC.replace("policy.p", "critic.p")
         ),
         "made on purpose": steps("gain = r[:, None] - r", CHOSEN, "loss = -(chosen * gain).mean()", *STEP, begin=CRITIC),
         "a kernel": steps(
