@@ -1,4 +1,4 @@
-"""Find the attributes of modules that PyTorch does not register: lists of layers, and tensors that are not parameters."""
+"""Find the attributes of modules that PyTorch does not register: lists of layers or parameters, and plain tensors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Unregistered:
 
     attribute: str
     value: ast.expr
-    kind: Literal["list", "dict", "tensor"]
+    kind: Literal["list", "dict", "tensor", "parameters"]
     definition: ast.ClassDef
 
     @property
@@ -78,8 +78,14 @@ def makes_layer(node: ast.expr, classes: set[str]) -> bool:
     return name in classes or (of_nn and name[:1].isupper() and name not in ("Parameter", "ModuleList", "ModuleDict"))
 
 
-def _kind(value: ast.expr, classes: set[str]) -> Literal["list", "dict", "tensor"] | None:
+def _kind(value: ast.expr, classes: set[str]) -> Literal["list", "dict", "tensor", "parameters"] | None:
     match value:
+        case (
+            ast.List(elts=[ast.Call() as element, *_])
+            | ast.ListComp(elt=ast.Call() as element)
+            | ast.Call(func=ast.Name(id="tuple" | "list"), args=[ast.GeneratorExp(elt=ast.Call() as element)])
+        ) if called(element) == "Parameter":
+            return "parameters"
         case ast.List(elts=elements) | ast.Tuple(elts=elements):
             return "list" if any(makes_layer(each, classes) for each in elements[:LAYERS]) else None
         case ast.Call(func=ast.Name(id="tuple" | "list"), args=[ast.GeneratorExp(elt=element)]):

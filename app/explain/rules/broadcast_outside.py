@@ -95,7 +95,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
 
 
 def _matrix(graph: GraphOfPass, index: int) -> int | None:
-    """Return the operand of a node that is a square matrix without a gradient, if the other is a row or column of its length."""
+    """Return the operand of a node that is a square matrix without a gradient, if the other is a vector of its length."""
     inputs = graph.inputs(index)
     matrix = next((each for each in inputs if graph.nodes[each].kind == "constant"), None)
     if len(inputs) != 2 or matrix is None:

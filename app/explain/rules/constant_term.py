@@ -254,6 +254,11 @@ class _Terms:
         match node:
             case ast.Call(func=ast.Name(id="sum"), args=[ast.GeneratorExp(elt=each) | ast.ListComp(elt=each)]):
                 return self._is_number(each)
+            case ast.UnaryOp(operand=each):
+                return self._is_number(each)
+            case ast.BinOp(left=left, right=right):
+                sides = [each for each in (left, right) if any(isinstance(node, ast.Name) for node in ast.walk(each))]
+                return bool(sides) and all(self._is_number(each) for each in sides)
         return isinstance(node, ast.Call) and called(node) in {*NUMBER_METHODS, *NUMBER_BUILTINS}
 
     def _line(self, node: ast.expr) -> int:

@@ -47,7 +47,8 @@ for step in range(25):
 - Single units that are zero while other units of the same layer are not.
 - A ReLU that is part of a loss, such as a hinge. There, zero means that the condition is met.
 
-A run of fewer than 20 steps is too short for a warning. The finding is then a note.
+A run of fewer than 20 steps is too short for a warning, unless all inputs of the ReLU are far below zero. The finding is then a
+note.
 """
 
 from __future__ import annotations
@@ -65,6 +66,8 @@ CODE: Final = "dead-relu"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning", "note")
 STEPS: Final = 20
 """Number of steps at the end of a run in which a ReLU must be dead."""
+FEW: Final = 3
+"""Number of steps that suffice if the inputs of the ReLU are further away from zero than from each other."""
 NODES: Final = 2_000
 """Largest number of nodes of a graph that is searched."""
 _THIN: Final = "The run is too short to be sure, because other data may give other values. "
@@ -106,21 +109,23 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             return
         if thin and learns:
             dead = [each for each in dead if each in fed]
+    far = {each for each in dead if thin and len(mains) >= FEW and all(_is_far(recording, main, paths, each) for main in mains)}
     when = "in the only step" if len(mains) == 1 else f"in each of the {'last ' * (not thin)}{len(mains)} steps"
     for index in dead:
         node = nodes[index]
         names = [nodes[leaf].name or nodes[leaf].op for leaf in paths.leaves(index)]
+        unsure = thin and index not in far
         yield model.Finding(
             code=CODE,
-            severity="note" if thin else "warning",
+            severity="note" if unsure else "warning",
             file=None,
             line=node.line,
             step=count - 1,
             node=node.id,
             message=f"This ReLU returned only zeros {when}, so {listed(names)} "
-            f"{'did' if thin else 'does' if len(names) == 1 else 'do'} not learn.",
-            why=f"{_THIN if thin else ''}Where ReLU returns zero, its slope is zero, and no gradient reaches the layers below. "
-            "A smaller learning rate, other initial weights or `leaky_relu` prevent this.",
+            f"{'did' if unsure else 'does' if len(names) == 1 else 'do'} not learn.",
+            why=f"{_THIN if unsure else ''}Where ReLU returns zero, its slope is zero, and no gradient reaches the layers "
+            "below. A smaller learning rate, other initial weights or `leaky_relu` prevent this.",
             pass_=mains[-1],
         )
 
@@ -129,6 +134,16 @@ def _is_zero(numbers: PassNumbers, index: int) -> bool:
     """Return whether the value of a node has several elements and all of them are zero."""
     value = numbers.value(index)
     return value is not None and value.zeros is not None and value.zeros == prod(value.shape) > 1
+
+
+def _is_far(recording: Recording, main: int, paths: _Paths, index: int) -> bool:
+    """Return whether the inputs of a ReLU are all negative, and further away from zero than from each other."""
+    numbers = recording.numbers(main)
+    for each in paths.inputs(index):
+        value = numbers.value(each)
+        low, high = (value.min, value.max) if value is not None else (None, None)
+        return isinstance(low, float | int) and isinstance(high, float | int) and high + (high - low) < 0
+    return False
 
 
 def _norm(numbers: PassNumbers, leaf: int) -> float | None:
@@ -151,6 +166,10 @@ class _Paths:
 
         self.above_leaves = self.above(index for index, node in enumerate(self._nodes) if node.kind == "leaf")
         """The nodes with a leaf below them."""
+
+    def inputs(self, index: int) -> list[int]:
+        """Return the nodes to which a node sends gradients."""
+        return self._down.get(index, [])
 
     def leaves(self, index: int) -> list[int]:
         """Return the leaves below a node."""

@@ -224,6 +224,11 @@ def _does_not_step(syntax: Syntax, use: ast.expr) -> bool:
         return parent.attr in harmless or _names_step(syntax, use)
     while isinstance(parent, ast.keyword | ast.Starred | ast.List | ast.Tuple):
         parent = syntax.parent(parent)
+    if isinstance(parent, ast.For | ast.comprehension) and isinstance(parent.target, ast.Name):
+        around = parent if isinstance(parent, ast.For) else syntax.parent(parent)
+        names = (node for node in ast.walk(around) if isinstance(node, ast.Name)) if around is not None else ()
+        of_loop = [node for node in names if node.id == parent.target.id and isinstance(node.ctx, ast.Load)]
+        return all(isinstance(syntax.parent(node), ast.Attribute) and _does_not_step(syntax, node) for node in of_loop)
     if not isinstance(parent, ast.Call):
         return False
     return any(part in syntax.text(parent.func) for part in _WRAPS) or _keeps_name(syntax, parent, use)

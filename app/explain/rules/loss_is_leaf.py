@@ -48,7 +48,7 @@ from ... import model
 from ...recording import Recording
 from ..program.cuts import MODULES, Cuts
 from ..program.losses import Losses
-from ..program.syntax import Syntax
+from ..program.syntax import Syntax, called
 from ..recorded.passes import different_graphs
 from ..wording import first_line
 
@@ -92,7 +92,7 @@ def _set_late(syntax: Syntax, name: str) -> tuple[int, ast.expr] | None:
     for value in values:
         if isinstance(value, ast.Call) and any(_is_true(keyword) for keyword in value.keywords):
             return value.lineno, value
-        if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and value.func.attr == "requires_grad_":
+        if isinstance(value, ast.Call) and called(value) == "requires_grad_" and _turns_on(value):
             return value.lineno, value
     for statement in syntax.statements(ast.stmt) if values else ():
         if _made_leaf(statement) == name:
@@ -115,16 +115,22 @@ def _made_leaf(statement: ast.stmt) -> str | None:
     match statement:
         case ast.Assign(targets=[ast.Attribute(attr="requires_grad", value=ast.Name(id=name))], value=ast.Constant(value=True)):
             return name
-        case ast.Expr(value=ast.Call(func=ast.Attribute(attr="requires_grad_", value=ast.Name(id=name)))):
-            return name
+        case ast.Expr(value=ast.Call(func=ast.Attribute(attr="requires_grad_", value=ast.Name(id=name))) as call):
+            return name if _turns_on(call) else None
     return None
+
+
+def _turns_on(call: ast.Call) -> bool:
+    """Return whether a call of ``requires_grad_`` has no argument, or an argument other than ``False``."""
+    given = [*call.args, *(keyword.value for keyword in call.keywords)]
+    return not any(isinstance(each, ast.Constant) and not each.value for each in given)
 
 
 def _computed(value: ast.expr) -> bool:
     """Return whether an expression reads a variable: a name that is neither a module nor a called function."""
-    called = {id(node.func) for node in ast.walk(value) if isinstance(node, ast.Call)}
+    functions = {id(node.func) for node in ast.walk(value) if isinstance(node, ast.Call)}
     names = (node for node in ast.walk(value) if isinstance(node, ast.Name))
-    return any(node.id not in MODULES and id(node) not in called for node in names)
+    return any(node.id not in MODULES and id(node) not in functions for node in names)
 
 
 def _is_true(keyword: ast.keyword) -> bool:

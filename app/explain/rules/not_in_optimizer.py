@@ -69,17 +69,20 @@ for step in range(3):
 - Runs in which fewer than two steps update parameters with an optimizer.
 - Parameters that the program changes itself, and inputs that require a gradient.
 - Modules that the program leaves out of the optimizer on purpose, as in fine-tuning: nothing shows that they were forgotten.
+  A single `nn.Parameter` outside of a module, and the parameters of a loss function, are reported, unless the program reads
+  their gradients.
 """
 
 from __future__ import annotations
 
 import ast
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Final
 
 from ... import model
 from ...recording import Recording, Tensors
+from ..program.forgotten import forgotten
 from ..program.modules import Unregistered, makes_layer, module_classes, unregistered
 from ..program.optimizers import optimizers
 from ..program.syntax import Syntax, called
@@ -94,7 +97,7 @@ STEPS: Final = 2
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
     """Yield findings for attributes that are not registered, and for lines that make, add or unfreeze layers too late."""
-    with_gradient: Counter[int] = Counter()
+    with_gradient: defaultdict[int, list[int]] = defaultdict(list)
     changed: set[int] = set()
     updates = 0
     for step in first_steps(recording):
@@ -104,19 +107,25 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             if row.grad_used >= 0 or (row.update >= 0 and not is_zero(tensors.summary(row.update))):
                 changed.add(row.parameter)
             elif row.contribution >= 0:
-                with_gradient[row.parameter] += 1
+                with_gradient[row.parameter].append(step.index)
     if updates < STEPS or not changed:
         return
-    left = {f"p{index}": count for index, count in with_gradient.items() if index not in changed}
+    left = {f"p{index}": steps for index, steps in with_gradient.items() if index not in changed}
     if not left:
         return
     parameters = [each for each in recording.parameters() if each.id in left]
-    yield from _of_attributes(syntax, [each.names[0] for each in parameters if each.names and left[each.id] >= STEPS])
-    yield from _made_anew(syntax, [each.line for each in parameters if left[each.id] == 1])
+    names = [each.names[0] for each in parameters if each.names and len(left[each.id]) >= STEPS]
+    yield from _of_attributes(syntax, names)
+    yield from _made_anew(syntax, {(each.line, left[each.id][0]) for each in parameters if len(left[each.id]) == 1})
     held = {name for each in recording.parameters() if int(each.id[1:]) in changed for name in each.names}
-    names = [each.names[0] for each in parameters if each.names and left[each.id] >= STEPS]
     yield from _added_later(syntax, names, held)
     yield from _unfrozen_later(syntax, names)
+    for lone in forgotten(syntax, names, held):
+        yield _finding(
+            lone.line,
+            f"No optimizer changes `{lone.name}`, because line {lone.made} does not give it to the optimizer.",
+            f"`backward()` computes its gradient in each step, and nothing uses it. {lone.remedy}",
+        )
 
 
 def _of_attributes(syntax: Syntax, names: list[str]) -> Iterator[model.Finding]:
@@ -134,6 +143,7 @@ def _of_attributes(syntax: Syntax, names: list[str]) -> Iterator[model.Finding]:
 
 
 _KINDS: Final = {
+    "parameters": ("a plain list", "Use `nn.ParameterList([…])`."),
     "list": ("a plain list", "Use `nn.ModuleList([…])`, or `nn.Sequential`."),
     "dict": ("a plain dict", "Use `nn.ModuleDict({…})`."),
     "tensor": ("a tensor, not a parameter", "Use `nn.Parameter(…)`."),
@@ -154,13 +164,13 @@ def _contains(attribute: Unregistered, name: str) -> bool:
     return f".{attribute.attribute}[" in name
 
 
-def _made_anew(syntax: Syntax, lines: list[int | None]) -> Iterator[model.Finding]:
-    """Yield a finding for each line that makes a layer in a loop and occurs at least ``STEPS`` times in ``lines``.
+def _made_anew(syntax: Syntax, made_in: set[tuple[int | None, int]]) -> Iterator[model.Finding]:
+    """Yield a finding for each line that makes a layer in a loop, in at least ``STEPS`` steps.
 
-    ``lines`` are those that made the parameters with a gradient in only one step.
+    ``made_in`` has the lines that made the parameters with a gradient in only one step, each with this step.
     """
     classes = module_classes(syntax)
-    for line, count in Counter(lines).items():
+    for line, count in Counter(line for line, _ in sorted(made_in, key=lambda each: each[1])).items():
         if line is None or count < STEPS:
             continue
         made = next((each for each in syntax.statements(ast.Call) if each.lineno == line and makes_layer(each, classes)), None)
@@ -182,18 +192,28 @@ def _added_later(syntax: Syntax, names: list[str], held: set[str]) -> Iterator[m
     made = max((optimizer.made.lineno for optimizer in optimizers(syntax)), default=None)
     roots = {name.partition(".")[0] for name in held}
     left = [name for name in names if "." in name and name.partition(".")[0] in roots]
-    for call in syntax.statements(ast.Call) if made is not None and left else ():
-        owner = syntax.text(call.func.value) if isinstance(call.func, ast.Attribute) and called(call) in _ADDS else None
-        found = [name for name in left if owner is not None and name.startswith(f"{owner}.")]
-        if found and made is not None and call.lineno > made:
+    for line, owner in _additions(syntax) if made is not None and left else ():
+        found = [name for name in left if name.startswith(f"{owner}.")]
+        if found and made is not None and line > made:
             yield _finding(
-                call.lineno,
-                f"No optimizer changes {listed(found)}, because line {call.lineno} adds the layer after line {made} has made "
+                line,
+                f"No optimizer changes {listed(found)}, because line {line} adds the layer after line {made} has made "
                 "the optimizer.",
                 "An optimizer changes only the parameters that it got when it was made. Add the layer first, or call "
                 "`add_param_group`.",
             )
             return
+
+
+def _additions(syntax: Syntax) -> Iterator[tuple[int, str]]:
+    """Yield the lines that add a layer to a module, with the path of the module or of the layer, as in names of parameters."""
+    for call in syntax.statements(ast.Call):
+        if isinstance(call.func, ast.Attribute) and called(call) in _ADDS:
+            yield call.lineno, syntax.text(call.func.value)
+    for statement in syntax.statements(ast.Assign):
+        for target in statement.targets:
+            if isinstance(target, ast.Attribute | ast.Subscript) and isinstance(statement.value, ast.Call):
+                yield statement.lineno, syntax.text(target).replace("[", ".").replace("]", "")
 
 
 def _unfrozen_later(syntax: Syntax, names: list[str]) -> Iterator[model.Finding]:

@@ -67,6 +67,8 @@ CODE: Final = "same-network"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
 STEPS: Final = 2
 """Smallest number of steps of a run."""
+_IN_PLACE: Final = frozenset({"eval", "train", "requires_grad_", "to", "cuda", "cpu", "float", "double", "half", "bfloat16"})
+"""Methods of a network that change it and return it."""
 _COPIES: Final = frozenset(
     {
         "target", "teacher", "ema", "old", "frozen", "reference", "ref", "best", "initial", "backup", "original", "previous",
@@ -91,7 +93,10 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
         shallow = isinstance(value, ast.Call) and called(value) == "copy"
         if name is None or given is None or name == given or _means_copy(given) or not (shallow or _means_copy(name)):
             continue
-        if given not in names and given.rpartition(".")[2] not in trained:
+        if isinstance(value, ast.Call) and given in names:
+            continue  # a tensor, of which some of these methods return a copy
+        aliases = {given} | {each for other, bound in pairs if _path(bound) == given and (each := _path(other)) is not None}
+        if not any(each in names or each.rpartition(".")[2] in trained for each in aliases - {name}):
             continue
         if _rebound(pairs, given, target.lineno) or not _used(syntax, name):
             continue
@@ -115,20 +120,24 @@ def _same(value: ast.expr) -> ast.expr | None:
     match value:
         case ast.Name() | ast.Attribute():
             return value
-        case ast.Call(func=ast.Attribute(attr="eval" | "train" | "requires_grad_", value=owner)):
+        case ast.Call(func=ast.Attribute(attr=method, value=owner)) if method in _IN_PLACE:
             return _same(owner)
+        case ast.Subscript(value=ast.Name(), slice=ast.Constant()):
+            return value
         case ast.Call(args=[only]) if called(value) == "copy":
             return only if isinstance(only, ast.Name | ast.Attribute) else None
     return None
 
 
 def _path(node: ast.expr) -> str | None:
-    """Return the text of a name, or of an attribute of a name."""
+    """Return the text of a name, or of an attribute or item of a name."""
     match node:
         case ast.Name(id=name):
             return name
         case ast.Attribute(value=ast.Name(id=owner), attr=name):
             return f"{owner}.{name}"
+        case ast.Subscript(value=ast.Name(id=owner), slice=ast.Constant(value=key)):
+            return f"{owner}[{key!r}]"
     return None
 
 

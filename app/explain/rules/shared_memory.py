@@ -109,7 +109,10 @@ def _numbers(summary: model.TensorSummary | None) -> _Numbers | None:
     """Return the statistics of a tensor; ``None`` for a tensor whose elements are all equal."""
     if summary is None or summary.norm is None or summary.min == summary.max:
         return None
-    return (*summary.shape, summary.min, summary.max, summary.mean, summary.norm)
+    if not isinstance(summary.mean, float | int) or not isinstance(summary.norm, float | int) or not summary.norm:
+        return None
+    # a transpose adds its elements up in another order
+    return (*sorted(summary.shape), summary.min, summary.max, round(summary.mean / summary.norm, 5), f"{summary.norm:.5g}")
 
 
 def _line(syntax: Syntax, names: list[str]) -> int | None:
@@ -117,10 +120,10 @@ def _line(syntax: Syntax, names: list[str]) -> int | None:
     attributes = {name.rpartition(".")[2] for name in names}
     for statement in syntax.statements(ast.Assign):
         match statement:
-            case ast.Assign(
-                targets=[ast.Attribute(attr="data", value=target)], value=ast.Attribute(attr="data" | "weight" | "bias")
-            ):
-                if syntax.text(target).rpartition(".")[2] in attributes:
+            case ast.Assign(targets=[ast.Attribute(attr="data", value=target)], value=value):
+                given = _viewed(value)
+                named = isinstance(given, ast.Attribute) and given.attr in ("data", "weight", "bias")
+                if named and syntax.text(target).rpartition(".")[2] in attributes:
                     return statement.lineno
     made = (
         target.lineno
@@ -130,3 +133,15 @@ def _line(syntax: Syntax, names: list[str]) -> int | None:
         and syntax.text(target).rpartition(".")[2].rpartition(" ")[2] in attributes
     )
     return max(made, default=None)
+
+
+def _viewed(node: ast.expr) -> ast.expr:
+    """Return the tensor of which an expression is a view, as in ``w.t()``, ``w.T`` or ``w.view(4, 2)``."""
+    while True:
+        match node:
+            case ast.Call(func=ast.Attribute(attr="t" | "view" | "reshape" | "transpose" | "permute", value=value)):
+                node = value
+            case ast.Attribute(attr="T" | "mT", value=value):
+                node = value
+            case _:
+                return node

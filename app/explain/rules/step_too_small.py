@@ -43,7 +43,7 @@ for step in range(30):
 
 - A rate that is nearly 0 only in the last third of a run, as at the end of a cosine.
 - A rate that is nearly 0 only at the start of a run, as in a warm-up.
-- Runs of fewer than six steps, and parameters whose gradient is 0.
+- Runs of fewer than six steps, unless the rate is 0 and no scheduler changes it, and parameters whose gradient is 0.
 """
 
 from __future__ import annotations
@@ -63,6 +63,8 @@ CODE: Final = "step-too-small"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
 STEPS: Final = 6
 """Smallest number of steps with an optimizer."""
+FEW: Final = 2
+"""Smallest number of steps with an optimizer whose learning rate is 0 and never set."""
 MOST: Final = 400
 """Number of steps that are read of a long run. Up to twice as many are read, because their distance is a whole number."""
 SHARE: Final = 1 / 3
@@ -87,7 +89,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
     if _still_learns(events):
         return
     steps = [step for event in events if (step := _read(event)) is not None]
-    if len(steps) < STEPS:
+    if len(steps) < (FEW if _stays_zero(syntax, steps) else STEPS):
         return
     largest = max(step.rate for step in steps)
     gone = next((at for at, step in enumerate(steps) if _from_here(steps[at:], largest)), None)
@@ -126,6 +128,13 @@ def _why(syntax: Syntax, scheduled: ast.Call | None, initial: float | None, whol
     if whole:
         return "Each change is smaller than the distance between numbers of this precision. Set a larger learning rate."
     return "The program reduces the rate in each step. Compute each rate from the initial rate, or reduce it by less."
+
+
+def _stays_zero(syntax: Syntax, steps: list[_RatedStep]) -> bool:
+    """Return whether the learning rate is 0 in all steps, and nothing in the program changes it."""
+    return all(step.rate == 0 for step in steps) and not any(
+        "lr_scheduler" in line or "param_groups" in line for line in syntax.lines
+    )
 
 
 def _still_learns(events: Sequence[wire.StepEvent]) -> bool:

@@ -67,7 +67,7 @@ _LAYERS: Final = ("Addmm", "Mm", "Bmm", "MkldnnLinear")
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
     """Yield a finding for the first pair of layers whose weights are all equal in the first pass of a run."""
-    if recording.log.counts()[2] < STEPS or recording.log.step(0).optimizer is None:
+    if recording.log.counts()[2] < STEPS or not recording.log.step(0).update:
         return
     graph = next(different_graphs(recording), None)
     if graph is None or graph.step != 0:

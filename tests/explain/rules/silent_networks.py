@@ -283,6 +283,14 @@ REPORTED = {
         ).replace("- y) ** 2).mean()\n", "- y) ** 2).mean()  # here\n"),
     },
     "symmetric-units": {
+        "updated by hand": steps(
+            "loss = ((torch.sigmoid(x @ w1) @ w2 - y) ** 2).mean()",
+            "loss.backward()",
+            "with torch.no_grad():",
+            "    for w in (w1, w2): w -= 0.1 * w.grad",
+            "w1.grad = w2.grad = None",
+            begin=MATRICES.format(one="ones", two="ones").replace("=True)\n", "=True)  # here\n"),
+        ),
         "ones": steps(
             "loss = ((torch.sigmoid(x @ w1) @ w2 - y) ** 2).mean()",
             *STEP,
@@ -491,6 +499,8 @@ CORRECT = {
         ),
         "detached": loop("size = sum(p.pow(2).sum() for p in net.parameters()).detach()", "loss = loss + size", *STEP),
         "with a graph": loop("decay = sum(p.pow(2).sum() for p in net.parameters())", "loss = loss + 0.1 * decay", *STEP),
+        "a scaled number for the log": loop("size = -0.5 * net(x).mean().item()", *STEP, "print(size)"),
+        "a scaled constant": loop("offset = -0.5 * torch.ones(3).sum().item()", "loss = loss + offset", *STEP),
         "a constant": loop("offset = torch.tensor(0.5)", "loss = loss + offset", *STEP),
         "under no_grad": loop("with torch.no_grad(): size = net(x).mean()", "loss = loss + size", *STEP),
         "a sum for the log": loop(*STEP, "total += loss.item()", begin=f"{BEGIN}total = 0.0\n"),

@@ -50,6 +50,19 @@ REPORTED = {
             f"{BEGIN}def train(net, opt):\n    for i in range(3):\n        opt.zero_grad()\n"
             "        ((net(x) - y) ** 2).mean().backward()  # here\ntrain(net, opt)\n"
         ),
+        "cleared in a loop over the optimizers": steps(
+            "for each in (opt, rest): each.zero_grad()", BOTH, "loss.backward()  # here", "opt.step()", begin=TWO
+        ),
+        "cleared in a comprehension": steps(
+            "[each.zero_grad() for each in [opt, rest]]", BOTH, "loss.backward()  # here", "opt.step()", begin=TWO
+        ),
+        "a lone parameter": steps(
+            "for each in (opt, rest): each.zero_grad()",
+            "loss = ((s * net(x) - y) ** 2).mean()",
+            "loss.backward()  # here",
+            "opt.step()",
+            begin=f"{BEGIN}s = torch.ones(1, requires_grad=True)\nrest = torch.optim.SGD([s], lr=0.1)\n",
+        ),
         "the method is not called": steps("opt.zero_grad()", "((net(x) - y) ** 2).mean().backward()", "opt.step  # here"),
         "set to None": loop("loss.backward()", "for p in net.parameters():", "    p.grad = None  # here", "opt.step()"),
     },
@@ -81,6 +94,16 @@ REPORTED = {
         "through the network": micro_batches("net.zero_grad()  # here", "loss.backward()", "if step % 4 == 3: opt.step()"),
     },
     "step-too-small": {
+        "a rate of 0": steps(LOSS, *STEP, begin=BEGIN.replace("lr=0.05)", "lr=0.0)  # here")),
+        "a rate of 0 in Adam": steps(
+            LOSS,
+            *STEP,
+            begin=f"{BEGIN}opt = torch.optim.Adam(net.parameters(), lr=0)\n".replace("lr=0.05)", "lr=0.05)  # here"),
+        ),
+        "a rate of 0 in a function": BEGIN.replace("lr=0.05)", "lr=0.)  # here")
+        + "def train():\n    for i in range(3):\n"
+        + "".join(f"        {line}\n" for line in (LOSS, *STEP))
+        + "train()\n",
         "no rate": loop(*STEP, steps=6, begin=BEGIN.replace("0.05)", "0.0)  # here")),
         "below the precision": loop(*STEP, steps=6, begin=BEGIN.replace("0.05)", "1e-12)  # here")),
         "a rate instead of a factor": loop(
@@ -95,6 +118,19 @@ REPORTED = {
         "by hand": loop("opt.param_groups[0]['lr'] *= 0.1 ** step  # here", *STEP, steps=10),
     },
     "shared-memory": {
+        "a transpose": steps(
+            "loss = ((b(a(x).tanh()) - x) ** 2).mean()",
+            *STEP,
+            begin=SHARED.format(tie="b.weight.data = a.weight.data.t()  # here"),
+        ),
+        "an attribute that transposes": steps(
+            "loss = ((b(a(x).tanh()) - x) ** 2).mean()", *STEP, begin=SHARED.format(tie="b.weight.data = a.weight.T  # here")
+        ),
+        "a view": steps(
+            "loss = ((b(a(x).tanh()) - x) ** 2).mean()",
+            *STEP,
+            begin=SHARED.format(tie="b.weight.data = a.weight.data.view(4, 4)  # here"),
+        ),
         "data": steps(
             "loss = ((b(a(x).tanh()) - x) ** 2).mean()", *STEP, begin=SHARED.format(tie="b.weight.data = a.weight.data  # here")
         ),
@@ -130,6 +166,45 @@ REPORTED = {
         + "for step in range(4): train()\n",
     },
     "not-in-optimizer": {
+        "a lone parameter": steps(
+            "loss = ((s * net(x) - y) ** 2).mean()", *STEP, begin=f"{BEGIN}s = nn.Parameter(torch.ones(1))  # here\n"
+        ),
+        "a parameter of an agent": steps(
+            "loss = ((agent.s * net(x) - y) ** 2).mean()",
+            *STEP,
+            begin=f"{BEGIN}class Agent:\n    def __init__(self):\n        self.s = nn.Parameter(torch.ones(1))  # here\n"
+            "agent = Agent()\n",
+        ),
+        "one bias of two": steps(
+            "loss = ((x @ w + b1 + b2 - y) ** 2).mean()",
+            *STEP,
+            begin=f"{BEGIN}w, b1 = torch.randn(4, 1, requires_grad=True), torch.zeros(1, requires_grad=True)\n"
+            "b2 = torch.zeros(16, 1, requires_grad=True)  # here\nopt = torch.optim.SGD([w, b1], lr=0.1)\n",
+        ),
+        "a parameter of the loss": steps(
+            "loss = criterion(net(x), y)",
+            *STEP,
+            begin=f"{BEGIN}class Weighted(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+            "        self.w = nn.Parameter(torch.zeros(1))\n    def forward(self, a, b):\n"
+            "        return ((a - b) ** 2).mean() * torch.exp(-self.w) + self.w.sum()\ncriterion = Weighted()\n"
+            "opt = torch.optim.SGD(net.parameters(), lr=0.01)  # here\n",
+        ),
+        "a list of parameters": steps(
+            LOSS,
+            *STEP,
+            begin=f"{BEGIN}class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+            "        self.w = [nn.Parameter(torch.randn(4, 1)) for _ in range(2)]  # here\n        self.b = nn.Linear(4, 1)\n"
+            "    def forward(self, x):\n        return self.b(x) + sum(x @ w for w in self.w)\nnet = Net()\n"
+            "opt = torch.optim.SGD(net.parameters(), lr=0.01)\n",
+        ),
+        "a head replaced later": steps(
+            LOSS, *STEP, begin=f"{BEGIN}net[2] = nn.Linear(8, 1)  # here\nopt.zero_grad()\n".replace("[2]", "[2]")
+        ),
+        "an adapter around a layer": steps(
+            LOSS,
+            *STEP,
+            begin=f"{BEGIN}net[0] = nn.Sequential(net[0], nn.Linear(8, 8))  # here\n",
+        ),
         "unfrozen later": steps(
             "if step == 2:",
             "    for p in net[0].parameters(): p.requires_grad_(True)  # here",
@@ -189,6 +264,22 @@ REPORTED = {
             "with torch.no_grad(): goal = other(x)", *STEP, begin=f"{BEGIN}other = copy.copy(net)  # here\n"
         ),
         "a shallow copy": loop(*STEP, begin=f"{BEGIN}teacher = copy.copy(net)  # here\nteacher.eval()\n"),
+        "moved to a device": loop(
+            TARGET, "loss = ((net(x) - goal - 1) ** 2).mean()", *STEP, begin=f"{BEGIN}target = net.to('cpu')  # here\n"
+        ),
+        "two attributes": loop(
+            "loss = loss + agent.target(x).detach().mean() + (agent.q(x) ** 2).mean()",
+            *STEP,
+            begin=f"{BEGIN}class Agent:\n    def __init__(self):\n        made = nn.Linear(4, 1)\n        self.q = made\n"
+            "        self.target = made  # here\nagent = Agent()\nopt.add_param_group({'params': agent.q.parameters()})\n",
+        ),
+        "an item": loop(
+            TARGET,
+            "loss = ((model(x) - goal - 1) ** 2).mean()",
+            *STEP,
+            begin=f"{BEGIN}made = {{'net': nn.Linear(4, 1)}}\nmodel, target = made['net'], made['net']  # here\n"
+            "opt = torch.optim.SGD(model.parameters(), lr=0.1)\n",
+        ),
         "the best one": loop(*STEP, "best, loss = net, loss.item()  # here") + "best(x)\n",
     },
     "values-by-reference": {
@@ -333,6 +424,9 @@ CORRECT = {
         ),
     },
     "step-too-small": {
+        "set later": steps("if step == 2: opt.param_groups[0]['lr'] = 0.1", LOSS, *STEP, begin=BEGIN.replace("0.05", "0.0")),
+        "a warm-up from 0": loop(*STEP, "plan.step()", begin=BEGIN + RATE.format(plan="LambdaLR(opt, lambda e: e // 3)")),
+        "one step": steps(LOSS, *STEP, begin=BEGIN.replace("0.05", "0.0"), count=1),
         "a cosine": loop(*STEP, "plan.step()", steps=11, begin=f"{BEGIN}plan = {COS}\n"),
         "a warm-up": loop(
             *STEP, "plan.step()", steps=9, begin=BEGIN + RATE.format(plan="LambdaLR(opt, lambda e: min(1.0, e / 4))")
@@ -341,6 +435,18 @@ CORRECT = {
         "a gradient of 0": loop("loss = loss * 0", *STEP, steps=8),
     },
     "shared-memory": {
+        "a copied transpose": steps(
+            "loss = ((b(a(x).tanh()) - x) ** 2).mean()",
+            *STEP,
+            begin=SHARED.format(tie="b.weight.data = a.weight.data.t().clone()"),
+        ),
+        "clipped weights": steps(
+            "loss = ((b(a(x).tanh()) - x) ** 2).mean()",
+            *STEP,
+            "with torch.no_grad():",
+            "    for p in [*a.parameters(), *b.parameters()]: p.clamp_(-0.01, 0.01)",
+            begin=SHARED.format(tie="pass"),
+        ),
         "copied": steps(
             "loss = ((b(a(x).tanh()) - x) ** 2).mean()", *STEP, begin=SHARED.format(tie="b.weight.data = a.weight.data.clone()")
         ),
@@ -377,6 +483,38 @@ CORRECT = {
         + "train(4)\n",
     },
     "not-in-optimizer": {
+        "an image that is optimized": steps(
+            "loss = (net(image) ** 2).mean()",
+            *STEP,
+            begin=f"{BEGIN}image = nn.Parameter(torch.randn(2, 4))\nopt = torch.optim.Adam([image], lr=0.1)\n",
+        ),
+        "a parameter that is updated by hand": steps(
+            "loss = ((s * net(x) - y) ** 2).mean()",
+            *STEP,
+            "with torch.no_grad(): s -= 0.1 * s.grad",
+            "s.grad = None",
+            begin=f"{BEGIN}s = nn.Parameter(torch.ones(1))\n",
+        ),
+        "a parameter whose gradient is read": steps(
+            "loss = ((s * net(x) - y) ** 2).mean()",
+            *STEP,
+            "print(s.grad)",
+            "s.grad = None",
+            begin=f"{BEGIN}s = nn.Parameter(torch.ones(1))\n",
+        ),
+        "an input that requires a gradient": steps(
+            "loss = ((net(z) - y) ** 2).mean()", *STEP, begin=f"{BEGIN}z = torch.randn(16, 4, requires_grad=True)\n"
+        ),
+        "a teacher": steps("loss = ((net(x) - teacher(x)) ** 2).mean()", *STEP, begin=f"{BEGIN}teacher = nn.Linear(4, 1)\n"),
+        "two layers made in one step": steps(
+            "if step == 0: extra = nn.Linear(4, 1)",
+            "loss = ((net(x) - y) ** 2).mean() + (extra(x) ** 2).mean() * (step == 0)",
+            *STEP,
+            count=1,
+        ),
+        "a head replaced before": steps(
+            LOSS, *STEP, begin=f"{BEGIN}net[2] = nn.Linear(8, 1)\nopt = torch.optim.SGD(net.parameters(), lr=0.1)\n"
+        ),
         "all parameters": steps(
             "if step == 2: net[0].requires_grad_(True)", LOSS, *STEP, begin=FROZEN.format(given="net.parameters()"), count=6
         ),
@@ -424,6 +562,25 @@ CORRECT = {
             begin=f"{BEGIN}teacher = net\nteacher(x)\nnet = nn.Linear(4, 1)\n{NEW_NET}",
         ),
         "the best loss": loop(*STEP, "best_loss = loss"),
+        "a converted tensor": loop(
+            "old = w.double()",
+            "loss = loss + (w * old.detach()).sum()",
+            *STEP,
+            "print(old.sum())",
+            begin=f"{BEGIN}w = torch.ones(3, requires_grad=True)\nopt.add_param_group({{'params': [w]}})\n",
+        ),
+        "two attributes of copies": loop(
+            "loss = loss + agent.target(x).detach().mean() + (agent.q(x) ** 2).mean()",
+            *STEP,
+            begin=f"{BEGIN}class Agent:\n    def __init__(self, made):\n        self.q = made\n"
+            "        self.target = copy.deepcopy(made)\nagent = Agent(net)\n",
+        ),
+        "two items": loop(
+            TARGET,
+            "loss = ((model(x) - goal - 1) ** 2).mean()",
+            *STEP,
+            begin=f"{BEGIN}made = {{'a': net, 'b': copy.deepcopy(net)}}\nmodel, target = made['a'], made['b']\n",
+        ),
     },
     "values-by-reference": {
         "all parameters, copied": loop(

@@ -27,6 +27,10 @@ def test_a_loss_that_was_made_a_leaf_is_reported(lines: list[str]) -> None:
 COMPUTED = {
     "a leaf from numbers": "import torch\nx = torch.tensor(3.0, requires_grad=True)\nx.backward()\n",
     "a leaf from a list": "import torch\nx = torch.ones(3, requires_grad=True)\nx.backward(torch.ones(3))\n",
+    "a leaf that is frozen": (
+        "import torch\na = torch.ones(2)\nx = (a * 2).sum()\nx.requires_grad_(False)\n"
+        "x = torch.ones((), requires_grad=True)\nx.backward()\n"
+    ),
     "an input that requires a gradient": loop(*STEP, begin=f"{BEGIN}x.requires_grad_()\n"),
 }
 

@@ -72,6 +72,15 @@ def test_parameters_that_an_optimizer_holds_are_not_reported(made: str, use: str
     assert codes(loop(*STEP, begin=BEGIN + MODULE.format(made=made, use=use))) == []
 
 
+def test_layers_of_a_single_step_are_not_made_in_each_step() -> None:
+    made = "    for _ in range(1):\n        extra = nn.Linear(4, 1)\n"
+    text = loop(
+        "if step == 0: loss = loss + once()", *STEP, begin=f"{BEGIN}def once():\n{made}    return extra(x).pow(2).mean()\n"
+    )
+    assert codes(text) == []
+    assert codes(text.replace("if step == 0: ", "")) == [("not-in-optimizer", line_of(text, "extra = nn.Linear"))]
+
+
 def test_a_list_given_to_the_optimizer_separately_is_not_reported() -> None:
     made, use = LEFT_OUT["a list"]
     begin = MODULE.format(made=made, use=use).replace(
