@@ -17,7 +17,8 @@ def chain_of(numbers: PassNumbers) -> list[tuple[model.Node, float]]:
     onward = {edge.source: edge.target for edge in graph.edges if edge.gradient}
     if len(graph.roots) != 1 or len(onward) != sum(edge.gradient for edge in graph.edges):
         return []
-    found, at = [], graph.roots[0]
+    found: list[tuple[model.Node, float]] = []
+    at: str | None = graph.roots[0]
     while at is not None and len(found) <= len(onward):
         index = numbers.node_index(at)
         arrived = numbers.arrived(index)

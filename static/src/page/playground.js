@@ -23,6 +23,7 @@ import { check } from "./playground/check.js";
 import { compare } from "./playground/compare.js";
 import { firstDifference } from "./playground/first-difference.js";
 import { draftKeeper } from "./playground/draft-keeper.js";
+import { editedFrom } from "./playground/edited-from.js";
 import { files, isNotebook } from "./playground/files.js";
 import { deckAndCharts } from "./playground/deck-and-charts.js";
 import { inspectorContent } from "./playground/inspector-content.js";
@@ -230,8 +231,9 @@ function send(view = {}) {
   const body = starts.length > 1 ? { notebook: notebookOf(source, starts, state.get().run?.cells ?? []) } : { program: source };
   keeper.flush();
   Object.assign(sent, { program: source, typed: false });
-  const edited = state.get().run?.id;
-  void work.run(JSON.stringify(fileName ? { ...body, title: fileName } : body), "application/json", null, view).then(() => edited && keeper.ran(edited, source));
+  const edited = state.get().run;
+  descends(source, reruns.base() ?? edited); // the runs of a drag are edited from the run before it
+  void work.run(JSON.stringify(fileName ? { ...body, title: fileName } : body), "application/json", null, view).then(() => edited && keeper.ran(edited.id, source));
 }
 
 /** Run a notebook file. @param {string} content @param {string | null} [name] */
@@ -400,6 +402,7 @@ function updateExport(now) {
   }
 }
 
+const descends = editedFrom(state, (id) => openRun({ id, view: {} }));
 titles(state, given);
 lazyShare(state, api, given);
 lazyStepsTable(state, api, step);
