@@ -71,21 +71,19 @@ class GradientCapture:
                 if capture.overwritten is not None:
                     capture.overwritten.ran(index)
 
-        def register(hooks: dict[Any, Any] | None, hook: Any) -> tuple[dict[Any, Any], None]:
-            """Add a hook after the program's own, in place of ``Function._register_hook``."""
-            if hooks is None:
-                hooks = OrderedDict()  # the type that torch uses, because the program may add hooks later
-            elif hooks:
-                first = {computed: partial(computed, hook.args[0]), **hooks}  # ours runs before the program's hooks
-                hooks.clear()
-                hooks.update(first)
-                attached.append((hooks, computed))
-            hooks[self] = hook
-            attached.append((hooks, self))
-            return hooks, None
+        def precede(hooks: dict[Any, Any], index: int) -> None:
+            """Add a hook before the program's own hooks on a node."""
+            first = {computed: partial(computed, index), **hooks}
+            hooks.clear()
+            hooks.update(first)
+            attached.append((hooks, computed))
 
         # Node.register_hook calls Function._register_hook, which makes a handle: without handles this takes a third of the time
-        _FUNCTION._register_hook = register
+        # Not the attribute but its code is replaced: Python would drop all that it has cached about Function and its subclasses
+        register = _FUNCTION._register_hook
+        code, defaults = register.__code__, register.__kwdefaults__
+        register.__kwdefaults__ = {"key": self, "attached": attached, "precede": precede}
+        register.__code__ = _add_hook.__code__
         try:
             for index, node in enumerate(self._nodes):
                 node.register_hook(partial(fired, index))
@@ -93,10 +91,26 @@ class GradientCapture:
             self.detach()
             raise
         finally:
-            del _FUNCTION._register_hook  # the inherited function becomes visible again
+            register.__code__ = code
+            register.__kwdefaults__ = defaults
 
     def detach(self) -> None:
         """Remove the hooks."""
         for hooks, key in self._hooks:
             hooks.pop(key, None)
         self._hooks.clear()
+
+
+def _add_hook(backward_hooks: Any, hook: Any, *, key: Any, attached: list[Any], precede: Any) -> tuple[Any, None]:
+    """Add a hook to a node, after the program's own hooks.
+
+    This code replaces that of ``Function._register_hook``, so it runs with the global variables of PyTorch's module.
+    ``OrderedDict`` is the type that PyTorch uses, because the program may add hooks later.
+    """
+    if backward_hooks is None:
+        backward_hooks = OrderedDict()
+    elif backward_hooks:
+        precede(backward_hooks, hook.args[0])
+    backward_hooks[key] = hook
+    attached.append((backward_hooks, key))
+    return backward_hooks, None
