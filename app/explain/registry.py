@@ -59,6 +59,7 @@ from .rules import (
     recorder_failed,
     requires_grad_late,
     same_network,
+    samples_as_steps,
     saturated_start,
     saved_modified,
     saved_tensors_unread,
@@ -118,6 +119,7 @@ GROUPS: Final[dict[str, tuple[Rule, ...]]] = {
         _of_recording(symmetric_units),
         _of_recording(saturated_start),
         _of_recording(mixed_batch),
+        _of_recording(samples_as_steps),
         _of_recording(shared_layer),
     ),
     "Updates": (

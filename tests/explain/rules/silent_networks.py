@@ -36,6 +36,10 @@ class Net(nn.Module):
 net = Net()
 opt = torch.optim.SGD(net.parameters(), lr=0.05)
 """
+RECURRENT = (
+    f"{BEGIN}{F}batch, y = torch.randn(6, 5, 3), torch.randn(6, 4)\nrnn = nn.{{layer}}\n"
+    "opt = torch.optim.SGD(rnn.parameters(), lr=0.1)\n"
+)
 SEQUENCES = f"{BEGIN}{F}s, t = torch.randn(5, 16, 4), torch.randn(16, 5, 1)\n"
 TURNS = f"{BEGIN}turns = torch.randn(5, 16, 4)\nnet = nn.Linear(4, 1)\n{NEW_NET}"
 ACTOR = "policy, critic, r = nn.Linear(4, 2), nn.Linear(4, 1), torch.randn(16)\n"
@@ -418,6 +422,26 @@ REPORTED = {
             "opt = torch.optim.SGD(gru.parameters(), lr=0.1)\n",
         ),
     },
+    "samples-as-steps": {
+        "an LSTM": steps(
+            "out, _ = rnn(batch)  # here", "loss = F.mse_loss(out[:, -1], y)", *STEP, begin=RECURRENT.format(layer="LSTM(3, 4)")
+        ),
+        "a GRU in both directions": steps(
+            "out, _ = rnn(batch)  # here",
+            "last = out[:, -1, :]",
+            "loss = F.mse_loss(last[:, :4], y)",
+            *STEP,
+            begin=RECURRENT.format(layer="GRU(3, 4, bidirectional=True)"),
+        ),
+        "a module": steps(
+            "loss = F.cross_entropy(net(batch), classes)",
+            *STEP,
+            begin=RECURRENT.format(layer="RNN(3, 4)") + "class Net(nn.Module):\n    def __init__(self):\n"
+            "        super().__init__()\n        self.rnn, self.head = rnn, nn.Linear(4, 2)\n    def forward(self, x):\n"
+            "        out, h = self.rnn(x)  # here\n        return self.head(out[:, -1])\nnet = Net()\n"
+            "classes = torch.tensor([0, 1, 0, 1, 0, 1])\n",
+        ),
+    },
     "broadcast-outside": {
         "an advantage": steps(
             "v = critic(x)", "gain = r - v.detach()  # here", CHOSEN, "loss = -(chosen * gain).mean()", *STEP, begin=CRITIC
@@ -658,6 +682,26 @@ CORRECT = {
         ),
         "equal lengths": steps("loss = net(s[:, :5]).view(5, 5, 1).pow(2).mean()", *STEP, begin=SEQUENCES),
         "one more dimension": steps("loss = net(s).view(1, 5, 16).pow(2).mean()", *STEP, begin=SEQUENCES),
+    },
+    "samples-as-steps": {
+        "samples first": steps(
+            "out, _ = rnn(batch)",
+            "loss = F.mse_loss(out[:, -1], y)",
+            *STEP,
+            begin=RECURRENT.format(layer="LSTM(3, 4, batch_first=True)"),
+        ),
+        "the last step": steps(
+            "out, _ = rnn(batch.transpose(0, 1))",
+            "loss = F.mse_loss(out[-1], y)",
+            *STEP,
+            begin=RECURRENT.format(layer="GRU(3, 4)"),
+        ),
+        "one sample": steps(
+            "out, _ = rnn(batch[:, :1])", "loss = F.mse_loss(out[:, -1], y)", *STEP, begin=RECURRENT.format(layer="LSTM(3, 4)")
+        ),
+        "no targets": steps(
+            "out, _ = rnn(batch)", "loss = out[:, -1].pow(2).mean()", *STEP, begin=RECURRENT.format(layer="RNN(3, 4)")
+        ),
     },
     "broadcast-outside": {
         "the same shape": steps(
