@@ -55,8 +55,8 @@ class LessonReading:
             return None
         try:
             fields = front_matter.read(tokens[0].content)
-        except ValueError as error:
-            self.report(2, str(error))
+        except front_matter.UnreadableFrontMatter as error:
+            self.report(2 + error.line, str(error))
             return None
         self._check_headings(blocks)
         return Lesson(**{name: getattr(fields, name) for name in fields.__struct_fields__}, file=self._file, blocks=blocks)
@@ -170,6 +170,9 @@ class LessonReading:
         return cell
 
     def _directive(self, token: Token, line: int) -> Block | None:
+        if not token.info.strip():
+            self.report(line, f"`{token.markup}` ends no block: a block ends with as many colons as it begins with.")
+            return None
         head = HEAD.fullmatch(token.info.strip())
         if head is None or head[1] not in directives.READERS:
             name = head[1] if head else token.info.strip()
