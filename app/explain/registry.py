@@ -39,6 +39,7 @@ from .rules import (
     implicit_pass_failed,
     inplace_on_leaf,
     integer_grad,
+    kept_result,
     leaf_kept,
     leaf_rebound,
     loss_is_leaf,
@@ -144,6 +145,7 @@ GROUPS: Final[dict[str, tuple[Rule, ...]]] = {
     "Losses": (
         _of_recording(loss_is_leaf),
         _of_recording(constant_term),
+        _of_recording(kept_result),
         _of_recording(softmax_twice),
         _of_recording(bounded_logits),
         _of_recording(clamped_scores),

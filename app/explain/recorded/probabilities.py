@@ -47,11 +47,13 @@ def _is_softmax(graph: GraphOfPass, index: int) -> bool:
         total = graph.below_views(graph.inputs(total)[0])
     if not graph.nodes[total].op.startswith("Sum") or not graph.nodes[exponential].op.startswith("Exp"):
         return False
-    return exponential in map(graph.below_views, graph.inputs(total))
+    summed = next(map(graph.below_views, graph.inputs(total)), total)
+    same = graph.nodes[summed].op.startswith("Exp") and graph.inputs(summed) == graph.inputs(exponential)
+    return summed == exponential or same  # the program may compute ``exp`` twice
 
 
 def _is_sigmoid(graph: GraphOfPass, index: int) -> bool:
-    """Return whether all paths of scaling operations lead down to one ``exp``, with a division, or to one ``tanh``."""
+    """Return whether all paths of scaling operations lead down to ``exp`` of one tensor, with a division, or to ``tanh``."""
     waiting, seen = [index], set[int]()
     functions: set[int] = set()
     divides = False
@@ -69,10 +71,10 @@ def _is_sigmoid(graph: GraphOfPass, index: int) -> bool:
             waiting += inputs
         elif node.kind != "constant" or not _is_number(graph, at):
             return False
-    if waiting or len(functions) != 1:
+    arguments = {tuple(map(graph.below_views, graph.inputs(each))) for each in functions}
+    if waiting or len(arguments) != 1:
         return False
-    (function,) = functions
-    return graph.nodes[function].op.startswith("Tanh") or divides
+    return divides or all(graph.nodes[each].op.startswith("Tanh") for each in functions)
 
 
 def _is_number(graph: GraphOfPass, index: int) -> bool:

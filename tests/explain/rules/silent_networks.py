@@ -46,6 +46,26 @@ ACTOR = "policy, critic, r = nn.Linear(4, 2), nn.Linear(4, 1), torch.randn(16)\n
 CRITIC = f"{BEGIN}{ACTOR}opt = torch.optim.SGD(policy.parameters(), lr=0.05)\n"
 CHOSEN = "chosen = policy(x).log_softmax(1)[:, 0]"
 
+FUNCTION = """\
+import torch
+class Own(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x{more}):
+        {keep}
+        return {out}
+    @staticmethod
+    def backward(ctx, g):
+        return {slope}
+x = torch.tensor([0.5, 2.0], requires_grad=True)
+first = torch.autograd.grad((Own.apply(x{given}) * x).sum(), x, create_graph=True)[0]
+first.sum().backward()
+"""
+
+
+def function(keep: str, out: str, slope: str, *, more: str = "", given: str = "") -> str:
+    return FUNCTION.format(keep=keep, out=out, slope=slope, more=more, given=given)
+
+
 TAGGER = """\
 import torch
 from torch import nn
@@ -74,6 +94,14 @@ tagger(torch.ones(2))
 
 
 REPORTED = {
+    "kept-result": {
+        "an attribute": function("ctx.twice = 2 * x  # here", "x ** 2", "g * ctx.twice"),
+        "a saved result": function(
+            "s = torch.sigmoid(x)  # here\n        ctx.save_for_backward(s)", "torch.log1p(x.exp())", "g * ctx.saved_tensors[0]"
+        ),
+        "a saved expression": function("ctx.save_for_backward(3 * x * x)  # here", "x ** 3", "g * ctx.saved_tensors[0]"),
+        "a copy of the output": function("ctx.y = x.exp()  # here", "ctx.y.clone()", "g * ctx.y"),
+    },
     "broadcast-both": {
         "a ratio and advantages": steps(
             "v = critic(x)",
@@ -243,6 +271,19 @@ REPORTED = {
         "a sigmoid written as a quotient": steps(
             "e = net(x).exp()",
             "loss = F.binary_cross_entropy_with_logits(e / (e + 1), x[:, :3].gt(0).float())  # here",
+            *STEP,
+            begin=CLASSES,
+        ),
+        "exp written twice": steps(
+            "z = net(x)",
+            "p = torch.exp(z) / (1 + torch.exp(z))",
+            "loss = F.binary_cross_entropy_with_logits(p, x[:, :3].gt(0).float())  # here",
+            *STEP,
+            begin=CLASSES,
+        ),
+        "exp written twice in a softmax": steps(
+            "z = net(x)",
+            "loss = F.cross_entropy(z.exp() / z.exp().sum(1, keepdim=True), labels)  # here",
             *STEP,
             begin=CLASSES,
         ),
@@ -486,6 +527,17 @@ REPORTED = {
 """Programs by the code of the finding that each triggers in the line that ends with ``# here``."""
 
 CORRECT = {
+    "kept-result": {
+        "the input": function("ctx.save_for_backward(x)", "x ** 2", "g * 2 * ctx.saved_tensors[0]"),
+        "the output": function("y = x.exp()\n        ctx.save_for_backward(y)", "y", "g * ctx.saved_tensors[0]"),
+        "a mask": function("ctx.mask = (x > 1).float()", "x * ctx.mask", "g * ctx.mask"),
+        "a scale of another argument": function(
+            "ctx.double = 2 * scale", "x * ctx.double", "(g * ctx.double, None)", more=", scale", given=", torch.ones(2)"
+        ),
+        "the first derivative only": function("ctx.twice = 2 * x", "x ** 2", "g * ctx.twice").replace(
+            "torch.autograd.grad((Own.apply(x) * x).sum(), x, create_graph=True)[0]", "Own.apply(x) * x"
+        ),
+    },
     "broadcast-both": {
         "a kernel with the targets": steps(
             "loss = torch.exp(-((net(x) - r) ** 2)).mean()", *STEP, begin=f"{BEGIN}r = torch.randn(16)\n"
@@ -554,6 +606,13 @@ CORRECT = {
         ),
         "a softmax written out as a weight": steps(
             "e = net(x).exp()", "loss = F.cross_entropy(net(x) * (e / e.sum(1, keepdim=True)), labels)", *STEP, begin=CLASSES
+        ),
+        "a ratio of two exponentials": steps(
+            "z = net(x)",
+            "p = torch.exp(-z.abs()) / (1 + torch.exp(z))",
+            "loss = F.binary_cross_entropy_with_logits(p, x[:, :3].gt(0).float())",
+            *STEP,
+            begin=CLASSES,
         ),
         "a kernel": steps("loss = F.cross_entropy(torch.exp(-net(x).pow(2)), labels)", *STEP, begin=CLASSES),
         "swish written out": steps(
