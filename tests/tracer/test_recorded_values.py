@@ -441,6 +441,23 @@ view.sum().backward()
     assert node.line == 10
 
 
+def test_the_node_of_an_old_view_is_made_by_the_program_although_it_has_made_many_views_since() -> None:
+    program = """\
+import time, torch
+w = torch.randn((2, 3), requires_grad=True)
+a = w ** 2
+view = a.select(0, -1)
+for _ in range(10_100):
+    a[0]
+a.mul_(2.0)
+kept = view
+time.sleep(0.001)  # all values are sent first
+view.sum().backward()
+"""
+    (node,) = [node for node in record(program)[1].numbers(0).graph.nodes if node.op == "AsStridedBackward0"]
+    assert node.line == 10
+
+
 def test_a_view_that_is_written_to_under_no_grad_has_the_line_of_the_backward() -> None:
     program = """\
 import torch

@@ -12,17 +12,32 @@ from torch import Tensor
 
 from .references import WeakTensor, weak
 
-_MAX_VIEWS: Final = 10_000
-"""Number of registered views above which the register is cleared. The node of an unregistered view counts as up to date."""
+MOST: Final = 100_000
+"""Largest number of living views. Beyond it, the register is cleared: the node of an unregistered view counts as up to date."""
+_SWEEP: Final = 500
+"""Number of views that are registered before the register is searched for freed views."""
 known: dict[int, tuple[WeakTensor, int]] = {}
 """The registered views by id, each with its version when its node was made. Another tensor may get the id later."""
+
+_sweep_at = _SWEEP
 
 
 def remember(view: Tensor) -> None:
     """Register a view whose node has just been made."""
-    if len(known) > _MAX_VIEWS:
-        known.clear()
+    if len(known) >= _sweep_at:
+        _remove_freed()
     known[id(view)] = weak(view), view._version
+
+
+def _remove_freed() -> None:
+    """Remove the freed views. A loop makes new views in each turn, and their ids are used again."""
+    global _sweep_at
+    for key, (reference, _) in list(known.items()):
+        if reference.get() is None:
+            del known[key]
+    if len(known) > MOST:
+        known.clear()
+    _sweep_at = 2 * len(known) + _SWEEP
 
 
 def is_outdated(tensor: Tensor) -> bool:
