@@ -75,7 +75,7 @@ const fewParts = {
   name: "few-parts",
   /** @param {import("esbuild").PluginBuild} build */
   setup(build) {
-    const starts = new Set([...entries, ...late].filter((path) => path.endsWith(".js") && !/first-paint|packed-steps/.test(path)));
+    const starts = new Set([...entries, ...late].filter((path) => path.endsWith(".js") && !path.endsWith("packed-steps.js")));
     const imports = (/** @type {readonly string[]} */ names) => names.map((name) => `import ${JSON.stringify(join(sources, name))};\n`).join("");
     build.onLoad({ filter: /\.js$/ }, ({ path }) => {
       if (!starts.has(path)) return;

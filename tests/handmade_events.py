@@ -171,12 +171,15 @@ def turns() -> list[wire.AnyEvent]:
             values=sorted(values, key=lambda row: row.line), tensors=table(value, 1.0, 1.0, 1.0, [1.0]),
         )  # fmt: skip
 
+    def backward(index: int, line: int) -> wire.PassEvent:
+        return msgspec.structs.replace(pass_(index, 1.0), line=line)
+
     first, second = wire.LineRow(1, None, "leaf", at=0), wire.LineRow(3, None, "epoch = 0", at=0)
     ends = [(1, 0), (4, 2), (6, 3), (8, -1)]
     last = [wire.LineRow(line, None, f"{line} at the end", at=at) for line, at in ends]
     return [
         wire.StartedEvent("2.13.0", "3.11.7"), wire.ParameterEvent(0, "d", [], "float32", 1), GRAPH,
-        pass_(0, 1.0), one(0, 4, 1.0, first, second), pass_(1, 1.0), one(1, 6, 2.0),
-        pass_(2, 1.0), one(2, 4, 3.0), pass_(3, 1.0), one(3, 6, 4.0),
+        backward(0, 5), one(0, 4, 1.0, first, second), backward(1, 7), one(1, 6, 2.0),
+        backward(2, 5), one(2, 4, 3.0), backward(3, 7), one(3, 6, 4.0),
         wire.LinesEvent(last, wire.TensorTable()), wire.CellEvent(0, None), wire.EndEvent("done", None, 1.0),
     ]  # fmt: skip

@@ -234,6 +234,27 @@ def brief(summary: TensorSummary | None, limit: int = CHARACTERS) -> str:
     return norm if len(norm) <= limit else _cut(shape_and_dtype(summary), limit)
 
 
+def short(summary: TensorSummary, limit: int) -> str:
+    """Return a tensor as a line of text has room for it: its values in ``limit`` characters, else its norm or range.
+
+    >>> short(TensorSummary([64], "float32", min=-1.25, max=0.8, norm=3.7417), 27)
+    '[64] ‖3.7417‖'
+    >>> short(TensorSummary([64], "float32", norm="NaN", nan=3, inf=1), 27)
+    '3 NaN, 1 inf in [64]'
+    """
+    whole = values(summary, limit)
+    if whole is not None:
+        return whole
+    if summary.nan or summary.inf:
+        return f"{', '.join(_nonfinite_counts(summary))} in {summary.shape}"
+    if summary.norm is None:
+        return shape_and_dtype(summary)
+    if (text := integer_range(summary)) is not None:
+        return text if len(text) <= limit else shape_and_dtype(summary)
+    norm = f"‖{number(summary.norm)}‖"
+    return next((text for text in (f"{summary.shape} {norm}", norm) if len(text) <= limit), shape_and_dtype(summary))
+
+
 def integer_range(summary: TensorSummary) -> str | None:
     """Return the range of a tensor of integers or booleans, whose norm is not informative; ``None`` for other dtypes.
 

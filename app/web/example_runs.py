@@ -81,6 +81,10 @@ class ExampleRuns:
         """Return whether a registered program has the id."""
         return id in self._known
 
+    def id_of(self, example: Example | SharedProgram) -> str:
+        """Return the id that the recording of an example has, whether or not it is made already."""
+        return _shared(example).id
+
     async def prepare(self, examples: Iterable[Example | SharedProgram]) -> None:
         """Record examples one after another, as soon as programs can be run and before anybody visits their pages.
 

@@ -126,6 +126,25 @@ def problems(context: BrowserContext) -> Iterator[Problems]:
     assert not problems.unexpected(), "\n".join(problems.unexpected())
 
 
+SET_UP = "() => !document.querySelector('script[data-late]') || document.querySelector('.cm-editor') !== null"
+"""Return whether the script of the page, which is loaded after the first paint, has set it up."""
+
+
+@pytest.fixture
+def page(page: Page) -> Page:
+    """Return a page that waits until it is set up, when it is opened or loaded again."""
+    for name in ("goto", "reload"):
+        method = getattr(page, name)
+
+        def opened(*given: Any, method: Callable[..., Any] = method, **options: Any) -> Any:
+            answer = method(*given, **options)
+            page.wait_for_function(SET_UP)
+            return answer
+
+        setattr(page, name, opened)
+    return page
+
+
 @pytest.fixture
 def look(page: Page) -> Callable[[int, str], Page]:
     """Return a function that sets the page's width in pixels and its theme, ``light`` or ``dark``."""

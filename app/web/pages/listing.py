@@ -10,11 +10,15 @@ from msgspec import Struct
 
 from ... import model
 from ...drawing.numerals import brief, typeset, typeset_literals
+from .margin import Note, notes
 from .playhead import Playhead
 
 LISTED_LINES: Final = 2_000
 """Largest number of lines of the program on a page without JavaScript."""
-NONE: Final = "·"
+DEEPEST: Final = 40
+"""Largest indentation under which the continuation of a wrapped line is aligned, as in ``widgets/editor/hanging-indent.js``."""
+STOPPED: Final = {"timed_out": "Time limit", "cancelled": "Cancelled"}
+"""The texts beside the line that ran when a program was stopped from outside, as in ``core/margin.js``."""
 
 
 class Paragraph(Struct, frozen=True):
@@ -29,12 +33,10 @@ class ProgramLine(Struct, frozen=True):
 
     number: int
     text: str
-    value: str | None
-    """The line's value at the playhead, shortened; a middle dot if the line had not run yet."""
-    description: str | None
-    """The whole value, or a remark about it."""
-    tone: str
-    """``before`` for a value of an earlier step unless it is constant, ``off`` for a line that had not run yet, else empty."""
+    indents: list[int]
+    """Powers of two whose sum is the indentation of the line, at most :data:`DEEPEST`."""
+    note: Note | None
+    """The line's value at the playhead, or the type of the error that ended the program there."""
     phases: list[model.Phase]
     """The phases of the step in which the line ran."""
     cell: int
@@ -48,6 +50,7 @@ class ProgramLine(Struct, frozen=True):
     active: bool
     """True if the phase at the playhead is the first one in which the line ran."""
     error: model.ProgramError | None
+    """The error that ended the program at this line, if the recording ends at the playhead."""
     findings: list[model.Finding]
     above: list[Paragraph] = []
     """For the first line of a cell, the notebook's Markdown above it; empty for other lines."""
@@ -57,10 +60,10 @@ class ProgramLine(Struct, frozen=True):
     """For the first line of a cell of a notebook, the cell's name and number, such as ``In [3]``."""
 
 
-def listing(playhead: Playhead) -> list[ProgramLine]:
+def listing(playhead: Playhead, shown_pass: model.Pass | None = None) -> list[ProgramLine]:
     """Return the first lines of the program, at most :data:`LISTED_LINES`, with their values at the playhead."""
     run, step = playhead.run, playhead.step
-    last = {line.line: line for line in run.lines if line.file is None}
+    noted = notes(playhead, shown_pass)
     over = playhead.cells_over()
     cells = run.cells or [model.Cell(0, 1, 1 << 31, None)]
     printed: dict[int, list[model.Printed]] = {}
@@ -74,22 +77,23 @@ def listing(playhead: Playhead) -> list[ProgramLine]:
         phases: list[model.Phase] = [
             phase for phase in model.PHASES if step is not None and number in step.lines.get(phase, ())
         ]
-        value, description, tone = _value_at(playhead, number, last.get(number))
-        error = run.error if run.error is not None and run.error.file is None and run.error.line == number else None
+        failed = playhead.at_end and run.error is not None and run.error.file is None and run.error.line == number
+        error = run.error if failed else None
+        note = noted.get(number) if error is None else Note(STOPPED.get(error.type, error.type), error.message, "bad")
+        indent = min(DEEPEST, len(text) - len(text.lstrip(" ")))
         lines.append(
             ProgramLine(
                 number=number,
                 text=text,
-                value=value,
-                description=description,
-                tone=tone,
+                indents=[part for part in (1, 2, 4, 8, 16, 32) if indent & part],
+                note=note,
                 phases=phases,
                 cell=cell,
                 cell_ends=number == cells[cell].end_line,
                 printed=printed.get(cell, []) if number == cells[cell].end_line else [],
                 cell_over=not over or over[cell],
                 active=phases[:1] == [playhead.phase],
-                error=error if playhead.at_end else None,
+                error=error,
                 findings=[finding for finding in run.findings if finding.file is None and finding.line == number],
                 above=paragraphs(cells[cell].markdown) if number == cells[cell].start_line else [],
                 below=paragraphs(cells[cell].markdown_below) if number == cells[cell].end_line else [],
@@ -120,19 +124,6 @@ def label_of(cell: model.Cell) -> str:
     if cell.number is not None:
         return f"{cell.name or 'In'} [{cell.number}]"
     return cell.name or (f"cell {cell.index + 1}" if cell.index else "")
-
-
-def _value_at(playhead: Playhead, line: int, last: model.Line | None) -> tuple[str | None, str | None, str]:
-    """Return a line's value at the playhead, its description, and its tone."""
-    value, ran = playhead.value(line, last)
-    if value is None:
-        return None, None, ""
-    if not ran:
-        return NONE, "not run yet", "off"
-    text = written(value.tensor, value.text)
-    if isinstance(value, model.EarlierValue) and not playhead.is_constant(line, value, last):
-        return text, f"from step {value.step}: {value.text}", "before"
-    return text, value.text, ""
 
 
 def written(tensor: model.TensorSummary | None, otherwise: str = "") -> str:

@@ -25,6 +25,7 @@ from .templates import page, script_json, theme_of
 EMPTY: Final[dict[str, Any]] = {
     "run": None, "lines": [], "step": None, "shown_pass": None, "graph": None, "svg": None, "no_graph": None,
     "detail": None, "node": None, "links": {}, "nodes": [], "graphs": [], "stopped": None, "unlisted": 0, "phase": "backward",
+    "choices": [], "found": ("", ""),
 }  # fmt: skip
 """Context of the playground if nothing is recorded."""
 
@@ -72,7 +73,8 @@ async def home(
             raise NotFound('There is no example of this name. The page "Examples" lists all of them.')
         example = found
     recorded = await service.example_runs.find(example)
-    return await _playground(request, recorded, example.program, selection, is_home=True, example=slug)
+    recording = service.example_runs.id_of(example)
+    return await _playground(request, recorded, example.program, selection, is_home=True, example=slug, recording=recording)
 
 
 @router.get("/r/{id}")
@@ -119,6 +121,7 @@ async def _playground(
     *,
     is_home: bool,
     example: str | None = None,
+    recording: str | None = None,
 ) -> Response:
     service, root = service_of(request), root_of(request)
     context = EMPTY
@@ -126,7 +129,7 @@ async def _playground(
         path = with_query(f"{root}/", {"example": example}) if is_home else run_page(root, recorded.id)
         view = await view_run(reader_of(request), recorded, selection, path, root)
         context = context_of(view)
-    state = page_state(request, context, program, is_home=is_home, example=example)
+    state = page_state(request, context, program, is_home=is_home, example=example, recording=recording)
     origin = origin_of(request)
     title = title_of(program) if recorded is None else recorded.title
 
@@ -161,7 +164,13 @@ def context_of(view: RunView) -> dict[str, Any]:
 
 
 def page_state(
-    request: Request, context: Mapping[str, Any], program: str, *, is_home: bool = False, example: str | None = None
+    request: Request,
+    context: Mapping[str, Any],
+    program: str,
+    *,
+    is_home: bool = False,
+    example: str | None = None,
+    recording: str | None = None,
 ) -> dict[str, Any]:
     """Return the data that a page with a recording contains for its script."""
     service, root = service_of(request), root_of(request)
@@ -170,6 +179,7 @@ def page_state(
         "api": f"{root}{API}",
         "home": is_home,
         "example": example,
+        "recording": recording,
         "limits": service.limits,
         "keep_days": service.settings.keep_days,
         "mode": service.mode,

@@ -17,6 +17,7 @@ from ..links import picture_url, run_links, step_url, with_query
 from ..pictures import Look, RunReader, draw, why_no_picture
 from ..request_parts import index_of
 from ..responses import run_of
+from .heads import OfferedGraph, choices, summary
 from .listing import LISTED_LINES, ProgramLine, listing
 from .playhead import Playhead, last_index
 
@@ -67,6 +68,10 @@ class RunView(Struct, frozen=True):
     """Number of lines of the program after the listed ones."""
     phase: model.Phase = "backward"
     """The phase at the playhead."""
+    choices: list[OfferedGraph] = []
+    """The graphs to choose from."""
+    found: tuple[str, str] = ("", "")
+    """The counts of the findings: of the pitfalls, and of the others."""
 
 
 async def view_run(reader: RunReader, recorded: RecordedRun, selection: Selection, page: str, root: str) -> RunView:
@@ -93,7 +98,7 @@ def _view(shown: _Selected, selection: Selection, svg: Markup | None, no_graph: 
     step = None if shown.step is None else shown.step.index
     return RunView(
         run=shown.run,
-        lines=listing(playhead),
+        lines=listing(playhead, shown.shown_pass),
         unlisted=max(0, shown.run.program.rstrip("\n").count("\n") + 1 - LISTED_LINES),
         step=shown.step,
         shown_pass=shown.shown_pass,
@@ -114,6 +119,8 @@ def _view(shown: _Selected, selection: Selection, svg: Markup | None, no_graph: 
         ],
         stopped=None if shown.run.error is None or playhead.at_end else _end_url(page, shown.run, selection),
         phase=shown.phase,
+        choices=choices(shown.run, step=shown.step),
+        found=summary(shown.run.findings),
     )
 
 

@@ -29,28 +29,6 @@ class Playhead(Struct, frozen=True):
         """True if the recording ends here: the program had finished or raised its error."""
         return self.step is None or (self.step.index >= last_index(self.run) and self.reached("update"))
 
-    def value(
-        self, line: int, last: model.Line | None
-    ) -> tuple[model.LineValue | model.EarlierValue | model.Line | None, bool]:
-        """Return a line's value at the playhead, or ``None`` if it has none, and whether the line had run.
-
-        ``last`` is the line's last value in the recording. If the line had not run, the returned value is a later one.
-        """
-        if self.step is None:
-            return last, True
-        key = str(line)
-        own = self.step.values.get(key)
-        if own is not None:
-            return own, self.reached(own.phase)
-        earlier = self.step.earlier.get(key)
-        if last is not None and self.at_end and (last.step is None or earlier is None):
-            return last, True
-        if earlier is not None:
-            return earlier, True
-        if any(line in lines and self.reached(phase) for phase, lines in self.step.lines.items()):
-            return None, True  # the line ran, but has no value that was recorded
-        return last, False
-
     def is_constant(self, line: int, value: model.EarlierValue, last: model.Line | None) -> bool:
         """Return whether an earlier value was set once, outside the loop of the step, and has not changed since."""
         first, end = self._loop

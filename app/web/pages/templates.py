@@ -8,7 +8,8 @@ Every template:
   unknown name). The whole bundle is served below ``url("/static/…")``. ``imports("playground.js")``: the URLs of the files
   that a script imports from the start, for ``modulepreload``.
 - ``|tensor``: a filter that writes a :class:`~tapedeck.model.TensorSummary` as the pictures do. ``|coded``: a filter
-  that shows text in backticks as code. ``|changed``: the lines that a fix of a program removes and adds.
+  that shows text in backticks as code. ``|changed``: the lines that a fix of a program removes and adds. ``|duration``:
+  milliseconds as text. ``|counted("step")``: a number with its noun.
 - ``csp_nonce``: the nonce of this response, for ``<style nonce>`` and for ``<meta name="csp-nonce" content>``, from
   which CodeMirror reads it. Scripts are bundled files, never inline. An inline SVG has presentation attributes only.
 - ``page``: the name of the template without its ending, such as ``"playground"`` or ``"guide/start"``; ``version``: the
@@ -38,12 +39,14 @@ Every template:
 - ``nodes``: list of (node id, title, URL of this page with the node selected), for a list without JavaScript.
 - ``graphs``: list of (graph id, line number, text of the value, URL of its SVG) of displayed tensors that have a graph.
 - ``unlisted``: number of lines of the program after those in ``lines``. ``phase``: the phase at the playhead.
+- ``choices`` and ``found``: the graphs to choose from, and the counts of the findings, of :mod:`.heads`.
 - ``stopped``: URL of the playhead position at which an error ended the program, or ``None`` if the page shows it.
 - ``legend``: the result of :func:`drawing.style.legend`.
 - ``examples``: list of :class:`~tapedeck.examples.Example`.
 - ``state``: Markup with JSON that is safe inside ``<script type="application/json" id="state">``; keys::
 
       {"root": "", "api": "/api/v1", "home": true, "example": "intro" | null,
+       "recording": "f3…" | null,     // id of the recording of the example, which may not be made yet
        "run": Run | null, "step": Step | null, "phase": "backward", "graph": Graph | null,
        "svg_inline": true,            // the SVG is already in the page
        "node": "n3" | null, "program": "…", "limits": Limits, "keep_days": 30.0, "legend": {…}, "mode": "full",
@@ -90,10 +93,12 @@ from starlette.responses import HTMLResponse, Response
 
 from ... import __version__, assets
 from ...drawing import video
+from ...drawing.numerals import count_of
 from ..protection.security import NONCE
 from ..service import root_of, service_of
 from .bundle import file_of, imports_of
 from .filters import changed, coded, documented
+from .heads import duration
 from .highlight import highlighted
 from .listing import written
 
@@ -156,4 +161,6 @@ def _environment() -> jinja2.Environment:
     environment.filters["coded"] = coded
     environment.filters["documented"] = documented
     environment.filters["highlighted"] = highlighted
+    environment.filters["duration"] = duration
+    environment.filters["counted"] = count_of
     return environment

@@ -10,6 +10,7 @@
  * @property {string} api             path of the API
  * @property {boolean} home           the first visit, not a saved run
  * @property {string | null} example  slug of the example that the address names
+ * @property {string | null} recording   id of the recording of the example, which may not be made yet
  * @property {Run | null} run
  * @property {Step | null} step
  * @property {Phase} phase            the phase that the page was written for

@@ -418,6 +418,17 @@
  * @property {string | null} run                  id of the run of a program that was to be fixed
  */
 
+/**
+ * What the user did before the page's script was loaded: pressed a key, pressed a button, put the cursor into the program, chose
+ * from a list or a file, or dropped one. `place` counts the buttons of the findings, which the script makes again; it is -1 for another button.
+ *
+ * @typedef {{kind: "key", event: KeyboardEvent, target: EventTarget | null}
+ *   | {kind: "button", button: HTMLButtonElement, place: number}
+ *   | {kind: "cursor", line: number, column: number}
+ *   | {kind: "drop", carried: DataTransfer}
+ *   | {kind: "choice", id: string, value: string | null}} EarlyInput
+ */
+
 /** @type {readonly Phase[]} */
 export const PHASES = ["forward", "loss", "backward", "update"];
 

@@ -22,8 +22,8 @@ import { follow, teach } from "./playground/classroom.js";
 import { check } from "./playground/check.js";
 import { compare } from "./playground/compare.js";
 import { firstDifference } from "./playground/first-difference.js";
+import { obeyEarly } from "./playground/early-input.js";
 import { draftKeeper } from "./playground/draft-keeper.js";
-import { editedFrom } from "./playground/edited-from.js";
 import { files, isNotebook } from "./playground/files.js";
 import { deckAndCharts } from "./playground/deck-and-charts.js";
 import { inspectorContent } from "./playground/inspector-content.js";
@@ -58,11 +58,13 @@ const nonce = document.querySelector('meta[name="csp-nonce"]')?.getAttribute("co
 const mac = /Mac|iP/.test(navigator.platform);
 const api = client(given.api);
 const state = store(/** @type {State} */ ({ ...EMPTY, ...read(location.search), at: given.step?.index ?? 0, phase: given.phase }));
-/** The program that was sent last, and whether the user has typed since. */
-const sent = { program: "", typed: false };
+/** The program that was sent last, at first that of the page, and whether the user has typed since. */
+const sent = { program: given.program, typed: false };
 const work = session(state, api, (shown) => {
   if (sent.typed && bare(shown.program) === bare(sent.program)) return; // keep what was typed while the program ran
-  if (!state.get().edited || shown.id !== state.get().run?.id) text.replace(bare(shown.program));
+  if (state.get().edited && shown.id === state.get().run?.id) return;
+  keeper.flush();
+  text.replace(bare(shown.program));
 });
 const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
 const playing = player(state, work.go, () => reducedMotion.matches, work.opened);
@@ -90,7 +92,7 @@ const text = editor({
     return named !== null || isNotebook(pasted);
   },
 });
-const keeper = draftKeeper(state, text, bare);
+const keeper = draftKeeper(state, text, bare, given.recording);
 /** The name of the file that the program came from. @type {string | null} */
 let fileName = null;
 /** @type {ReturnType<typeof lazyExplore> | null} */
@@ -231,9 +233,8 @@ function send(view = {}) {
   const body = starts.length > 1 ? { notebook: notebookOf(source, starts, state.get().run?.cells ?? []) } : { program: source };
   keeper.flush();
   Object.assign(sent, { program: source, typed: false });
-  const edited = state.get().run;
-  descends(source, reruns.base() ?? edited); // the runs of a drag are edited from the run before it
-  void work.run(JSON.stringify(fileName ? { ...body, title: fileName } : body), "application/json", null, view).then(() => edited && keeper.ran(edited.id, source));
+  const edited = keeper.id();
+  void work.run(JSON.stringify(fileName ? { ...body, title: fileName } : body), "application/json", null, view).then(() => keeper.ran(edited, source));
 }
 
 /** Run a notebook file. @param {string} content @param {string | null} [name] */
@@ -289,6 +290,7 @@ const fold = find("#fold");
 /** Show or hide the findings. @param {boolean} open */
 function unfold(open) {
   fold.setAttribute("aria-expanded", String(open));
+  find("#findings").classList.remove("as-fits");
   find("#findings").classList.toggle("folded", !open);
 }
 fold.addEventListener("click", () => (unfold(fold.getAttribute("aria-expanded") !== "true"), text.follow()));
@@ -373,6 +375,7 @@ find("#export").addEventListener("toggle", () => updateExport(state.get())); // 
 /** Show another recording, in a view. @param {{id: string, view: Partial<State>}} named */
 function openRun({ id, view }) {
   keeper.flush();
+  sent.typed = false;
   void work.open(id, view);
 }
 
@@ -402,7 +405,6 @@ function updateExport(now) {
   }
 }
 
-const descends = editedFrom(state, (id) => openRun({ id, view: {} }));
 titles(state, given);
 lazyShare(state, api, given);
 lazyStepsTable(state, api, step);
@@ -411,3 +413,4 @@ follow(api, (view) => (playing.pause(), work.go(view)));
 find("#present").addEventListener("click", presented.toggle);
 linked(given, start, openRun, (trouble) => state.set({ trouble }));
 keeper.begin();
+obeyEarly(text);

@@ -165,6 +165,13 @@ export function editor({ doc, label = "Program", nonce, onrun, onedit, onpull, o
       if (line > view.state.doc.lines) return;
       view.dispatch({ effects: EditorView.scrollIntoView(view.state.doc.line(line).from, { y: "nearest", yMargin: 24 }) });
     },
-    focus: () => view.focus(),
+    /** Put the cursor into a line, and give the editor the focus. @param {number} line @param {number} column */
+    place(line, column) {
+      const { from, length } = view.state.doc.line(Math.max(1, Math.min(line, view.state.doc.lines)));
+      view.dispatch({ selection: { anchor: from + Math.min(column, length) } });
+      view.focus();
+    },
+    /** Insert a text at the cursor, as if typed. @param {string} text */
+    type: (text) => view.dispatch({ ...view.state.replaceSelection(text), userEvent: "input.type" }),
   });
 }

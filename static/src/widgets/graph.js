@@ -2,6 +2,7 @@
 
 import { fill, h, widget } from "../leaves/dom.js";
 import { morph } from "../leaves/morph.js";
+import { rootOf } from "../leaves/placement.js";
 import { figureWriter } from "./graph/map-numbers.js";
 import { animateOpening, flag, groupsAround, groupsOf, levels, progress, stopsOf, turnAt, turnId } from "./graph/map.js";
 import { flow, rebindCards } from "./graph/motion.js";
@@ -80,7 +81,7 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
     svg,
     more: () => names?.boxes ?? [],
     focus: () => ({
-      root: frame.querySelector(".node.root") ?? frame.querySelector(".box"),
+      root: rootOf(frame),
       selected: selected === null ? null : group(selected),
       lit: [...(lit ?? [])].flatMap((id) => group(id) ?? []),
     }),

@@ -33,12 +33,17 @@ export function listing(list, { onpick }) {
     return { note, failed, below };
   }
 
-  /** @param {ReturnType<typeof beside>} content */
-  function elements({ note, failed, below }) {
+  /** Return the element of a line's value, if it has one. @param {ReturnType<typeof beside>} content */
+  function valueOf({ note, failed }) {
+    if (failed) return h("output", { class: "cm-value bad", title: failed.message }, failed.type);
+    return note && h("output", { class: `cm-value ${note.tone}`.trim(), title: note.title }, note.text);
+  }
+
+  /** Return the elements below a line. @param {ReturnType<typeof beside>} content */
+  function elements({ failed, below }) {
     const off = below && !below.over ? "off" : null;
     const printed = below?.printed.map(({ stream, text }) => (stream === "stderr" ? h("span", { class: "stderr" }, h("span", { class: "stream" }, "stderr"), text) : text));
     return [
-      failed ? h("output", { class: "bad" }, failed.type) : note && h("output", { class: note.tone || null, title: note.title }, note.text),
       failed && h("div", { class: "cm-below error" }, h("pre", null, prose(failed.message))),
       printed?.length && h("div", { class: "printed cm-below output" }, off && h("p", { class: "when" }, "printed by the end of the run"), h("pre", { class: off }, printed)),
       below?.output && h("div", { class: "cm-below output" }, h("pre", { class: off, title: off && "not run yet" }, off ? NOT_RUN : below.output)),
@@ -56,7 +61,8 @@ export function listing(list, { onpick }) {
         row.className = margin.selected?.line === line ? `${tone} picked` : tone;
         if (shown[at] === key) continue;
         shown[at] = key;
-        for (const old of row.querySelectorAll(":scope > :not(.n, pre)")) old.remove();
+        for (const old of row.querySelectorAll(":scope > div, output")) old.remove();
+        row.querySelector("pre")?.append(valueOf(content) ?? "");
         row.append(...elements(content));
       }
     },

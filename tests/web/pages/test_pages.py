@@ -20,6 +20,7 @@ from tapedeck.explain.registry import RULES
 from tapedeck.web.pages import pages, playground, templates
 from tapedeck.web.pages.gallery import all_examples
 from tapedeck.web.pages.listing import LISTED_LINES, listing
+from tapedeck.web.pages.margin import Note
 from tapedeck.web.pages.playhead import Playhead
 
 from ...fake_executor import FakeExecutor, InlineFinder
@@ -47,7 +48,7 @@ async def test_a_saved_run_shows_everything_without_scripts(client: httpx.AsyncC
     page = (await client.get(f"/r/{id}", headers=HTML)).text
     plain = unescape(re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL))
     assert "loss = ((y_pred - y) ** 2).mean()" in plain
-    assert '<output title="tensor(4.6667)">4.6667</output>' in plain
+    assert '<output class="cm-value" title="tensor(4.6667)">4.6667</output>' in plain
     assert "<svg" in plain
     assert "−9.3333" in plain
     assert re.search(rf'rel="next" href="/r/{id}\?step=1"', plain)
@@ -326,8 +327,9 @@ async def test_a_listing_has_the_value_the_phase_and_the_cell_of_each_line() -> 
     )  # fmt: skip
     lines = listing(Playhead(run, recording.step(0), "update"))
     assert [line.number for line in lines] == list(range(1, 14))
-    assert lines[6].value == "4.6667"
-    assert lines[12].value == "1.1780"
+    assert lines[6].note == Note("4.6667", "tensor(4.6667)")
+    assert lines[12].note is not None
+    assert lines[12].note.text == "1.1780"
     assert (lines[6].phases, lines[9].phases, lines[0].phases) == (["loss"], ["update"], [])
     assert [line.number for line in lines if line.cell_ends] == [4, 13]
     assert [line.cell for line in lines] == [0] * 5 + [1] * 8
@@ -351,10 +353,10 @@ async def test_a_line_shows_its_value_at_the_playhead_and_none_of_later_steps(se
         assert first[4][0] == "1.0000"
         assert (first[6][0], first[8][0]) == ("·", "·")
         later = await shown("step=2&phase=backward")
-        assert later[1] == ("leaf", ' title="leaf"')  # set once, before the loop
+        assert later[1] == ("leaf", ' class="cm-value" title="leaf"')  # set once, before the loop
         assert later[4][0] == "3.0000"
-        assert later[6] == ("2.0000", ' class="before" title="from step 1: 2.0"')
-        assert later[3] == ("epoch = 0", ' class="before" title="from step 0: epoch = 0"')
+        assert later[6] == ("2.0000", ' class="cm-value before" title="from step 1: 2.0"')
+        assert later[3] == ("epoch = 0", ' class="cm-value before" title="from step 0: epoch = 0"')
         assert later[8][0] == "·"
         assert (await shown("step=3&phase=forward"))[8][0] == "·"
         assert (await shown("step=3&phase=backward"))[8][0] == "8 at the end"

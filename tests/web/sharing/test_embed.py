@@ -39,7 +39,7 @@ async def test_a_frame_is_complete_without_scripts_and_sets_no_cookie(client: ht
     plain = unescape(re.sub(r"<script.*?</script>", "", answer.text, flags=re.DOTALL))
     assert 'data-theme="dark"' in plain
     assert "<svg" in plain
-    assert re.search(r'<pre>\s*loss = .*mean\(\)</pre><output title="tensor', plain)
+    assert re.search(r'<pre[^>]*>\s*loss = .*mean\(\)<output class="cm-value" title="tensor', plain)
     assert re.search(
         rf'rel="prev" href="/embed/{id}\?panes=graph(,|%2C)code(,|%2C)inspector&theme=dark"', plain
     )  # keeps the panes

@@ -46,6 +46,13 @@ export function deckAndCharts({ state, go, onplay, onspeed, onpick, compare, api
     if (to >= 0 && to <= lastStep(state.get().run)) go(phase ? { at: to, phase } : { at: to });
   }
 
+  // a small screen has room for the comparison above the charts only
+  const [wide, small] = [h("span", { class: "slot" }), h("div", { class: "slot" })];
+  const phone = matchMedia("(max-width: 760px)");
+  const settle = () => (phone.matches ? small : wide).append(compare);
+  phone.addEventListener("change", settle);
+  settle();
+
   const transport = deck({
     onstep: step,
     onphase: (phase) => go({ phase }),
@@ -56,7 +63,7 @@ export function deckAndCharts({ state, go, onplay, onspeed, onpick, compare, api
     onplay,
     onspeed,
     onscale: () => state.set({ logarithmic: !state.get().logarithmic }),
-    caption: compare,
+    caption: wide,
   });
   fill(find("#deck"), transport);
 
@@ -78,6 +85,7 @@ export function deckAndCharts({ state, go, onplay, onspeed, onpick, compare, api
   );
   fill(
     find("#charts"),
+    small,
     h(
       "div",
       { class: "caption" },

@@ -8,7 +8,7 @@ import { ago } from "../../leaves/time.js";
 /** @import {Store} from "../../core/store.js" */
 
 const REST = 300; // milliseconds without an edit after which the text is kept
-const HOME = "home"; // replaces the id of the run on a page without one
+const HOME = "home"; // replaces the id of the run on a page that will never have one
 
 /**
  * Start to keep drafts.
@@ -16,12 +16,13 @@ const HOME = "home"; // replaces the id of the run on a page without one
  * @param {Store<State>} state
  * @param {{text: () => string, amend: (text: string) => void}} editor
  * @param {(program: string) => string} bare  returns a program as the editor shows it
+ * @param {string | null} recording  id that the run of this page will have once it is recorded, so that a draft from before comes back with it
  */
-export function draftKeeper(state, editor, bare) {
+export function draftKeeper(state, editor, bare, recording) {
   const box = find("#draft");
   let waiting = 0;
   let restored = ""; // the run whose draft was brought back last
-  const id = () => state.get().run?.id ?? HOME;
+  const id = () => state.get().run?.id ?? recording ?? HOME;
 
   /** Keep the text now if an edit waits to be kept. */
   function flush() {
@@ -58,6 +59,8 @@ export function draftKeeper(state, editor, bare) {
   }
 
   return {
+    /** Return the id of the run to which a draft belongs now. */
+    id,
     /** The user has edited the text. */
     touch() {
       clearTimeout(waiting);

@@ -1,6 +1,6 @@
 // Resize and hide the panes, and remember both in this browser.
 
-import { find, h } from "../../leaves/dom.js";
+import { find } from "../../leaves/dom.js";
 import { recall, remember } from "../../leaves/storage.js";
 import { splitter } from "../../widgets/splitter.js";
 
@@ -60,10 +60,10 @@ export function paneSizes() {
     });
   }
 
-  /** Add the button that hides or shows a pane. @param {"program" | "inspector"} pane @param {string} name */
+  /** Set up the button that hides or shows a pane. @param {"program" | "inspector"} pane @param {string} name */
   function hiding(pane, name) {
     const section = find(`#${pane}`);
-    const button = h("button", { type: "button", class: "btn ghost icon collapse needs-js", "aria-controls": pane }, h("span", { class: "chevron", "aria-hidden": "true" }));
+    const button = find(".collapse", section);
     const show = () => {
       const hidden = layout.hidden.includes(pane);
       section.classList.toggle("collapsed", hidden);
@@ -77,7 +77,6 @@ export function paneSizes() {
       save();
       show();
     });
-    find(".pane-head", section).append(button);
     show();
   }
 

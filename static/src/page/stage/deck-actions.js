@@ -23,7 +23,8 @@ export function deckActions({ state, go, step, play, canvas }) {
   const goIf = (instant) => void (instant && go(instant));
   return {
     play,
-    phase: (/** @type {1 | -1} */ by) => goIf(byPhase(state.get(), by)),
+    // while another step is being loaded, the phases of the shown one stand in for its phases
+    phase: (/** @type {1 | -1} */ by) => goIf(byPhase({ ...state.get(), ...wantedOf(state.get()) }, by)),
     node: (/** @type {1 | -1} */ by) => goIf(byNode(state.get(), by)),
     step: (/** @type {number} */ by) => step(wantedOf(state.get()).at + by),
     end: (/** @type {"first" | "last"} */ which) => step(which === "first" ? 0 : lastStep(state.get().run)),

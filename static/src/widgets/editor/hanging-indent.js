@@ -1,17 +1,17 @@
 // Indent the continuation of a wrapped line under its beginning.
 
-import { EditorView, ViewPlugin, Decoration } from "@codemirror/view";
+import { Decoration, ViewPlugin } from "@codemirror/view";
 import { RangeSetBuilder } from "@codemirror/state";
 
-const MORE = 4; // columns that a continuation is indented further than its line
 const MOST = 40; // columns of the deepest indentation
 
-const LINES = Array.from({ length: MOST + 1 }, (_, indent) => Decoration.line({ class: `cm-hang-${indent}` }));
-const rules = Object.fromEntries(
-  LINES.map((_, indent) => [`.cm-line.cm-hang-${indent}`, { paddingLeft: `${indent + MORE}ch`, textIndent: `-${indent + MORE}ch` }]),
-);
+/** Decorations by indentation, whose classes the style sheet adds up: those of the powers of two in the indentation. */
+const LINES = Array.from({ length: MOST + 1 }, (_, indent) => {
+  const parts = [1, 2, 4, 8, 16, 32].filter((part) => indent & part);
+  return Decoration.line({ class: ["hangs", ...parts.map((part) => `in-${part}`)].join(" ") });
+});
 
-/** @param {EditorView} view */
+/** @param {import("@codemirror/view").EditorView} view */
 function decorate(view) {
   /** @type {RangeSetBuilder<Decoration>} */
   const builder = new RangeSetBuilder();
@@ -26,9 +26,10 @@ function decorate(view) {
   return builder.finish();
 }
 
-const plugin = ViewPlugin.fromClass(
+/** The editor's extension. */
+export const hangingIndent = ViewPlugin.fromClass(
   class {
-    /** @param {EditorView} view */
+    /** @param {import("@codemirror/view").EditorView} view */
     constructor(view) {
       this.decorations = decorate(view);
     }
@@ -39,6 +40,3 @@ const plugin = ViewPlugin.fromClass(
   },
   { decorations: (value) => value.decorations },
 );
-
-/** The editor's extension. */
-export const hangingIndent = [plugin, EditorView.theme(rules)];

@@ -2,21 +2,15 @@
 
 import { select } from "d3-selection";
 import { zoom, zoomIdentity, zoomTransform } from "d3-zoom";
+import { fitted, middleOf, settled, transformOf } from "../../leaves/placement.js";
 
-const WHOLE = 0.8; // minimum scale for the whole picture when it opens: below it, text of 11 px is hard to read
-const FIT = 0.75; // minimum scale of a fitted picture: text of 12 px is then 9 px high
-const PART = 1; // scale for a part of the picture; smaller if one side of the picture then fits
-const LARGEST = 1.12; // largest initial scale
-const CARD = { wide: 125, high: 40 }; // half the size of a node, in pixels of the picture
-const MARGIN = 8; // free pixels around a part of the picture
-const BESIDE = 2; // free pixels around the whole picture, which has a border of its own
+const MARGIN = 8; // free pixels around a node that is moved into view
 const AMID = 32; // pixels that a revealed node stays away from the border of the view, which is faded there
 const NEAR = 80; // pixels around the view in which numbers are written at once, because they may grow into the view
 const EDGE = 16; // border of the server's pictures, in pixels of the picture
 
-/** @typedef {{x: number, y: number}} Point */
-/** @typedef {{x: number, y: number, width: number, height: number}} Box */
-/** @typedef {{x: number, y: number, k: number}} Transform    `k` is the scale, `x` and `y` where the picture's corner is */
+/** @import {Box, Placement, Point} from "../../leaves/placement.js" */
+/** @typedef {Placement} Transform */
 
 /**
  * Make a viewport.
@@ -44,7 +38,7 @@ export function viewport({ element, frame, fades, svg, more, focus, onmove }) {
       return !event.button;
     })
     .on("zoom", ({ transform, sourceEvent }) => {
-      frame.style.transform = `translate(${transform.x}px,${transform.y}px) scale(${transform.k})`;
+      frame.style.transform = transformOf(transform);
       if (sourceEvent) moved = true;
       fade(transform);
       onmove(transform);
@@ -100,65 +94,22 @@ export function viewport({ element, frame, fades, svg, more, focus, onmove }) {
     around.call(behaviour.translateBy, dx / k, dy / k);
   }
 
-  /** Show the whole picture if it stays readable, else its full width or the readable part of it, starting at the root. @param
-   * {boolean} [smooth] */
-  function fit(smooth = false) {
-    const { x, y, width, height } = bounds();
-    const [across, down] = [element.clientWidth, element.clientHeight];
-    const [wide, high] = [(across - 2 * BESIDE) / width, (down - 2 * BESIDE) / height];
-    const whole = Math.min(LARGEST, wide, high);
-    const k = whole >= FIT ? whole : Math.max(FIT, Math.min(LARGEST, wide));
-    if (!Number.isFinite(k) || k <= 0) return;
-    const root = whole >= FIT ? { x: width / 2, y: height / 2 } : (middleOf(focus().root) ?? { x: width / 2, y: 0 });
-    move(k, along(k, root.x - x, width, across) - x * k, along(k, root.y - y, height, down) - y * k, smooth);
+  const room = () => ({ across: element.clientWidth, down: element.clientHeight });
+  /** Show the picture at a placement. @param {Placement | null} placement @param {boolean} smooth */
+  function place(placement, smooth) {
+    if (!placement) return;
+    move(placement.k, placement.x, placement.y, smooth);
     moved = false;
   }
 
-  /** Show the whole picture if it is easy to read, else the part around its root, or around the selected node if that is far from it. @param {boolean} [smooth] */
+  /** Show the whole picture if it stays readable, else a part of it. @param {boolean} [smooth] */
+  const fit = (smooth = false) => place(fitted(bounds(), room(), middleOf(svg(), focus().root)), smooth);
+
+  /** Show the whole picture if it is easy to read, else the part that is in focus. @param {boolean} [smooth] */
   function settle(smooth = false) {
-    const { x, y, width, height } = bounds();
-    const [across, down] = [element.clientWidth, element.clientHeight];
-    const fits = [(across - 2 * BESIDE) / width, (down - 2 * BESIDE) / height];
-    if (Math.min(LARGEST, ...fits) >= WHOLE || !width) return fit(smooth);
-    const { lit } = focus();
-    if (lit.length) return together(lit, smooth);
-    const most = Math.max(...fits); // the largest scale at which one of its sides fits
-    const k = most < WHOLE ? PART : Math.min(PART, most);
-    const { root: first, selected } = focus();
-    const root = middleOf(first) ?? { x: width / 2, y: 0 };
-    const other = middleOf(selected) || root;
-    const far = Math.abs(other.x - root.x) * k > across - 2 * (CARD.wide * k + MARGIN) || Math.abs(other.y - root.y) * k > down - 2 * (CARD.high * k + MARGIN);
-    const middle = far ? other : root;
-    const [left, top] = [along(k, middle.x - x, width, across) - x * k, along(k, middle.y - y, height, down) - y * k];
-    // move the selected node into view, unless the root would then be out of view
-    const by = nudge(left + other.x * k, left + middle.x * k, across, CARD.wide * k);
-    const on = nudge(top + other.y * k, top + middle.y * k, down, CARD.high * k);
-    move(k, left + by, top + on, smooth);
-    moved = false;
-  }
-
-  /** Show elements together, the first one whole, at the scale for a part of the picture or at a smaller one at which they fit. @param {readonly Element[]} shown @param {boolean} smooth */
-  function together(shown, smooth) {
-    const { x, y, width, height } = bounds();
-    const [across, down] = [element.clientWidth, element.clientHeight];
-    const middles = shown.flatMap((each) => middleOf(each) ?? []);
-    const [left, right] = [Math.min(...middles.map((each) => each.x)) - CARD.wide, Math.max(...middles.map((each) => each.x)) + CARD.wide];
-    const [top, bottom] = [Math.min(...middles.map((each) => each.y)) - CARD.high, Math.max(...middles.map((each) => each.y)) + CARD.high];
-    const k = Math.max(FIT, Math.min(PART, (across - 2 * MARGIN) / (right - left), (down - 2 * MARGIN) / (bottom - top)));
-    const [toLeft, toTop] = [along(k, (left + right) / 2 - x, width, across) - x * k, along(k, (top + bottom) / 2 - y, height, down) - y * k];
-    const [first = { x: 0, y: 0 }] = middles; // if they do not all fit, the first one is whole
-    move(k, toLeft + inward(toLeft + first.x * k, across, CARD.wide * k), toTop + inward(toTop + first.y * k, down, CARD.high * k), smooth);
-    moved = false;
-  }
-
-  /** Return the middle of an element, in pixels of the picture. @param {Element | null} shown @returns {Point | null} */
-  function middleOf(shown) {
-    const picture = svg();
-    if (!shown || !picture) return null;
-    const own = shown.getBoundingClientRect();
-    const whole = picture.getBoundingClientRect();
-    const k = whole.width / (picture.width.baseVal.value || 1) || 1;
-    return { x: (own.x + own.width / 2 - whole.x) / k, y: (own.y + own.height / 2 - whole.y) / k };
+    const [picture, { root, selected, lit }] = [svg(), focus()];
+    const middles = { root: middleOf(picture, root), selected: middleOf(picture, selected), lit: lit.flatMap((each) => middleOf(picture, each) ?? []) };
+    place(settled(bounds(), room(), middles), smooth);
   }
 
   /** Return where an element will be in the view once animations have ended. @param {Element} shown */
@@ -235,41 +186,4 @@ export function viewport({ element, frame, fades, svg, more, focus, onmove }) {
       return { left: left - NEAR, top: top - NEAR, right: right + NEAR, bottom: bottom + NEAR };
     },
   };
-}
-
-/**
- * Return the offset along an axis that centres a point as far as possible without wasting room.
- *
- * @param {number} k      the scale
- * @param {number} point
- * @param {number} size   of the picture
- * @param {number} room   of the view
- */
-function along(k, point, size, room) {
-  if (size * k <= room - 2 * BESIDE + 0.5) return (room - size * k) / 2;
-  return Math.min(MARGIN, Math.max(room - MARGIN - size * k, room / 2 - point * k));
-}
-
-/**
- * Return how far to move so that a card comes into view while another one stays in view; 0 if both do not fit.
- *
- * @param {number} middle  of the card
- * @param {number} other  middle of the other card
- * @param {number} room  of the view
- * @param {number} half  half the size of a card
- */
-function nudge(middle, other, room, half) {
-  const by = inward(middle, room, half);
-  return other + by >= half && other + by <= room - half ? by : 0;
-}
-
-/**
- * Return how far to move so that a card comes into view.
- *
- * @param {number} middle  of the card
- * @param {number} room  of the view
- * @param {number} half  half the size of a card
- */
-function inward(middle, room, half) {
-  return Math.max(0, half + MARGIN - middle) + Math.min(0, room - half - MARGIN - middle);
 }
