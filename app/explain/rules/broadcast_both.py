@@ -44,7 +44,7 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ... import model, wire
@@ -118,6 +118,7 @@ class _Meeting:
     ``column`` says which operand is the column, 0 or 1, and ``count`` is its length. ``operand`` is the index of the column's
     node, ``None`` inside a loss function. ``squared`` is true inside a loss function, and if the result is squared or
     multiplied. ``targets`` is true if a layer computed the column, and the row has no gradient.
+    ``meets_again`` is true if the result is then combined with another column, with which a row would broadcast too.
     """
 
     index: int
@@ -127,6 +128,7 @@ class _Meeting:
     operand: int | None
     squared: bool
     targets: bool = False
+    meets_again: bool = False
 
     @property
     def line(self) -> int:
@@ -173,7 +175,10 @@ class _Meetings:
                 else:
                     return
         if reduced and all(self._only(index, reached) for index in reached):
-            yield from found
+            met = {operand for each in found for operand in self._down.get(each.index, ())}
+            others = {operand for index in reached for operand in self._down.get(index, ())} - reached - met
+            columns = [shape[-2] for each in others if (shape := self._shape(each)) is not None and shape[-1:] == [1] != shape]
+            yield from (replace(each, meets_again=each.count in columns) for each in found)
 
     def _only(self, index: int, reached: set[int]) -> bool:
         """Return whether no operand outside of ``reached`` has the result's shape. Such an operand shows intent.
@@ -315,7 +320,7 @@ class _Pair:
                 for node in ast.walk(statement or operand)
                 if isinstance(node, ast.expr) and ast.dump(node) == ast.dump(operand)
             ]
-            if len(alike) == 1:  # otherwise the statement uses the column several times
+            if len(alike) == 1 and not meeting.meets_again:  # otherwise the statement uses the column several times
                 fix = model.Fix("Give both tensors the same shape", [model.Edit(*syntax.span(operand), text)])
         drift = " The loss still falls, but the predictions only approach the mean of the targets." if meeting.squared else ""
         remedy = "" if fix is not None else " Give both tensors the same shape."

@@ -22,6 +22,18 @@ for step in range(3):
     loss.backward()
     opt.step()
 """,
+    "a row that meets another column": """
+mu, s = nn.Linear(3, 1), nn.Linear(3, 1)
+x, y = torch.randn(12, 3), torch.randn(12)
+diff = y - mu(x)
+(diff ** 2 / s(x).exp()).mean().backward()
+""",
+    "a row that a column is added to": """
+net, base = nn.Linear(3, 1), torch.randn(12, 1)
+x, y = torch.randn(12, 3), torch.randn(12)
+error = net(x) - y
+((error + base) ** 2).mean().backward()
+""",
     "retain_graph for two calls": "x = torch.ones(3, requires_grad=True)\nl = (x * x).sum()\nl.backward()\nl.backward()\n",
     "allow_unused": """
 w = torch.ones(3, requires_grad=True)
