@@ -20,6 +20,8 @@ from .style import Direction, Theme, level, width
 MARGIN: Final = 8
 FONT: Final = 24.0
 """Font size of the titles. A picture of three cards in a row is then legible at a third of its size."""
+LARGEST: Final = 0.6
+"""Size of a unit in pixels if there is room. The titles of a small graph then are no larger than the text around it."""
 SIZE: Final = (320, 150)
 """Width and height in pixels at which a thumbnail is usually shown."""
 NODES: Final = 36
@@ -64,8 +66,9 @@ def draw(sheet: Sheet, layout: GraphLayout, shown: GraphMap | None = None) -> st
     edges = "".join(_edges(mine, sheet, layout, shown))
     boxes = "".join(_box(mine, sheet, each, shown) for each in layout.boxes)
     wide, high = layout.width + 2 * MARGIN, layout.height + 2 * MARGIN
+    size = f'width="{LARGEST * wide:g}" height="{LARGEST * high:g}"'
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{wide:g}" height="{high:g}" viewBox="0 0 {wide:g} {high:g}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {wide:g} {high:g}" '
         f'font-family="{mine.face.sans}" font-size="{FONT:g}" font-weight="600"><g transform="translate({MARGIN} {MARGIN})">'
         f'<g fill="none">{edges}</g>{boxes}</g></svg>'
     )

@@ -20,7 +20,7 @@ from typing import Final, NamedTuple, cast
 import msgspec
 
 from ..wire.catalogue import OptimizerCatalogue
-from . import child, hot_pages, kernel, landlock, namespaces, readset, seccomp
+from . import child, gaps, hot_pages, kernel, landlock, namespaces, readset, seccomp
 from .confine import Confinement, best_mode, drop_privileges
 from .control import (
     PACKET,
@@ -121,6 +121,7 @@ def _prepare(config: ZygoteConfig) -> _Prepared:
     if shared := kernel.shared_mappings():
         raise RuntimeError(f"children would share memory: {shared[0]}")
     gc.collect()
+    gaps.fill_gaps()
     gc.freeze()  # the collector never writes to these objects again, so children keep sharing their pages
     kernel.collapse_memory()
     pages = hot_pages.learn(entry.warm)

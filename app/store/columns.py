@@ -132,7 +132,8 @@ def _differences(matrix: Matrix) -> tuple[Matrix, np.ndarray[Any, np.dtype[np.ui
     orders = np.zeros(matrix.shape[1], np.uint8)
     left, least = matrix.copy(), _bits(matrix)
     taken = matrix
-    for order in range(1, MAX_ORDER + 1):
+    highest = MAX_ORDER if len(matrix) > 1 else 1  # a single row has no differences: order 1 only folds it
+    for order in range(1, highest + 1):
         taken = np.concatenate((taken[:1], taken[1:] - taken[:-1]))
         folded = _folded(taken)
         bits = _bits(folded)

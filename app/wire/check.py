@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import ProtocolError
 from ..model import Limits
 from .bounds import INT32, INT64, LEAVES, POINTS, PROBES, ROWS, WATCHED
-from .columns import check_range, column, int32
+from .columns import check_range, check_rows, column, int32
 from .events import (
     IS_ERROR,
     IS_TEXT,
@@ -129,8 +129,8 @@ class EventChecker:
         check_range(int32(event.order, "order"), 0, nodes, "order")
         if len(event.order) // 4 > PER_NODE * nodes or event.failed >= nodes:
             raise ProtocolError("a pass ran more nodes than its graph has")
-        for name, length in (("value", nodes), ("arrived", outputs), ("used", outputs), ("edge", edges), ("saved", saved)):
-            check_range(int32(getattr(event, name), name, length), -1, rows, name)
+        lengths = {"value": nodes, "arrived": outputs, "used": outputs, "edge": edges, "saved": saved}
+        check_rows(event, lengths, rows)
 
     def _check_step(self, step: StepEvent) -> None:
         if step.index != self._steps:

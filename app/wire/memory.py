@@ -7,9 +7,10 @@ are upper bounds for what :mod:`tracemalloc` counts. The process grows by up to 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from operator import attrgetter
+from typing import Any, Final, get_type_hints
 
 from .events import (
     Checked,
@@ -79,8 +80,14 @@ def _bare(kind: type[EventPart]) -> int:
 
 def _columns(part: EventPart) -> int:
     """Return the size of the columns among the fields of a struct."""
-    columns = [value for name in part.__struct_fields__ if type(value := getattr(part, name)) is bytes]
+    columns = _columns_of(type(part))(part)
     return _BYTES * len(columns) + sum(map(len, columns))
+
+
+@lru_cache
+def _columns_of(kind: type[EventPart]) -> Callable[[EventPart], tuple[bytes, ...]]:
+    """Return a function that returns the columns of a struct, which has several."""
+    return attrgetter(*(name for name, hint in get_type_hints(kind).items() if hint is bytes))
 
 
 def _table(table: TensorTable) -> int:
@@ -93,8 +100,8 @@ def _text(text: str | None) -> int:
     return _TEXT + (len(text) if text.isascii() else 4 * len(text))
 
 
-def _texts(texts: Iterable[str]) -> int:
-    return _LIST + sum(_SLOT + _text(text) for text in texts)
+def _texts(texts: Sequence[str]) -> int:
+    return _LIST + (_SLOT + _TEXT) * len(texts) + sum(len(text) if text.isascii() else 4 * len(text) for text in texts)
 
 
 def _integers(integers: Sequence[int]) -> int:

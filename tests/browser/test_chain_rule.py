@@ -30,7 +30,16 @@ def test_gradients_that_are_added_and_the_gradient_of_the_loss_itself(page: Page
     open_run(page, FIT.replace("m * x", "m * x + m"))
     page.locator("#canvas .node.leaf").click()
     expect(page.locator("#inspected h3")).to_have_text("m")
+    expect(page.locator("#inspected .derivative math")).to_have_count(2)  # y_pred also depends on m through m * x
+    assert written(page) == "∂loss∂m =∑∂loss∂y_pred·1+∑∂loss∂(m x)·x "
+    open_run(page, "import torch\nx = torch.tensor(3.0, requires_grad=True)\na = x * 2\nb = x * 5\nc = a * b\nc.backward()\n")
+    expect(page.locator("#inspected .derivative math")).to_have_count(3)
     expect(page.locator("#inspected .derivative")).to_contain_text("+")
+    open_run(page, "import torch\nx = torch.tensor(3.0, requires_grad=True)\ny = x * x\ny = y * 2\ny.backward()\n")
+    expect(page.locator("#inspected .derivative")).to_have_count(0)  # both results are named y
+    open_run(page, "import torch\nx = torch.tensor(3.0, requires_grad=True)\ny = x * x\nz = y * 2\nz.backward()\n")
+    expect(page.locator("#inspected .derivative math")).to_have_count(2)
+    assert written(page) == "∂z∂x =∂z∂y·x+∂z∂y·x "
 
 
 def test_no_derivative_is_written_where_the_gradient_is_not_one_of_the_loss(page: Page) -> None:

@@ -210,11 +210,16 @@ def test_before_backward_a_gradient_is_the_accumulated_one(page: Page) -> None:
     page.locator(".phase.loss").click()
     expect(grad).to_have_text("None")
     expect(page.locator("#inspected")).to_contain_text("w.gradNone")
+    page.locator(".phase.backward").click()
+    expect(page.locator("#inspected")).to_contain_text("w.gradNone → [2.0000, 4.0000]")
+    expect(page.locator("#inspected")).not_to_contain_text("this step adds")
+    page.locator(".phase.loss").click()
     page.get_by_role("button", name="Next step").click()
     expect(grad).to_have_text("[2.0000, 4.0000]")
     page.locator(".phase.backward").click()
     expect(grad).to_have_text("[1.6000, 3.2000]")
     expect(node(page, "w")).to_contain_text("grad +=")
+    expect(page.locator("#inspected")).to_contain_text("w.grad before[2.0000, 4.0000]this step adds[1.6000, 3.2000]")
     expect(page.locator("#inspected")).to_contain_text("w.grad after[3.6000, 7.2000]")
 
 
@@ -610,7 +615,7 @@ def test_the_optimizer_s_table_shows_its_state_and_its_update(page: Page) -> Non
     expect(cells).to_have_text(["3.0000", "4.0000", "·", "·", "·", "·"])
     node(page, "w").click()
     inspector = page.locator(".inspector")
-    expect(inspector).to_contain_text("this step adds4.0000")
+    expect(inspector).to_contain_text("w.gradNone → 4.0000")
     expect(inspector).not_to_contain_text("exp avg")  # the state after the update is not shown yet
     page.locator(".phase.update").click()
     expect(cells).to_have_text(["3.0000 → 2.5000", "4.0000", "0.4000", "0.0160", "−0.5000", "0.1250"])

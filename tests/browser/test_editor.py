@@ -203,3 +203,28 @@ def test_my_runs_are_searched_renamed_opened_and_deleted(page: Page) -> None:
     page.get_by_role("button", name="Delete Square").click()
     page.get_by_role("button", name="Delete", exact=True).click()
     expect(listed).to_have_count(1)
+
+
+def test_a_run_names_the_run_that_it_was_edited_from_and_leads_back(page: Page) -> None:
+    open_run(page, "# First try\n" + FIT)
+    first = page.url
+    note = page.locator(".edited-from")
+    expect(note).to_be_hidden()
+    run_another(page, "# Second try\n" + FIT.replace("0.05", "0.02"))
+    expect(note).to_have_text("Edited from First try")
+    second = page.url
+    page.reload()
+    expect(note).to_have_text("Edited from First try")
+    page.locator("#runs").click()
+    expect(page.locator(".run-list li", has_text="Second try")).to_contain_text("edited from First try")
+    expect(page.locator(".run-list li").last).not_to_contain_text("edited from")
+    page.keyboard.press("Escape")
+    note.get_by_role("button", name="First try").click()
+    expect(page).to_have_url(re.compile(re.escape(first.partition("?")[0])))
+    expect(page.get_by_role("textbox", name="Program")).to_contain_text("0.05")
+    expect(note).to_be_hidden()
+    page.go_back()
+    expect(page).to_have_url(re.compile(re.escape(second.partition("?")[0])))
+    page.locator("#run").click()  # the same program again is not an edit
+    expect(page).not_to_have_url(re.compile(re.escape(second.partition("?")[0])))
+    expect(note).to_be_hidden()

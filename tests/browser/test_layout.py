@@ -405,7 +405,8 @@ def test_the_switch_between_the_parts_covers_nothing_on_a_phone(look: Look) -> N
     assert below["y"] >= above["y"] + above["height"] - 1
     switch.get_by_role("button", name="Details").click()
     expect(switch.get_by_role("button", name="Details")).to_have_attribute("aria-pressed", "true")
-    page.wait_for_function("document.querySelector('#inspector').getBoundingClientRect().top < 60")
+    expect(page.locator("#inspector-title")).to_be_in_viewport()
+    page.wait_for_function("() => document.querySelector('.jump').getBoundingClientRect().top === 0")
     place, title = switch.bounding_box(), page.locator("#inspector-title").bounding_box()
     assert place
     assert title

@@ -17,8 +17,14 @@ from tapedeck.recording import MemoryLog, PassNumbers, Recording
 from tapedeck.tracer.main import execute
 
 EXAMPLES = pytest.mark.parametrize("each", gallery(), ids=lambda each: each.slug)
-FINDINGS = {"no-grad": {"implicit-pass"}, "no-backward": {"implicit-pass"}, "backpropagation": {"leaf-rebound"}}
-"""Codes that correct programs get: notes, and the warning at the end of the notebook, whose last line rebinds its leaf."""
+FINDINGS = {
+    "no-grad": {"implicit-pass"},
+    "no-backward": {"implicit-pass"},
+    "backpropagation": {"leaf-rebound"},
+    "vanishing": {"vanishing"},
+}
+"""Codes that correct programs get: notes, one of them on purpose, and the warning at the end of the notebook, whose last line
+rebinds its leaf."""
 IMPLICIT = {"no-grad": [[5.0, 5.0, 5.0]]}
 """The leaf gradients of an implicit pass over a tensor that no name is bound to at the end."""
 

@@ -45,7 +45,8 @@ for step in range(25):
 
 ## What it does not report
 
-- Networks with fewer than five layers of weights.
+- Networks with fewer than five layers of weights. Without such layers, only a graph without branches is examined: the finding
+  is a note if the gradient falls by five orders of magnitude over five or more equal operations in succession.
 - Gradients that fall by less than five orders of magnitude, or that recover later in the run.
 - Gradients that are exactly zero. For those, see [dead-relu](#dead-relu).
 
@@ -56,13 +57,14 @@ note.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import groupby, pairwise
 from math import log10
 from typing import Final
 
 from ... import model
 from ...recording import Recording
 from ..program.syntax import Syntax
+from ..recorded.chains import chain_of
 from ..recorded.layers import Layer, depths, layers_of, line_of
 from ..wording import short
 
@@ -71,7 +73,7 @@ SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning", "note")
 STEPS: Final = 5
 """Number of steps at the start in which the gradients must vanish. The same number of later steps is checked for a recovery."""
 LAYERS: Final = 5
-"""Smallest number of layers with weights that a network must have."""
+"""Smallest number of layers with weights that a network must have, or of equal operations in a graph without branches."""
 ORDERS: Final = 5
 """Orders of magnitude between the gradients of the first and the last layer, in the first step."""
 THIN_ORDERS: Final = 8
@@ -85,6 +87,9 @@ NODES: Final = 5_000
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
     """Yield a finding if the gradients of the weights fall from layer to layer and stay small in the first layers."""
     count = recording.log.counts()[2]
+    if count and (main := recording.log.step(0).main) >= 0 and (noted := _in_chain(recording, main)):
+        yield noted
+        return
     thin = count < STEPS
     later = [] if thin else [STEPS - 1 + round(part * (count - STEPS) / STEPS) for part in range(1, STEPS + 1)]
     mains = [recording.log.step(index).main for index in (*range(min(count, STEPS)), *later)]
@@ -120,6 +125,37 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
         "so small that the first layers do not learn. Try ReLU instead of sigmoid, other initial weights, normalization or "
         "residual connections.",
         pass_=mains[0],
+    )
+
+
+def _in_chain(recording: Recording, main: int) -> model.Finding | None:
+    """Return a note if equal operations, one after another, make the gradient of the only leaf vanish."""
+    if len(recording.graph(recording.log.pass_(main).graph).nodes) > NODES:
+        return None
+    numbers = recording.numbers(main)
+    chain = chain_of(numbers)
+    runs = [list(run) for _, run in groupby(pairwise(chain), lambda pair: pair[0][0].op)]
+    longest = max(runs, key=len, default=[])
+    if len(longest) < LAYERS or any(after > before / 2 for (_, before), (_, after) in longest):
+        return None
+    (first, large), (_, small) = longest[0][0], longest[-1][1]
+    if large < small * 10**ORDERS:
+        return None
+    leaf, reached = chain[-1]
+    name = f"`{leaf.name}`" if leaf.name else "the leaf"
+    where = "" if first.line is None else f" of line {first.line}"
+    return model.Finding(
+        code=CODE,
+        severity="note",
+        file=None,
+        line=first.line,
+        step=0,
+        node=leaf.id,
+        message=f"The gradient vanishes on its way to {name}: {short(large)} before the {len(longest)} `{first.op}`{where}, "
+        f"{short(reached)} in {name}.",
+        why="Each of these operations multiplies the gradient by its own slope. The product is so small that an update hardly "
+        f"changes {name}. Try fewer such operations, an operation with a larger slope, or a sum that leads around them.",
+        pass_=main,
     )
 
 

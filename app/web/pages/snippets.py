@@ -35,11 +35,20 @@ def snippets(origin: str, root: str, name: str, run: str, title: str, shown: Gra
     picture = origin + picture_url(root, run, shown.kind, shown.index, "png", {"direction": "TB", "theme": "light"})
     about = f"The backward graph of “{title}”"
     return Snippets(
-        f'<iframe src="{escape(origin + frame_address(root, name))}" title="{escape(title)}: a run of Tapedeck" width="100%" '
+        f'<iframe src="{escape(origin + frame_address(root, name))}" title="{escape(frame_title(title))}" width="100%" '
         f'height="{HEIGHT}" style="border:0" loading="lazy"></iframe>',
         f'<a href="{escape(page)}"><img src="{escape(picture)}" alt="{escape(about)}, with the gradient on every edge"></a>',
         f"[![{_label(about)}]({picture})]({page})",
     )
+
+
+def frame_title(title: str) -> str:
+    """Return the title of a frame with a run, which a screen reader announces.
+
+    >>> frame_title("Fit a line.")
+    'Fit a line: a run of Tapedeck'
+    """
+    return f"{title.rstrip('.…')}: a run of Tapedeck"
 
 
 def frame_address(root: str, name: str) -> str:

@@ -25,6 +25,7 @@ from ..links import embed_page, picture_url, preview_links, run_page, with_query
 from ..pages import pages
 from ..pages.pages import Selected, context_of, origin_of, page_state
 from ..pages.playground import view_run
+from ..pages.snippets import frame_title
 from ..pages.templates import page, script_json
 from ..pictures import Look, RunReader, last_picture
 from ..protection.security import NONCE, page_policy
@@ -199,7 +200,7 @@ async def oembed(
     source = origin + with_query(embed_page(root, found[1]), query)
     frame = Markup(
         '<iframe src="{}" title="{}" width="{}" height="{}" loading="lazy" style="border:0;width:100%"></iframe>'
-    ).format(source, f"{recorded.title}: a run of Tapedeck", width, height)
+    ).format(source, frame_title(recorded.title), width, height)
     answer = OEmbed(
         "rich",
         "1.0",

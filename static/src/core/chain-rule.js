@@ -1,6 +1,6 @@
 // Return the chain rule at a node: the derivative of the loss by it, from those by the nodes above and the factors on the edges.
 
-import { nodeOf } from "./graph-queries.js";
+import { nodeOf, onward } from "./graph-queries.js";
 
 /** @import {Graph, GraphNode, NodeDetail, Pass} from "../leaves/types.js" */
 
@@ -10,6 +10,7 @@ import { nodeOf } from "./graph-queries.js";
  * @property {string} of                the node's tensor
  * @property {boolean} leaf
  * @property {readonly Term[]} terms    one for each edge along which a gradient arrives
+ * @property {boolean} apart            no term leads through the tensor of another one, so their derivatives by the node are the factors
  *
  * @typedef {{through: string, root: boolean, sum: boolean, before: string, sign: "·" | "÷" | "@", after: string}} Term
  *     the derivative by `through`, between the factors `before` and `after`, and whether the product is summed
@@ -34,18 +35,28 @@ export function chainRule({ node, incoming }, graph, pass, source) {
   const top = root === undefined || second !== undefined ? null : nodeOf(graph, root);
   if (!numbers || !top || !incoming.length || incoming.length > TERMS || numbers[top.id]?.grads[0]?.arrived?.values !== 1) return null;
   const [loss, of] = [named(top, source), named(node, source)];
-  if (loss === null || of === null) return null;
+  if (loss === null || of === null || of === loss) return null; // a name that several tensors had says nothing
   const terms = incoming.map((flow) => {
     const above = nodeOf(graph, flow.node);
     const through = above && named(above, source);
     const grads = numbers[flow.node]?.grads ?? [];
     const hooked = grads.length !== 1 || grads[0]?.arrived?.norm !== grads[0]?.used?.norm;
-    if (!through || !flow.factor || through === of || hooked) return null;
+    if (!through || !flow.factor || through === of || (through === loss && above.id !== top.id) || hooked) return null;
     const [factor, sum] = [flow.factor.replace(/, then Σ$/, ""), flow.factor.endsWith(", then Σ")];
     return { through, root: above.id === top.id, sum, ...parts(factor) };
   });
   const known = terms.filter((each) => each !== null);
-  return known.length === incoming.length ? { loss, of, leaf: node.kind === "leaf", terms: known } : null;
+  return known.length === incoming.length ? { loss, of, leaf: node.kind === "leaf", terms: known, apart: independent(graph, incoming.map((flow) => flow.node)) } : null;
+}
+
+/** Return whether no node is computed from another one of them. @param {Graph} graph @param {string[]} nodes */
+function independent(graph, nodes) {
+  if (nodes.length > new Set(nodes).size) return false;
+  return nodes.every((start) => {
+    const reached = new Set(nodes.length > 1 ? onward(graph, start) : []);
+    for (const each of reached) for (const next of onward(graph, each)) reached.add(next);
+    return !nodes.some((other) => reached.has(other));
+  });
 }
 
 /** Return a factor before or after the derivative. @param {string} factor  as on an edge: `× 2 (y_pred − y)`, `÷ x`, `@ wᵀ`, `xᵀ @` @returns {Pick<Term, "before" | "sign" | "after">} */

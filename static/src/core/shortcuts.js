@@ -27,6 +27,7 @@ export const SHORTCUTS = [
   { action: "search", keys: ["/"], does: "search the graph; ↵ and Shift ↵ go to the next and the previous hit", letter: true },
   { action: "why", keys: ["y"], does: "explain the number of the selected node; then 1 to 9 follow a term, ⌫ goes back", letter: true },
   { action: null, keys: ["Escape", "Tab"], does: "leave the editor: Esc, then Tab" },
+  { action: null, keys: ["Alt+ArrowUp", "Alt+ArrowDown"], does: "in the editor: make the number at the cursor larger or smaller, and run" },
   { action: null, keys: ["Alt+c", "Alt+w"], does: "in the editor: copy the value of the line; watch an expression after the line" },
   { action: "theme", keys: ["t"], does: "switch between light and dark", letter: true },
   { action: "present", keys: ["p"], does: "present: large type, the graph and the lines that run; press it again to end", letter: true },

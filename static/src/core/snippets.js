@@ -27,7 +27,7 @@ addEventListener("message", ({ source, origin, data }) => {
 
 /** Return the frame as HTML. @param {Shared} shared */
 export function frame({ frame: address, title, height, fits }) {
-  const element = `<iframe src="${attribute(address)}" title="${attribute(`${title}: a run of Tapedeck`)}" width="100%" height="${height}" style="border:0" loading="lazy"></iframe>`;
+  const element = `<iframe src="${attribute(address)}" title="${attribute(`${title.replace(/[.…]+$/, "")}: a run of Tapedeck`)}" width="100%" height="${height}" style="border:0" loading="lazy"></iframe>`;
   return fits ? `${element}\n${listener(new URL(address).origin)}` : element;
 }
 

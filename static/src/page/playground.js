@@ -24,6 +24,7 @@ import { compare } from "./playground/compare.js";
 import { firstDifference } from "./playground/first-difference.js";
 import { obeyEarly } from "./playground/early-input.js";
 import { draftKeeper } from "./playground/draft-keeper.js";
+import { editedFrom } from "./playground/edited-from.js";
 import { files, isNotebook } from "./playground/files.js";
 import { deckAndCharts } from "./playground/deck-and-charts.js";
 import { inspectorContent } from "./playground/inspector-content.js";
@@ -234,6 +235,7 @@ function send(view = {}) {
   keeper.flush();
   Object.assign(sent, { program: source, typed: false });
   const edited = keeper.id();
+  descends(source, reruns.base() ?? state.get().run); // the runs of a drag are edited from the run before it
   void work.run(JSON.stringify(fileName ? { ...body, title: fileName } : body), "application/json", null, view).then(() => keeper.ran(edited, source));
 }
 
@@ -405,6 +407,7 @@ function updateExport(now) {
   }
 }
 
+const descends = editedFrom(state, (id) => openRun({ id, view: {} }));
 titles(state, given);
 lazyShare(state, api, given);
 lazyStepsTable(state, api, step);

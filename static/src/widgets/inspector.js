@@ -233,6 +233,7 @@ export function inspector({ onpick, online }) {
   function history({ rebinds, updated, untouched, detail }, parameter) {
     const { grad_before: before, contribution, grad_after: after, value_after: moved, state } = parameter;
     const name = parameter.name ?? detail.node.name ?? parameter.id;
+    const first = !before && after && format.all(after) === format.all(contribution ?? after); // the step fills an empty .grad
     const still = h("small", null, rebinds.length ? "unchanged, see below" : "no update");
     const changed = moved && parameter.value ? format.changed(parameter.value, moved)[1] : "";
     const stays = rebinds.every(({ to }) => to?.is_leaf && to.requires_grad); // its name refers to a leaf throughout
@@ -241,7 +242,8 @@ export function inspector({ onpick, online }) {
       "In this step",
       null,
       table("flows", [
-        !untouched && [
+        !untouched && first && row(`${name}.grad`, [h("span", { class: "none" }, "None → "), amber(after)]),
+        !untouched && !first && [
           row(`${name}.grad before`, before ? format.tensor(before) : "None", { tone: before ? "grad" : "dim" }),
           row("this step adds", format.tensor(contribution), { tone: "grad" }),
           row(`${name}.grad after`, format.tensor(after), { tone: "grad" }),

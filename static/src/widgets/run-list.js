@@ -48,6 +48,7 @@ export function runList({ kept, onopen, onrename, ondelete, onolder, pictureOf }
   let current = /** @type {string | null} */ (null);
   let edited = /** @type {ReadonlySet<string>} */ (new Set());
   let loading = false;
+  let from = /** @type {(id: string) => string | null} */ (() => null);
 
   /** @param {RunHeading} run */
   function row(run) {
@@ -58,6 +59,7 @@ export function runList({ kept, onopen, onrename, ondelete, onolder, pictureOf }
       ENDED[status] && h("span", { class: status === "failed" ? "bad" : "" }, ENDED[status]),
       edited.has(id) && "edited since",
       id === current && "shown now",
+      from(id) && `edited from ${format.cut(from(id) ?? "", 40)}`,
     ].filter(Boolean);
     const item = h("li", { "data-run": id });
     const picture = steps > 0 && h("img", { src: pictureOf(id), alt: "", loading: "lazy", onerror: () => picture && picture.remove() });
@@ -129,11 +131,11 @@ export function runList({ kept, onopen, onrename, ondelete, onolder, pictureOf }
      * Show runs, newest first.
      *
      * @param {readonly RunHeading[]} found
-     * @param {{current: string | null, edited: ReadonlySet<string>, more: boolean, loading?: boolean}} about  edited: runs with a draft
+     * @param {{current: string | null, edited: ReadonlySet<string>, more: boolean, loading?: boolean, from: (id: string) => string | null}} about  edited: runs with a draft; from: title of the run that a run was edited from
      */
     show(found, about) {
       runs = found;
-      ({ current, edited } = about);
+      ({ current, edited, from } = about);
       loading = about.loading ?? false;
       older.hidden = !about.more;
       draw();

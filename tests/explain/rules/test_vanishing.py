@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from ..reported import findings
 from .training_loops import net
@@ -40,3 +41,41 @@ def test_gradients_that_recover_later_are_not_reported() -> None:
     weighed = net(SIGMOIDS, rate=1e-5).replace("loss = ((", "loss = 1e4 ** (step > 8) * ((")
     assert [finding.code for finding in findings(net(SIGMOIDS, rate=1e-5))] == ["vanishing"]
     assert findings(weighed) == []
+
+
+CHAIN = """\
+import torch
+w = torch.tensor(0.5, requires_grad=True)
+h = w
+for layer in range(10):
+    h = torch.sigmoid(h)
+loss = (h - 1) ** 2
+loss.backward()
+"""
+
+
+def test_a_chain_of_sigmoids_is_noted_with_its_line_and_the_gradients_of_torch() -> None:
+    (finding,) = findings(CHAIN)
+    w = torch.tensor(0.5, requires_grad=True)
+    h = w
+    for _ in range(10):
+        h = torch.sigmoid(h)
+    ((h - 1) ** 2).backward()
+    assert w.grad is not None
+    assert (finding.code, finding.severity, finding.line, finding.step) == ("vanishing", "note", 5, 0)
+    before, after = (f"{abs(number):.4g}".replace("-", "−") for number in (2 * (h.item() - 1), w.grad.item()))
+    assert f"{before} before the 10 `SigmoidBackward0` of line 5, {after} in `w`." in finding.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        CHAIN.replace("range(10)", "range(6)"),  # falls by less than five orders of magnitude
+        CHAIN.replace("torch.sigmoid(h)", "torch.tanh(h)"),
+        CHAIN.replace("torch.sigmoid(h)", "h + torch.sigmoid(h)"),  # the gradient also flows around each sigmoid
+        CHAIN.replace("torch.sigmoid(h)", "torch.sigmoid(h) * 8"),  # other operations in between make it larger
+        CHAIN.replace("torch.sigmoid(h)", "h").replace("(h - 1) ** 2", "(h - 1) ** 2 * 1e-9"),  # scaled once
+    ],
+)
+def test_a_gradient_that_reaches_the_start_of_a_chain_or_is_only_scaled_is_not_noted(text: str) -> None:
+    assert findings(text) == []

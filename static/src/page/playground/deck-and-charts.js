@@ -46,13 +46,6 @@ export function deckAndCharts({ state, go, onplay, onspeed, onpick, compare, api
     if (to >= 0 && to <= lastStep(state.get().run)) go(phase ? { at: to, phase } : { at: to });
   }
 
-  // a small screen has room for the comparison above the charts only
-  const [wide, small] = [h("span", { class: "slot" }), h("div", { class: "slot" })];
-  const phone = matchMedia("(max-width: 760px)");
-  const settle = () => (phone.matches ? small : wide).append(compare);
-  phone.addEventListener("change", settle);
-  settle();
-
   const transport = deck({
     onstep: step,
     onphase: (phase) => go({ phase }),
@@ -63,7 +56,7 @@ export function deckAndCharts({ state, go, onplay, onspeed, onpick, compare, api
     onplay,
     onspeed,
     onscale: () => state.set({ logarithmic: !state.get().logarithmic }),
-    caption: wide,
+    caption: compare,
   });
   fill(find("#deck"), transport);
 
@@ -85,7 +78,6 @@ export function deckAndCharts({ state, go, onplay, onspeed, onpick, compare, api
   );
   fill(
     find("#charts"),
-    small,
     h(
       "div",
       { class: "caption" },

@@ -2,6 +2,7 @@
 
 import { withProgram } from "../../core/address.js";
 import { drafts } from "../../core/drafts.js";
+import { lineage } from "../../core/lineage.js";
 import { picture } from "../../core/pictures.js";
 import { trouble } from "../../core/runner.js";
 import { runList } from "../../widgets/run-list.js";
@@ -66,7 +67,9 @@ export function myRuns(state, api, given, open) {
   /** @param {boolean} [loading] */
   function show(loading = false) {
     const edited = new Set(drafts.all().map(({ run }) => run));
-    dialog.show(runs, { current: state.get().run?.id ?? null, edited, more: next !== null, loading });
+    const titles = new Map(runs.map(({ id, title }) => [id, title]));
+    const from = (/** @type {string} */ id) => titles.get(lineage.of(id)?.from ?? "") ?? null;
+    dialog.show(runs, { from, current: state.get().run?.id ?? null, edited, more: next !== null, loading });
   }
 
   /** Fetch runs: the newest, or those after a page. @param {string | null} after */

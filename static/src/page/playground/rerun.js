@@ -17,7 +17,7 @@ const REST = 1500; // milliseconds without a change or a run after which a drag 
  */
 export function rerun(state, api, run) {
   let drag = 0; // number of the drag
-  let base = /** @type {string | null} */ (null); // the run before the drag, while it lasts
+  let base = /** @type {import("../../leaves/types.js").Run | null} */ (null); // the run before the drag, while it lasts
   let latest = /** @type {string | null} */ (null); // the last run of the drag
   let since = -Infinity; // time of the last run
   let [waiting, resting] = [0, 0];
@@ -41,10 +41,10 @@ export function rerun(state, api, run) {
   }
 
   state.watch(["run"], ({ run: shown, compare }) => {
-    if (!base || !shown || shown.id === base || shown.id === latest) return;
+    if (!base || !shown || shown.id === base.id || shown.id === latest) return;
     if (latest) void api.remove(latest).catch(() => {}); // of the runs of a drag only the last one is kept
     latest = shown.id;
-    if (shown.steps > 1 && compare === null) state.set({ compare: base });
+    if (shown.steps > 1 && compare === null) state.set({ compare: base.id });
     rest();
   });
 
@@ -54,12 +54,14 @@ export function rerun(state, api, run) {
       const { run: shown } = state.get();
       if (base === null) {
         if (!shown || shown.duration_ms === null || shown.duration_ms > QUICK) return;
-        [drag, base] = [drag + 1, shown.id];
+        [drag, base] = [drag + 1, shown];
       }
       rest();
       if (!waiting) go();
     },
     /** Return the number of the drag that is in progress; null if there is none. */
     drag: () => (base === null ? null : drag),
+    /** Return the run before the drag that is in progress; null if there is none. */
+    base: () => base,
   };
 }

@@ -1,8 +1,8 @@
-// On small screens: the menu with the controls that the top bar has no room for, and the switch between code and graph.
+// On small screens: the menu with the controls that the top bar has no room for, the switch between code and graph, and the comparison.
 
-import { find } from "../../leaves/dom.js";
+import { find, h } from "../../leaves/dom.js";
 
-/** Set up the menu and the switch. */
+/** Set up the menu, the switch and the place of the comparison. */
 export function smallScreen() {
   for (const button of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-press]"))) {
     button.addEventListener("click", () => find(button.dataset["press"] ?? "").click());
@@ -13,6 +13,7 @@ export function smallScreen() {
   for (const [i, button] of jumps.entries()) {
     button.addEventListener("click", () => parts[i]?.scrollIntoView({ behavior: reducedMotion.matches ? "auto" : "smooth", block: "start" }));
   }
+  moveComparison();
   /** @type {Map<Element, number>} */
   const seen = new Map(); // height in view of each part, in pixels
   const watcher = new IntersectionObserver(
@@ -24,4 +25,19 @@ export function smallScreen() {
     { threshold: Array.from({ length: 11 }, (_, i) => i / 10) },
   );
   for (const part of parts) watcher.observe(part);
+}
+
+/** Keep the comparison above the charts, because the tape of a small screen has no caption. */
+function moveComparison() {
+  const [compare, place, slot] = [find(".compare"), new Comment(), h("div", { class: "slot" })];
+  compare.before(place);
+  const phone = matchMedia("(max-width: 760px)");
+  const settle = () => {
+    if (phone.matches) find("#charts").prepend(slot);
+    else slot.remove();
+    if (phone.matches) slot.append(compare);
+    else place.after(compare);
+  };
+  phone.addEventListener("change", settle);
+  settle();
 }

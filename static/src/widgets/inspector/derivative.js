@@ -31,10 +31,10 @@ const joined = ({ terms }, write) => terms.flatMap((term, i) => [...(i ? [sign("
 
 /** Return the chain rule as a formula that breaks before an equals sign. @param {ChainRule} rule */
 export function formula(rule) {
-  const { loss, of, leaf, terms } = rule;
+  const { loss, of, leaf, terms, apart } = rule;
   const above = (/** @type {Term} */ { through }) => derivative(loss, through, "grad");
   const whole = math(derivative(loss, of, null, leaf ? "param" : null));
-  const local = terms.every(({ sign: by, root }) => by !== "@" && !root);
+  const local = apart && terms.every(({ sign: by, root }) => by !== "@" && !root);
   const chain = local && math(sign("="), ...joined(rule, (term) => [above(term), sign("·"), derivative(term.through, of, null, leaf ? "param" : null)]));
   const known = math(
     sign("="),
