@@ -36,8 +36,7 @@ class Template:
         """The number of outputs of each node."""
         self.slots: list[Sequence[Slot]] = saved.slots_of(walk.nodes, walk.kinds)
         """The slots of the saved tensors of each node."""
-        self._passes_read = 0
-        """Number of passes whose saved tensors were read."""
+        self._origins_found = False
         self.edges = walk.edges()
         self.has_python_formula = any(issubclass(kind, _FunctionBase) for kind in set(walk.kinds))
         """True if a node's formula is Python code, like the formula of a custom function."""
@@ -136,13 +135,13 @@ class Template:
         return call.constant(at) if call is not None else None
 
     def find_origins(self, walk: Walk, saved: Sequence[Any]) -> None:
-        """Find which saved tensors are arguments or results of their node's call, once a second pass has read them.
+        """Find which saved tensors are arguments or results of their node's call. Later calls of this method do nothing.
 
-        Later passes take these tensors from the call, and don't read them from the node. Most large graphs have one pass only.
+        Later passes take these tensors from the call, and don't read them from the node.
         """
-        self._passes_read += 1
-        if self._passes_read != 2:
+        if self._origins_found:
             return
+        self._origins_found = True
         for index, ((node, _), tensor) in enumerate(zip(self.saved, saved, strict=True)):
             call = walk.calls[node]
             found = _same_arguments(tensor, call) if call is not None and isinstance(tensor, Tensor) else []
