@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 import pytest
+import torch
 from tapedeck import wire
 from tapedeck.recording import Recording
 
@@ -160,3 +161,16 @@ y = Bad.apply(x)
     assert signals(events, wire.ImplicitPassFailed)
     assert not signals(events, wire.PassFailed)
     assert recording.graph(recording.log.pass_(0).graph).nodes[recording.log.pass_(0).failed].op == "BadBackward"
+
+
+def test_a_second_pass_that_finds_freed_tensors_shows_those_that_are_arguments_or_results_of_a_call() -> None:
+    program = (
+        "import torch\nx = torch.tensor([1.0, 2.0], requires_grad=True)\nloss = (x.exp() * x).sum()\nloss.backward()\n"
+        "try:\n    loss.backward()\nexcept RuntimeError:\n    pass\n"
+    )
+    _, recording = record(program)
+    second = recording.numbers(1)
+    ops = {node.op: at for at, node in enumerate(second.graph.nodes)}
+    saved = [second.saved(ops["ExpBackward0"], 0), *(second.saved(ops["MulBackward0"], at) for at in range(2))]
+    x = torch.tensor([1.0, 2.0])
+    assert [each and each.values for each in saved] == [x.exp().tolist(), x.tolist(), x.exp().tolist()]
