@@ -32,6 +32,9 @@ The same error appears if every pass needs the result of a line that ran only on
 a line to the code that runs before each `backward()`. `retain_graph=True` would only hide the mistake: the program would still
 use a result of the old parameters. Use `retain_graph=True` only where two passes through one graph are intended.
 
+A parameter that is replaced by a computed tensor, as in `params["b"] = params["b"].clamp(0, 1)`, is no longer a leaf, and the
+graphs of the iterations become one. Change it in place: `with torch.no_grad(): params["b"].clamp_(0, 1)`.
+
 ## What it does not report
 
 Repeated passes through a graph that was kept with `retain_graph=True`, or through a graph that saved no tensors.
@@ -45,6 +48,8 @@ from typing import Final
 from ... import model, wire
 from ..program.syntax import Syntax, root_of_pass
 from ..recorded.failure import Failure
+from ..recorded.replaced_leaves import replaced_leaf
+from ..wording import first_line
 
 CODE: Final = "backward-twice"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("error", "note")
@@ -71,6 +76,8 @@ def explain(failure: Failure) -> model.Finding:
         return failure.finding(CODE, message, why, line=exception.line)
     if once := _made_once(failure, earlier, this):
         return _once(failure, once)
+    if (statement := replaced_leaf(failure)) is not None:
+        return _replaced(failure, statement)
     if earlier.line == this.line and this.line > 0 and earlier.graph != this.graph:
         name = exception.node.name if exception.node is not None else None
         carried = f"`{name}`" if name else "A result computed there"
@@ -95,6 +102,19 @@ def explain(failure: Failure) -> model.Finding:
     else:
         remedy = "Add the losses and run backward once, or compute the shared part again before the second `backward()`."
     return failure.finding(CODE, message, f"{_FREED} {remedy}", line=exception.line)
+
+
+def _replaced(failure: Failure, statement: ast.Assign) -> model.Finding:
+    """Return the finding about a statement that replaces a leaf by a tensor computed from the leaf."""
+    what, value = failure.syntax.text(statement.targets[0]), failure.syntax.text(statement.value)
+    return failure.finding(
+        CODE,
+        f"Line {statement.lineno} replaces the leaf `{what}` by a computed tensor, so each `backward()` also runs through the "
+        "graphs of earlier iterations.",
+        f"The new `{what}` is not a leaf: `backward()` won't fill its `.grad`, and an optimizer still has the old tensor. "
+        f"Change the leaf in place: under `torch.no_grad()`, write `{what}.copy_({first_line(value)})`.",
+        line=statement.lineno,
+    )
 
 
 def _running_total(failure: Failure) -> tuple[str, str] | None:

@@ -1,4 +1,4 @@
-"""The finding about a loop that sums its losses recommends running backward from the loss of each iteration."""
+"""The finding about a second pass recommends the remedy that fits: another root, an update in place, or a cut."""
 
 from __future__ import annotations
 
@@ -44,7 +44,74 @@ def test_the_loss_of_the_iteration_is_named_instead_of_a_cut(add: str) -> None:
     assert outcome.variables["total"] == sum(outcome.variables["losses"])
 
 
+LEAVES = """import torch
+a, b = torch.tensor(2.0, requires_grad=True), torch.tensor(0.5, requires_grad=True)
+MADE
+del a, b
+optimizer = torch.optim.SGD([LEFT, RIGHT], lr=0.1)
+for step in range(3):
+    loss = (LEFT * RIGHT - 3) ** 2
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    UPDATE
+"""
+REPLACED = {
+    "an item of a dict": (
+        'params = {"a": a, "b": b}',
+        'params["a"]',
+        'params["b"]',
+        'params["b"] = params["b"].clamp(0, 1)',
+        'params["b"]',
+    ),
+    "every item of a dict": (
+        'params = {"a": a, "b": b}',
+        'params["a"]',
+        'params["b"]',
+        "for key in params: params[key] = torch.clamp(params[key], 0, 1)",
+        "params[key]",
+    ),
+    "an item of a list": (
+        "values = [a, b]",
+        "values[0]",
+        "values[1]",
+        "values[1] = values[1] / (1 + values[1].abs())",
+        "values[1]",
+    ),
+    "an attribute": ("m = torch.nn.Module(); m.a, m.b = a, b", "m.a", "m.b", "m.b = m.b.clamp(0, 1)", "m.b"),
+}
+
+
+@pytest.mark.parametrize(("made", "left", "right", "update", "leaf"), REPLACED.values(), ids=REPLACED)
+def test_a_leaf_that_is_replaced_by_a_computed_tensor_is_changed_in_place_instead(
+    made: str, left: str, right: str, update: str, leaf: str
+) -> None:
+    text = LEAVES.replace("MADE", made).replace("LEFT", left).replace("RIGHT", right).replace("UPDATE", update)
+    (found,) = [finding for finding in findings(text) if finding.code == "backward-twice"]
+    assert found.line == len(text.splitlines())
+    assert f"`{leaf}`" in found.message
+    assert "detach" not in found.why
+    value = update.partition(" = ")[2]
+    in_place = f"{leaf}.copy_({value})"
+    assert f"`{in_place}`" in found.why
+    written = f"with torch.no_grad():\n        {update.replace(f'{leaf} = {value}', in_place)}"
+    corrected = text.replace(update, written)
+    assert unrecorded(corrected).error is None
+    assert not [finding for finding in findings(corrected) if finding.severity in ("error", "warning")]
+
+
 OTHERS = {
+    "a state that begins as a leaf": (
+        "cell = torch.nn.RNNCell(4, 4)\nh = torch.zeros(1, 4, requires_grad=True)\nfor step in range(3):\n"
+        "    h = cell(x[None], h)\n    h.sum().backward()\n"
+    ),
+    "a state in a dict, computed after the pass": (
+        "lin = torch.nn.Linear(4, 4)\nstate = {'h': torch.zeros(4, requires_grad=True)}\nfor step in range(3):\n"
+        "    lin(state['h']).sum().backward()\n    state['h'] = lin(state['h']).tanh()\n"
+    ),
+    "a total that begins as a leaf": (
+        "total = w\nfor step in range(3):\n    loss = (w * x).sum()\n    total = loss * total\n    total.sum().backward()\n"
+    ),
     "a state": "h = torch.zeros(4)\nfor step in range(3):\n    h = torch.tanh(w * h + x)\n    h.sum().backward()\n",
     "a state, with a total of each iteration": (
         "h = torch.zeros(4)\nfor step in range(3):\n    total = 0.0\n    for t in range(2):\n"
