@@ -96,6 +96,26 @@ async def test_a_png_has_twice_the_pixels_of_the_svg() -> None:
     assert wide >= 2 * width  # a PNG has a wider font, and thus a wider key
 
 
+@pytest.mark.parametrize("density", [144.0, 100.0])
+@pytest.mark.parametrize("sides", [(438.17, 571.03), (437.85, 571.15), (300.3, 300.4), (260.0, 612.5)])
+def test_a_png_has_every_row_and_column_of_the_svg_once(
+    sides: tuple[float, float], density: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversion, "DENSITY", density)
+    wide, high = sides
+    diagonal = f'<path d="M0 0L{wide} {high}" stroke="#000" stroke-width="40"/>'
+    drawn = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{wide}" height="{high}" viewBox="0 0 {wide} {high}">{diagonal}</svg>'
+    )
+    image = pixels(conversion.convert(drawn, "png"))
+    assert image.shape[:2] == (int(high * density / 72), int(wide * density / 72))
+    inked = image[..., 3] / 255
+    for ink, grows in ((inked, wide / high), (inked.T, high / wide)):
+        places = (ink * np.arange(ink.shape[1])).sum(axis=1) / ink.sum(axis=1)  # of the middle of the line, in each row
+        inner = np.diff(places[150:-150])  # further out, the line is cut by the margin
+        assert np.abs(inner - grows).max() < 0.3 * min(1, grows)
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 async def test_a_png_has_the_colours_of_its_theme(theme: style.Theme, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conversion, "DENSITY", 50.0)  # decoding is slow here
@@ -202,7 +222,7 @@ async def test_a_graph_above_the_limit_is_written_as_dot_in_a_thread_of_its_own(
 
 async def test_a_failed_conversion_raises_a_drawing_error() -> None:
     with pytest.raises(DrawingError, match="PNG"):
-        conversion.convert('<svg width="10" height="10"><broken', "png")
+        conversion.convert('<svg width="10" height="10" viewBox="0 0 10 10"><broken', "png")
 
 
 async def test_a_pass_that_adds_to_a_gradient_is_marked() -> None:
