@@ -87,7 +87,8 @@ def _stepped_before(recording: Recording, syntax: Syntax, step: wire.StepEvent) 
     loop = syntax.repetition(made) if made is not None else None
     for optimizer in optimizers(syntax) if loop is not None else ():
         inside = set(ast.walk(loop)) if loop is not None else set()
-        stepping = [call.lineno for call in optimizer.calls(syntax, "step") if call in inside]
+        stepped = [call for call in (*optimizer.calls(syntax, "step"), *_steps_of_scaler(syntax, optimizer)) if call in inside]
+        stepping = [call.lineno for call in stepped]
         clearing = [call.lineno for call in syntax.statements(ast.Call) if called(call) == "zero_grad" and call in inside]
         if stepping and clearing and max(clearing) <= min(stepping) and max(stepping) < backward:
             return model.Finding(
@@ -97,13 +98,20 @@ def _stepped_before(recording: Recording, syntax: Syntax, step: wire.StepEvent) 
                 line=stepping[0],
                 step=step.index,
                 node=None,
-                message=f"`{optimizer.name}.step()` runs between `zero_grad()` and `backward()`, so it finds no "
+                message=f"`{syntax.text(stepped[0])}` runs between `zero_grad()` and `backward()`, so it finds no "
                 "gradients, and the parameters stay the same.",
                 why=f"The `backward()` on line {backward} computes gradients that line {clearing[0]} clears before they are "
-                f"used. Call `{optimizer.name}.step()` after `backward()`.",
+                f"used. Call `{syntax.text(stepped[0])}` after `backward()`.",
                 pass_=step.main,
             )
     return None
+
+
+def _steps_of_scaler(syntax: Syntax, optimizer: Optimizer) -> Iterator[ast.Call]:
+    """Yield the calls that update through a scaler, such as ``scaler.step(optimizer)``."""
+    for call in syntax.statements(ast.Call):
+        if called(call) == "step" and [syntax.text(each) for each in call.args] == [optimizer.name]:
+            yield call
 
 
 def _passed(syntax: Syntax) -> Iterator[Optimizer]:

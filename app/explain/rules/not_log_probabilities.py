@@ -2,8 +2,9 @@
 
 ## Why it matters
 
-`nll_loss` and `kl_div` expect the logarithms of probabilities, which are never above 0. With probabilities or logits they
-return a number without a warning, often a negative one. The optimizer then reduces a number that does not measure the fit.
+`nll_loss`, `kl_div` and `ctc_loss` expect the logarithms of probabilities, which are never above 0. With probabilities or
+logits they return a number without a warning, often a negative one. The optimizer then reduces a number that does not measure
+the fit.
 
 ## Example
 
@@ -52,11 +53,12 @@ CODE: Final = "not-log-probabilities"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
 ROUNDING: Final = 1e-3
 """Largest number that may be the logarithm of a probability: rounding may leave a logarithm slightly above 0."""
+_CTC: Final = ("CtcLoss", "CudnnCtcLoss")
 _NLL: Final = ("NllLossBackward0", "NllLoss2DBackward0")
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
-    """Yield a finding for each line on which ``nll_loss`` or ``kl_div`` gets numbers above 0."""
+    """Yield a finding for each line on which ``nll_loss``, ``kl_div`` or ``ctc_loss`` gets numbers above 0."""
     reported: set[int | None] = set()
     for graph in different_graphs(recording):
         for index, node in enumerate(graph.nodes):
@@ -75,6 +77,8 @@ def _given(graph: GraphOfPass, index: int) -> int | None:
     if node.op in _NLL:
         inputs = graph.inputs(index)
         return inputs[0] if inputs and node.call is not None and "nll_loss" in node.call else None
+    if node.op.startswith(_CTC):
+        return next(iter(graph.inputs(index)), None)
     if node.op != "MulBackward0" or node.call is None or not node.call.endswith("kl_div"):
         return None
     # this node multiplies the arguments of kl_div; an argument is a result of another call, or a leaf
@@ -102,7 +106,7 @@ def _is_probability(graph: GraphOfPass, node: int) -> bool:
 
 
 def _finding(graph: GraphOfPass, loss: model.Node, given: int, largest: float) -> model.Finding:
-    function = "kl_div" if loss.op == "MulBackward0" else "nll_loss"
+    function = "kl_div" if loss.op == "MulBackward0" else "ctc_loss" if loss.op.startswith(_CTC) else "nll_loss"
     made = graph.before_views(given)
     probabilities = made.op in ("SoftmaxBackward0", "SigmoidBackward0")
     what = "probabilities" if probabilities else f"numbers up to {short(largest)}"

@@ -92,6 +92,10 @@ for step in range(3):
 tagger(torch.ones(2))
 """
 
+FRAMES = (
+    f"{CLASSES}frames, words = torch.randn(12, 2, 4), torch.randint(1, 3, (2, 3))\n"
+    "sizes = torch.full((2,), 12), torch.full((2,), 3)\n"
+)
 
 REPORTED = {
     "kept-result": {
@@ -295,6 +299,16 @@ REPORTED = {
         ),
     },
     "not-log-probabilities": {
+        "a CTC loss of probabilities": steps(
+            "p = net(frames).softmax(2)", "loss = F.ctc_loss(p, words, *sizes)  # here", *STEP, begin=FRAMES
+        ),
+        "a CTC loss of scores": steps("loss = nn.CTCLoss()(net(frames), words, *sizes)  # here", *STEP, begin=FRAMES),
+        "a CTC loss of transposed probabilities": steps(
+            "p = F.softmax(net(frames.transpose(0, 1)), -1)",
+            "loss = F.ctc_loss(p.permute(1, 0, 2), words, *sizes, zero_infinity=True)  # here",
+            *STEP,
+            begin=FRAMES,
+        ),
         "scores": steps("loss = F.kl_div(net(x), torch.rand(16, 3).softmax(1))  # here", *STEP, begin=CLASSES),
         "scores, summed": steps(
             "loss = F.kl_div(net(x), torch.rand(16, 3).softmax(1), reduction='sum')  # here", *STEP, begin=CLASSES
@@ -629,6 +643,16 @@ CORRECT = {
         ),
     },
     "not-log-probabilities": {
+        "a CTC loss of log_softmax": steps("loss = F.ctc_loss(net(frames).log_softmax(2), words, *sizes)", *STEP, begin=FRAMES),
+        "a CTC loss of the logarithm of a softmax": steps(
+            "p = net(frames).softmax(2).log()", "loss = nn.CTCLoss(reduction='sum')(p, words, *sizes)", *STEP, begin=FRAMES
+        ),
+        "a CTC loss of transposed logarithms": steps(
+            "p = net(frames.transpose(0, 1)).log_softmax(-1).transpose(0, 1)",
+            "loss = F.ctc_loss(p, words, *sizes)",
+            *STEP,
+            begin=FRAMES,
+        ),
         "a target that has a gradient": steps(
             "loss = F.kl_div(torch.rand(16, 3).log(), net(x).softmax(1))", *STEP, begin=CLASSES
         ),

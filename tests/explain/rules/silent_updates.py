@@ -25,6 +25,7 @@ KEPT = f"{BEGIN}{{kept}}\n" + loop(*STEP, begin="") + "{{use}}\n"
 LOSS = "loss = ((net(x) - y) ** 2).mean()"
 LEAVES = f"{BEGIN}w, v = torch.randn(3, requires_grad=True), torch.randn(3, requires_grad=True)\n"
 FROZEN = f"{BEGIN}net[0].requires_grad_(False)\nopt = torch.optim.SGD({{given}}, lr=0.01)\n"
+NO_SCALE = f"{BEGIN}scaler = torch.amp.GradScaler('cpu', enabled=False)\n"
 SCALER = f"{BEGIN}scaler = torch.amp.GradScaler('cpu', init_scale=8.)\n"
 COS = "torch.optim.lr_scheduler.CosineAnnealingLR(opt, 10)"
 
@@ -35,6 +36,20 @@ REPORTED = {
         "a step before the pass of a function": BEGIN
         + "def train():\n    for i in range(3):\n"
         + "".join(f"        {line}\n" for line in ("opt.zero_grad()", LOSS, "opt.step()  # here", "loss.backward()"))
+        + "train()\n",
+        "a step of a scaler before the pass": steps(
+            "opt.zero_grad()",
+            LOSS,
+            "scaler.step(opt)  # here",
+            "scaler.scale(loss).backward()",
+            "scaler.update()",
+            begin=NO_SCALE,
+        ),
+        "a step of a scaler first": steps(
+            "net.zero_grad()", "scaler.step(opt)  # here", "scaler.update()", LOSS, "loss.backward()", begin=NO_SCALE
+        ),
+        "a step of a scaler in a function": f"{NO_SCALE}def train():\n    for i in range(3):\n"
+        + "".join(f"        {line}\n" for line in ("opt.zero_grad()", LOSS, "scaler.step(opt)  # here", "loss.backward()"))
         + "train()\n",
         "one of two is cleared": steps(
             "rest.zero_grad()", BOTH, "loss.backward()", "opt.zero_grad()  # here", "opt.step()", "rest.step()", begin=TWO
@@ -362,6 +377,15 @@ CORRECT = {
         "a step before the pass, cleared after the step": steps("opt.step()", "opt.zero_grad()", LOSS, "loss.backward()"),
         "a step before the pass that uses the gradients of the turn before": steps(
             "if step: opt.step()", "net.zero_grad()", LOSS, "loss.backward()", count=4
+        ),
+        "a step of a scaler before the pass, cleared after the step": steps(
+            "scaler.step(opt)", "opt.zero_grad()", LOSS, "scaler.scale(loss).backward()", "scaler.update()", begin=NO_SCALE
+        ),
+        "a step of a scaler after the pass": steps(
+            "opt.zero_grad()", LOSS, "scaler.scale(loss).backward()", "scaler.step(opt)", "scaler.update()", begin=NO_SCALE
+        ),
+        "a step of a scaler that uses the gradients of the turn before": steps(
+            "if step: scaler.step(opt)", "net.zero_grad()", LOSS, "loss.backward()", begin=NO_SCALE, count=4
         ),
         "cleared first, stepped last": steps("opt.zero_grad()", LOSS, "loss.backward()", "opt.step()"),
         "two optimizers": steps(
