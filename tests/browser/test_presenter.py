@@ -85,6 +85,17 @@ def test_a_run_is_presented_and_followed(page: Page) -> None:
     expect(page.locator("#program")).to_be_visible()
 
 
+def test_a_follower_on_a_phone_sees_the_graph(page: Page, server: str) -> None:
+    path = post(server, LAST_SECTION)
+    answer = page.request.post(f"{server}/api/v1{path.replace('/r/', '/runs/')}/classrooms")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{server}{answer.json()['links']['page']}")
+    expect(page.get_by_text("You see what the teacher shows.")).to_be_visible()
+    jump = page.get_by_role("navigation", name="Parts of the page")
+    expect(jump.get_by_role("button", name="Graph")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#canvas svg.graph .node").first).to_be_in_viewport()
+
+
 def test_a_projector_shows_the_whole_graph_of_a_fit_in_large_type(page: Page, server: str) -> None:
     path = post(server, LAST_SECTION)
     for width, height in PROJECTORS:

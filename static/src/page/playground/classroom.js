@@ -28,6 +28,8 @@ export function follow(api, go) {
   const leave = h("button", { type: "button", class: "btn" }, "Stop following");
   const note = h("div", { class: "following", role: "status" }, text, leave);
   find(".playground > div").after(note); // below the head of the page
+  // the teacher shows the graph, and on a phone the program is above it
+  if (matchMedia("(max-width: 760px)").matches && scrollY === 0) find("#graph").scrollIntoView({ behavior: "instant", block: "start" });
   const events = new EventSource(api.address(`/classrooms/${encodeURIComponent(room)}/events`));
   /** @param {string} said */
   const end = (said) => {
