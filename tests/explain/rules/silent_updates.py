@@ -28,8 +28,41 @@ FROZEN = f"{BEGIN}net[0].requires_grad_(False)\nopt = torch.optim.SGD({{given}},
 NO_SCALE = f"{BEGIN}scaler = torch.amp.GradScaler('cpu', enabled=False)\n"
 SCALER = f"{BEGIN}scaler = torch.amp.GradScaler('cpu', init_scale=8.)\n"
 COS = "torch.optim.lr_scheduler.CosineAnnealingLR(opt, 10)"
+EMA = f"{BEGIN}average = copy.deepcopy(net)\n"
+OWN_LAYER = (
+    f"{BEGIN}class Layer(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+    "        self.w = nn.Parameter(torch.ones(4, 1))\n        self.data = []\n"
+    "    def forward(self, x):\n        return x @ self.w\n"
+    "    def limit(self):\n        {limit}\nnet = Layer()\nopt = torch.optim.SGD(net.parameters(), lr=0.05)\n"
+)
 
 REPORTED = {
+    "change-lost": {
+        "a copy of the data": loop(*STEP, "for p in net.parameters():", "    p.data.clamp(-0.1, 0.1)  # here"),
+        "a copy of a layer's weight": loop(*STEP, "with torch.no_grad():", "    net[0].weight.mul(0.9)  # here"),
+        "a function that copies": loop(
+            *STEP, "for name, p in net.named_parameters():", "    torch.clip(p.data, -1, 1)  # here"
+        ),
+        "a method of a layer": loop(*STEP, "net.limit()", begin=OWN_LAYER.format(limit="self.w.data.clamp(-0.1, 0.1)  # here")),
+        "a running average": loop(
+            *STEP, "for e, p in zip(average.parameters(), net.parameters()):", "    e = 0.9 * e + 0.1 * p  # here", begin=EMA
+        ),
+        "a running average by names": (
+            f"{EMA}def track(teacher, student, rate=0.1):\n"
+            "    for (_, e), (_, p) in zip(teacher.named_parameters(), student.named_parameters()):\n"
+            "        e = e.detach() * (1 - rate) + rate * p.detach()  # here\n" + loop(*STEP, "track(average, net)", begin="")
+        ),
+        "noise": loop(
+            *STEP,
+            "for i, p in enumerate(params):",
+            "    p = p + 0.01 * torch.randn_like(p)  # here",
+            begin=f"{BEGIN}params = list(net.parameters())\n",
+        ),
+        "an update by hand": loop(
+            "net.zero_grad()", "loss.backward()", "for p in net.parameters():", "    p = p - 0.05 * p.grad  # here"
+        ),
+        "a method that copies": loop(*STEP, "for p in net.state_dict().values():", "    p = p.clamp(-1, 1)  # here"),
+    },
     "gradient-unused": {
         "a step before the pass": steps("opt.zero_grad()", LOSS, "opt.step()  # here", "loss.backward()"),
         "a step first": steps("net.zero_grad()", "opt.step()  # here", LOSS, "loss.backward()"),
@@ -373,6 +406,42 @@ REPORTED = {
 """Programs by the code of the finding that each triggers in the line that ends with ``# here``."""
 
 CORRECT = {
+    "change-lost": {
+        "in place": loop(*STEP, "for p in net.parameters():", "    p.data.clamp_(-0.1, 0.1)"),
+        "written to the tensor": loop(
+            *STEP, "with torch.no_grad():", "    torch.clamp(net[0].weight, -1, 1, out=net[0].weight)"
+        ),
+        "a set with the name of an attribute": loop(
+            *STEP, "net.data.append(step)", "net.limit()", begin=OWN_LAYER.format(limit="set(self.data).add(len(self.data))")
+        ),
+        "a list with the name of an attribute": loop(
+            *STEP, "Box.data.add(step)", begin=f"{BEGIN}class Box:\n    data = set()\n"
+        ),
+        "a running average": loop(
+            *STEP,
+            "for e, p in zip(average.parameters(), net.parameters()):",
+            "    e.data = 0.9 * e.data + 0.1 * p.data",
+            begin=EMA,
+        ),
+        "a copy that is read": loop(
+            *STEP, "total = 0.0", "for p in net.parameters():", "    p = p.detach() * 2", "    total += p.sum().item()"
+        ),
+        "a copy that is kept": loop(
+            *STEP, "for name, p in net.named_parameters():", "    p = p.data.clamp(0, 1)", "    kept = p", "print(kept)"
+        ),
+        "a copy that the next turn reads": loop(
+            *STEP, "for p in net.parameters():", "    for k in range(2):", "        print(p.norm())", "        p = p * 2"
+        ),
+        "a copy that is read after the loop": loop(*STEP, "for p in net.parameters():", "    p = p * 2", "print(p)"),
+        "steps of an inner loop": loop(
+            "pairs = zip(net.parameters(), torch.autograd.grad(loss, net.parameters()))",
+            "fast = [p - 0.1 * g for p, g in pairs]",
+            "((nn.functional.linear(net[0](x).tanh(), *fast[2:]) - y) ** 2).mean().backward()",
+            "opt.step()",
+            "opt.zero_grad()",
+        ),
+        "a name": loop(*STEP, "for name, p in net.named_parameters():", "    name = name * 2", "    p.data += 0.01"),
+    },
     "gradient-unused": {
         "a step before the pass, cleared after the step": steps("opt.step()", "opt.zero_grad()", LOSS, "loss.backward()"),
         "a step before the pass that uses the gradients of the turn before": steps(
