@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from .conftest import THEMES, open_recorded
 from .test_layout import outside, violations
@@ -26,6 +26,49 @@ def loaded(page: Page) -> int:
                .reduce((sum, each) => sum + each.transferSize, 0)"""
         )
     )
+
+
+HIDDEN = """() => {
+    const question = document.querySelector(".predict");
+    const shown = (each) => each.checkVisibility({ visibilityProperty: true });
+    const numbers = [...document.querySelectorAll("article > :not(.task) .num")];
+    const later = numbers.filter((each) => question.compareDocumentPosition(each) & Node.DOCUMENT_POSITION_FOLLOWING);
+    return {
+        before: numbers.filter((each) => !later.includes(each)).every(shown),
+        later: later.filter(shown).length,
+        outputs: [...document.querySelectorAll(".predict ~ .cell .output")].filter(shown).length,
+        answers: [...document.querySelectorAll(".predict > .reveal")].filter(shown).length,
+        all: later.length,
+    };
+}"""
+
+
+@pytest.mark.parametrize("case", ["waiting", "before the script", "without a script"])
+def test_no_answer_is_seen_before_the_questions_are_set_up(case: str, page: Page, browser: Browser, server: str) -> None:
+    open_recorded(page, LESSON)
+    expect(page.locator("article")).to_have_attribute("data-asked", "")
+    state = page.evaluate(HIDDEN)
+    assert 0 < state["later"] < state["all"], "each question covers its own answer only"
+
+    def wait(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, body=answer.text().replace('"waiting":false', '"waiting":true'))
+
+    if case == "waiting":
+        page.route(re.compile(f"{LESSON}$"), wait)
+    elif case == "before the script":
+        page.route(re.compile(r"/lesson-\w+\.js"), lambda route: route.fulfill(body="", content_type="text/javascript"))
+    else:
+        page = browser.new_context(java_script_enabled=False, base_url=server).new_page()
+    page.goto(LESSON)
+    page.mouse.move(4, 4)
+    state = page.evaluate(HIDDEN)
+    assert state["before"]
+    if case == "without a script":
+        assert state["later"] == state["all"]
+        assert state["answers"] == page.locator(".predict").count()
+    else:
+        assert (state["later"], state["outputs"], state["answers"]) == (0, 0, 0)
 
 
 def open_lesson(page: Page) -> None:

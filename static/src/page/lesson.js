@@ -61,6 +61,7 @@ const kept = progress(given.lesson, (done) => {
   for (const entry of entries) entry.closest("li")?.classList.toggle("done", Boolean(done[decodeURIComponent(entry.hash.slice(1))]?.done));
 });
 const asked = complete(given).then(() => {
+  find("article").dataset["asked"] = ""; // from here on, the questions cover their own answers
   attempts({ kept, loaded: begin });
   return questions({ kept, onopen: (section) => void begin().then(({ opened }) => opened(section), () => {}) });
 });
@@ -82,7 +83,7 @@ async function load() {
 
 /** Load the stage, and connect the tasks to it. */
 function begin() {
-  stage ??= load();
+  stage ??= asked.then(load); // the stage could show an answer before the question is set up
   begun ??= Promise.all([stage, asked]).then(([loaded, open]) => loaded.begin(open));
   return begun;
 }
