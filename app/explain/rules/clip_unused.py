@@ -3,7 +3,7 @@
 ## Why it matters
 
 Clipping changes the gradients that `optimizer.step()` reads, so it belongs between `backward()` and `step()`. It has no effect
-elsewhere, on another module, or on a generator that is already used up. It also has no effect if its result is not kept:
+elsewhere, on another network, or on a generator that is already used up. It also has no effect if its result is not kept:
 `clamp` returns a new tensor, whereas `clamp_` changes the gradient. Training then explodes as if nothing were clipped.
 
 ## Example
@@ -54,6 +54,7 @@ from ..program.blocks import around, calls_in, order
 from ..program.generators import used_up
 from ..program.losses import bindings
 from ..program.modules import makes_layer, module_classes
+from ..program.other_networks import of_other_network
 from ..program.syntax import Syntax, called
 from ..wording import listed
 
@@ -97,6 +98,8 @@ def _without_effect(syntax: Syntax, call: ast.Call, roots: set[str]) -> tuple[st
         because = f"line {reading} has used it up" if reading != line else "the first iteration has used it up"
         message = f"`{name}` is empty when line {line} clips its gradients, because {because}."
         return message, f"`{name}` is a generator, which can be read only once. Make it a list: `list(…)`."
+    if (wasted := of_other_network(syntax, call)) is not None:
+        return wasted
     owner = _owner(call)
     if owner is not None and roots and owner not in roots and _is_layer(syntax, owner):
         message = f"Line {line} clips the gradients of `{owner}`, which no `backward()` has reached."
