@@ -42,7 +42,8 @@ for step in range(3):
 
 ## What it does not report
 
-- Terms that are cut with `detach()` or under `no_grad()`: both show that no gradient is intended.
+- Terms that are cut with `detach()` or under `no_grad()`: both show that no gradient is intended. If both sides of a term are
+  detached, as in `mse_loss(a.detach(), b.detach())`, it is reported.
 - Gradients inside a term that has a gradient itself, such as the perturbation of an adversarial example.
 - Terms that are not computed from a parameter, such as a constant of a formula.
 """
@@ -56,6 +57,7 @@ from typing import Final
 from ... import model
 from ...recording import Recording
 from ..program.cuts import CONSTRUCTORS, NUMBER_BUILTINS, NUMBER_METHODS
+from ..program.detached_sides import DetachedSides
 from ..program.losses import Losses
 from ..program.syntax import Syntax, called, root_of_pass
 from ..recorded.passes import GraphOfPass, different_graphs
@@ -175,6 +177,7 @@ class _Terms:
     def __init__(self, recording: Recording, syntax: Syntax) -> None:
         self._syntax = syntax
         self._losses = Losses(syntax)
+        self._detached = DetachedSides(syntax, self._before, self._of_parameter)
         self._requires_grad = {
             row.line: bool(row.tensor.requires_grad) for row in recording.lines() if row.tensor is not None and row.file is None
         }
@@ -205,6 +208,7 @@ class _Terms:
                         waiting += [(value, whole and not more) for value, more in zip(values, added, strict=True)]
                     continue
             without = self._in_graph(node) or self._is_number(node) or not self._requires_grad.get(self._line(node), True)
+            without = without or self._detached.sides(node) is not None
             if without and not whole:
                 yield node
             elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult | ast.Div):
@@ -214,7 +218,7 @@ class _Terms:
         """Return the expression that cuts a term from the parameters, with a sentence about it; ``None`` if it is intended."""
         nodes = self._losses.below(term)
         if any(isinstance(node, ast.Call) and called(node) in ("detach", "detach_") for node in nodes):
-            return None
+            return self._both_sides(term)
         found: list[tuple[ast.expr, str]] = []
         for node in nodes:
             match node:
@@ -234,6 +238,14 @@ class _Terms:
                     found.append((node, f"`{called(node)}` keeps only the numbers, without their graph."))
         found = [(node, why) for node, why in found if self._syntax.no_grad_line(node) is None]
         return min(found, key=lambda each: each[0].lineno, default=None)
+
+    def _both_sides(self, term: ast.expr) -> tuple[ast.expr, str] | None:
+        """Return the call of ``detach()`` on the left side of a term, with a sentence about it, if both sides are detached."""
+        if (sides := self._detached.sides_of_term(term)) is None:
+            return None
+        left, right = sides
+        lines = f"line {left.lineno}" if left.lineno == right.lineno else f"lines {left.lineno} and {right.lineno}"
+        return left, f"Both sides of the term are detached, on {lines}. Detach only the target."
 
     def _before(self, node: ast.expr) -> list[ast.expr]:
         """Return the values that an expression may have: for a name, those that the program assigns to it in a line above."""

@@ -50,3 +50,44 @@ VARIABLE = {
 @pytest.mark.parametrize(("grad", "rest"), VARIABLE.values(), ids=VARIABLE.keys())
 def test_a_term_with_a_gradient_is_not_reported(grad: str, rest: str) -> None:
     assert codes(PENALTY.format(grad=grad, rest=rest)) == []
+
+
+SIDES = """\
+import torch
+import torch.nn.functional as F
+from torch import nn
+torch.manual_seed(0)
+net = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3))
+opt = torch.optim.SGD(net.parameters(), lr=0.1)
+x, y = torch.randn(8, 4), torch.randn(8, 3)
+for step in range(3):
+    a, b = net(x), net(x + 0.1)
+    {lines}
+    opt.zero_grad()
+    loss.backward()
+    opt.step()
+"""
+BOTH_DETACHED = {
+    "names": "strong = net(x - 0.1).detach()\n    weak = b.detach()\n    loss = F.mse_loss(a, y) + F.mse_loss(strong, weak)",
+    "in the call": "commit = F.mse_loss(a.detach(), b.detach())\n    loss = F.mse_loss(a, y) + 0.25 * commit",
+    "a formula": "p = a.detach()\n    t = b.detach()\n    loss = F.mse_loss(a, y)\n    loss = loss + ((p - t) ** 2).mean()",
+}
+
+
+@pytest.mark.parametrize("lines", BOTH_DETACHED.values(), ids=BOTH_DETACHED)
+def test_a_term_whose_sides_are_both_detached_is_reported_at_its_left_side(lines: str) -> None:
+    assert codes(SIDES.format(lines=lines)) == [("constant-term", 10)]
+
+
+ONE_DETACHED = {
+    "one side": "loss = F.mse_loss(a, y) + F.mse_loss(a, b.detach()) + F.mse_loss(b, a.detach())",
+    "a weight": "w = (a.detach() - b.detach()).abs().mean()\n    loss = F.mse_loss(a, y) * w + F.mse_loss(b, y)",
+    "only measured": "gap = F.mse_loss(a.detach(), b.detach())\n    loss = F.mse_loss(a, y)\n    print(gap.item() > 0)",
+    "data": "noise = (x.detach() - x.detach().mean()).pow(2).mean()\n    loss = F.mse_loss(a, y) + noise",
+    "an advantage": "gain = b.detach() - a.detach()\n    loss = (a * gain).mean() + F.mse_loss(b, y)",
+}
+
+
+@pytest.mark.parametrize("lines", ONE_DETACHED.values(), ids=ONE_DETACHED)
+def test_detached_values_that_a_loss_may_need_are_not_reported(lines: str) -> None:
+    assert codes(SIDES.format(lines=lines)) == []
