@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import re
+import threading
 import zlib
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from .conftest import THEMES, Problems
 from .programs import FAN_IN, FIT, LAST_SECTION, node, open_run, run, value, write
@@ -519,3 +520,32 @@ def test_a_saved_run_is_readable_without_a_script(page: Page, browser: Browser, 
     plain.get_by_role("link", name="Previous step").click()
     expect(plain.locator("svg.graph .node.leaf")).to_contain_text("−9.3333")
     context.close()
+
+
+def test_the_first_page_shows_its_example_as_soon_as_it_is_recorded(page: Page, problems: Problems) -> None:
+    problems.expect("status of 503")
+    page.goto("/")
+    state = json.loads(page.locator("#state").text_content() or "")
+    recorded = threading.Event()
+
+    def early(route: Route) -> None:
+        """Answer like a server that has just started."""
+        answer = route.fetch()
+        changed = {**state, "run": None, "step": None, "graph": None, "svg_inline": False}
+        text = re.sub(r"(?<=id=\"state\">).*?(?=</script>)", lambda _: json.dumps(changed), answer.text(), flags=re.DOTALL)
+        route.fulfill(response=answer, body=text)
+
+    def not_yet(route: Route) -> None:
+        if recorded.is_set():
+            route.fallback()
+        else:
+            route.fulfill(status=503, headers={"Retry-After": "0.1"}, json={"title": "Busy", "detail": "It is being recorded."})
+
+    page.route(re.compile(r"//[^/]+/$"), early)
+    page.route(re.compile(f"/runs/{state['recording']}$"), not_yet)
+    page.goto("/")
+    expect(page.get_by_role("heading", name="The example is being recorded")).to_be_visible()
+    recorded.set()
+    expect(page.locator("#canvas svg.graph .node")).to_have_count(7)
+    expect(page.get_by_text("being recorded")).to_have_count(0)
+    expect(page.locator("#deck .phase").first).to_be_visible()

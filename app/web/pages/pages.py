@@ -144,6 +144,7 @@ async def _playground(
             origin=origin,
             preview=None if recorded is None else preview_links(origin, root, recorded.id),
             program=program,
+            recording=recording,
             legend=legend(),
             examples=service.examples,
             state=script_json(state),

@@ -24,7 +24,8 @@ Every template:
 
 - ``home``: True for ``/``, False for a saved run. ``title``: str, the title of the run or program; ``tab``: a short one for the
   tab. ``origin``: scheme and host of this server, for absolute URLs. ``chosen_example``: slug of the example that the address
-  names, or ``None``. ``preview``: absolute URLs of the run for previews of links, ``page`` and ``oembed``, or ``None``.
+  names, or ``None``; ``recording``: id of the recording of the example, or ``None``. ``preview``: absolute URLs of the run for
+  previews of links, ``page`` and ``oembed``, or ``None``.
 - ``run``: :class:`~tapedeck.model.Run`, or ``None`` if nothing is recorded yet: the editor then shows ``program``.
 - ``program``: str. ``lines``: list of :class:`~.listing.ProgramLine`, the lines of the program with their values.
 - ``step``: :class:`~tapedeck.model.Step` at the playhead or ``None``; ``shown_pass``: :class:`~tapedeck.model.Pass`, the

@@ -11,6 +11,7 @@ import { ended } from "./state.js";
 const WAIT = 1; // seconds that the POST of a run may take before the run is followed by its events
 const AGAIN = 250; // milliseconds between two requests for a run in progress
 
+const ASKED = 100; // times that a recording that is being made is requested; the server says after how many seconds
 const SLOW = 4000; // milliseconds after which a program is slow
 const GONE = 404; // status of an answer about a run that does not exist any more
 
@@ -122,6 +123,30 @@ export function runner(store, api, show) {
       } catch (error) {
         if (mine === turn) store.set({ busy: null, trouble: trouble(error) });
       }
+    },
+    /**
+     * Wait for a recording that the server makes as soon as it can, and show it. A program that is run meanwhile comes first.
+     *
+     * @param {string} id
+     */
+    async expect(id) {
+      const mine = ++turn;
+      store.set({ recording: true });
+      for (let times = 1; mine === turn; times++) {
+        try {
+          const begun = await api.run(id);
+          if (mine === turn) void this.attend(begun);
+          break;
+        } catch (error) {
+          const after = error instanceof Problem ? error.retryAfter : null;
+          if (after !== null && times < ASKED) await new Promise((go) => setTimeout(go, 1000 * after));
+          else if (mine === turn) {
+            store.set({ trouble: refusal(error) });
+            break;
+          }
+        }
+      }
+      store.set({ recording: false });
     },
     /** Stop the running program. Its recording so far is kept. */
     stop() {

@@ -33,6 +33,7 @@
  * @property {Run | null} run                     the recording shown
  * @property {boolean} edited                     the text differs from the program that was run
  * @property {Busy | null} busy                   the program in progress
+ * @property {boolean} recording                  the page waits for the recording of its example
  * @property {Coming | null} coming               the recording that is loading; until it is loaded, the earlier one is shown
  * @property {Trouble | null} trouble             why the last request failed
  *
@@ -148,6 +149,7 @@ export const START = {
 export const EMPTY = {
   ...START,
   run: null,
+  recording: false,
   edited: false,
   busy: null,
   coming: null,

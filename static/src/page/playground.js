@@ -414,6 +414,6 @@ lazyStepsTable(state, api, step);
 lazyRuns(state, api, given, (id) => openRun({ id, view: {} }));
 follow(api, (view) => (playing.pause(), work.go(view)));
 find("#present").addEventListener("click", presented.toggle);
-linked(given, start, openRun, (trouble) => state.set({ trouble }));
+linked(given, start, openRun, (id) => void work.expect(id), (trouble) => state.set({ trouble }));
 keeper.begin();
 obeyEarly(text);

@@ -53,9 +53,10 @@ export function fragmentIn(text, root) {
  * @param {Given} given
  * @param {(program: string) => void} start
  * @param {(run: {id: string, view: Partial<State>}) => void} open  show a recording
+ * @param {(recording: string) => void} expect  wait for the recording of the page's example, which was not made in time
  * @param {(trouble: {title: string, detail: string}) => void} ontrouble
  */
-export function linked(given, start, open, ontrouble) {
+export function linked(given, start, open, expect, ontrouble) {
   const follow = async () => {
     const { hash } = location;
     const slug = /^#example=([\w-]+)$/.exec(hash)?.[1];
@@ -74,5 +75,6 @@ export function linked(given, start, open, ontrouble) {
   };
   addEventListener("hashchange", () => void follow());
   if (/^#(?:code=|example=|\/|http)/.test(location.hash)) void follow();
-  else if (given.example && !given.run) start(given.program); // its recording was not made in time
+  else if (given.recording && !given.run && given.mode !== "refused") expect(given.recording);
+  else if (given.example && !given.run) start(given.program); // the server says why it runs no programs
 }

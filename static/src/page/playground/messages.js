@@ -70,9 +70,10 @@ function underway({ queue, slow }) {
 
 /** Explain why there is no picture, and what to do. @param {State} state @param {(step: number) => void} go @returns {Child} */
 export function absence(state, go) {
-  const { run, at, step, absent, busy, coming } = state;
+  const { run, at, step, absent, busy, coming, recording } = state;
   if (busy && (!run || !ended(run)) && !run?.steps) return underway(busy);
   if (!run && coming) return h("p", null, "Loading…");
+  if (!run && recording) return [h("h3", null, "The example is being recorded…"), h("p", null, "Its graph appears here in a moment. You need not wait to run a program of your own.")];
   if (!run)
     return [
       h("h3", null, "Nothing recorded yet"),

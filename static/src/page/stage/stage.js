@@ -47,7 +47,7 @@ export function stage({ state, work, edgeStyle, still, onmove, ondraw, absence, 
         canvas.select(node, users);
       });
 
-      state.watch(["picture", "absent", "graph", "run", "busy"], (now) => {
+      state.watch(["picture", "absent", "graph", "run", "busy", "recording"], (now) => {
         const { picture, absent, graph: shown } = now;
         if (picture && shown) {
           canvas.draw(picture);
