@@ -174,8 +174,23 @@ def _uses(syntax: Syntax, root: ast.expr, owner: str) -> bool:
                 return True
             if isinstance(node, ast.Name) and node.id not in seen:
                 seen.add(node.id)
-                waiting += syntax.assigned(node.id) + _arguments(syntax, node)
+                waiting += syntax.assigned(node.id) + _arguments(syntax, node) + _iterated(syntax, node)
     return False
+
+
+def _iterated(syntax: Syntax, name: ast.Name) -> list[ast.expr]:
+    """Return the values that a loop or a comprehension around a name goes through, if the name is its variable."""
+    loops: list[ast.For | ast.comprehension] = []
+    around = syntax.parent(name)
+    while around is not None and not isinstance(around, ast.FunctionDef):
+        if isinstance(around, ast.For):
+            loops.append(around)
+        elif isinstance(around, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
+            loops += around.generators
+        around = syntax.parent(around)
+    return [
+        loop.iter for loop in loops if any(isinstance(each, ast.Name) and each.id == name.id for each in ast.walk(loop.target))
+    ]
 
 
 def _arguments(syntax: Syntax, name: ast.Name) -> list[ast.expr]:
