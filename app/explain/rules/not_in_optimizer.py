@@ -80,7 +80,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Final
 
-from ... import model
+from ... import model, wire
 from ...recording import Recording, Tensors
 from ..program.forgotten import forgotten
 from ..program.modules import Unregistered, makes_layer, module_classes, unregistered
@@ -118,7 +118,8 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
     yield from _of_attributes(syntax, names)
     yield from _made_anew(syntax, {(each.line, left[each.id][0]) for each in parameters if len(left[each.id]) == 1})
     held = {name for each in recording.parameters() if int(each.id[1:]) in changed for name in each.names}
-    yield from _added_later(syntax, names, held)
+    replaced = {signal.name for signal in recording.signals(wire.UnusedParameter)}  # unused-parameter names their line
+    yield from _added_later(syntax, [name for name in names if name not in replaced], held)
     yield from _unfrozen_later(syntax, names)
     for lone in forgotten(syntax, names, held):
         yield _finding(
