@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -12,10 +13,11 @@ from msgspec import Struct
 
 from ..drawing.conversion import ThreadConverter
 from ..drawing.picture import Tools, shared_engine
+from ..drawing.style import Theme
 from ..errors import BadRequest
 from ..runs.run import RecordedRun
 from ..web.pages.templates import rendered
-from ..web.pictures import RunReader
+from ..web.pictures import RunReader, thumbnail
 from ..web.sharing.single_file import STYLE, bundle_text, file_policy, write_file
 from . import record
 
@@ -23,6 +25,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 INDEX = "index.html"
+PICTURE_BYTES = 64 * 1024
+"""Largest size of a small picture in an index, in bytes. A run with a larger one is listed without a picture."""
 
 
 class FiledRun(Struct, frozen=True):
@@ -34,11 +38,13 @@ class FiledRun(Struct, frozen=True):
     outcome: str
     steps: int
     failed: bool
+    pictures: dict[Theme, str] = {}
+    """The graph, drawn small in the colours of each theme, as ``data:`` URLs; empty if there is none."""
 
 
 def write_one(invocation: record.Invocation, output: Path, theme: str | None) -> RecordedRun:
     """Run a program and write its recording into a file. Raises :class:`BadRequest` if it cannot be written."""
-    recorded, body = asyncio.run(_made(invocation, theme))
+    recorded, body, _ = asyncio.run(_made(invocation, theme))
     _write(output, body)
     return recorded
 
@@ -55,20 +61,29 @@ def write_folder(invocations: Sequence[record.Invocation], folder: Path, theme: 
     entries: list[FiledRun] = []
     runs: list[RecordedRun] = []
     for invocation in invocations:
-        recorded, body = asyncio.run(_made(invocation, theme))
+        recorded, body, pictures = asyncio.run(_made(invocation, theme, listed=True))
         run = recorded.run({})
         name = file_name(invocation.file.name, {each.file for each in entries})
         _write(folder / name, body)
-        entries.append(FiledRun(name, recorded.title, invocation.file.name, run.outcome, run.steps, recorded.status != "done"))
+        failed = recorded.status != "done"
+        entries.append(FiledRun(name, recorded.title, invocation.file.name, run.outcome, run.steps, failed, pictures))
         runs.append(recorded)
     _write(folder / INDEX, index(folder.resolve().name, entries, theme))
     return runs
 
 
-async def _made(invocation: record.Invocation, theme: str | None) -> tuple[RecordedRun, bytes]:
+async def _made(
+    invocation: record.Invocation, theme: str | None, *, listed: bool = False
+) -> tuple[RecordedRun, bytes, dict[Theme, str]]:
+    """Run a program. Return its recording, its file and, for a file that is ``listed`` in an index, its small pictures."""
     recorded = await record.record(invocation)
     reader = RunReader(_read, Tools(shared_engine(invocation.settings.dot), ThreadConverter()))
-    return recorded, await write_file(reader, recorded, theme=theme)
+    pictures: dict[Theme, str] = {}
+    for each in ("light", "dark"):
+        drawn = await thumbnail(reader, recorded, each) if listed and theme in (None, each) else None
+        if drawn is not None and len(drawn.body) <= PICTURE_BYTES:
+            pictures[each] = f"data:image/svg+xml;base64,{base64.b64encode(drawn.body).decode()}"
+    return recorded, await write_file(reader, recorded, theme=theme), pictures
 
 
 async def _read(recorded: RecordedRun, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

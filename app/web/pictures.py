@@ -11,7 +11,7 @@ from ..drawing import picture
 from ..drawing.pen import EMBEDDED
 from ..drawing.picture import Drawn, Tools
 from ..drawing.sheet import Sheet
-from ..drawing.style import Density, Direction, PictureLayout
+from ..drawing.style import Density, Direction, PictureLayout, Theme
 from ..errors import InvalidInput
 from ..recording import default_graph
 from ..runs.outcome import explanation
@@ -90,6 +90,16 @@ async def last_picture(reader: RunReader, recorded: RecordedRun, form: str, look
     """Return the picture of the last step, else of the last pass, else of the last displayed graph, else ``None``."""
     last = default_graph(recorded.recording)
     return None if last is None else await draw(reader, recorded, last.kind, last.index, form, look)
+
+
+async def thumbnail(reader: RunReader, recorded: RecordedRun, theme: Theme) -> Drawn | None:
+    """Return the graph of :func:`last_picture`, drawn small for a list of runs; ``None`` if there is no graph."""
+    last = default_graph(recorded.recording)
+    if last is None:
+        return None
+    sheet_of: Callable[..., Sheet] = picture.sheet_of_pass if last.kind == "pass" else picture.sheet_of_graph
+    sheet = await reader.read(recorded, sheet_of, recorded.recording, last.index, "svg", theme=theme)
+    return await picture.thumbnail(sheet, reader.tools)
 
 
 def why_no_picture(recorded: RecordedRun) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import fcntl
 import json
 import os
@@ -20,6 +21,7 @@ import pytest
 from tapedeck import model, wire
 from tapedeck.cli import commands, doctor, record
 from tapedeck.cli.doctor import writable
+from tapedeck.drawing.style import THEMES
 from tapedeck.examples import example
 from tapedeck.sandbox.selftest import Check
 from typer.testing import CliRunner, Result
@@ -246,6 +248,11 @@ def test_render_writes_files_that_play_in_a_browser_and_an_index(
     assert f'<a href="{stem}-2.html">&lt;b&gt;Second&lt;/b&gt;</a>' in index
     assert "<h1>lecture</h1>" in index
     assert "2 steps" in index
+    pictures = [base64.b64decode(each).decode() for each in re.findall(r"data:image/svg\+xml;base64,([^\"]+)", index)]
+    assert len(pictures) == 4, "each of the two, in light and in dark colours"
+    assert all(each.startswith("<svg ") and "loss" in each for each in pictures)
+    assert THEMES["light"]["surface"] in pictures[1]
+    assert THEMES["dark"]["surface"] in pictures[0]
     fake_process.events = [*fit()[:-1], BROKEN]
     single = tmp_path / "run.html"
     result = tapedeck("render", file, "-o", str(single), "--theme", "dark")

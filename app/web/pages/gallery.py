@@ -19,10 +19,9 @@ from ...errors import NotFound
 from ...examples import Example
 from ...explain.registry import GROUPS
 from ...explain.rule import Rule
-from ...recording import default_graph
-from ...runs.run import RecordedRun
 from .. import responses
-from ..service import Service, service_of
+from ..pictures import RunReader, thumbnail
+from ..service import service_of
 from .templates import page, theme_of
 
 UNTYPICAL: Final = ("About the recording",)
@@ -75,7 +74,7 @@ async def show(request: Request) -> Response:
 
 
 @router.get("/examples/{slug}.svg")
-async def thumbnail(request: Request, slug: str) -> Response:
+async def picture_of(request: Request, slug: str) -> Response:
     """Draw the graph of an example small, in the colours of ``?theme=``."""
     service = service_of(request)
     example = next((each for each in service.examples if each.slug == slug), None)
@@ -86,14 +85,6 @@ async def thumbnail(request: Request, slug: str) -> Response:
     if recorded is None:
         drawn = Drawn(small.note(NO_RECORDING, theme).encode(), final=False)
     else:
-        drawn = await _drawn(service, recorded, theme)
+        reader = RunReader(service.read, picture.Tools(service.engine, service.converter, recorded.new.owner))
+        drawn = await thumbnail(reader, recorded, theme) or Drawn(small.note(NO_GRAPH, theme).encode())
     return responses.cacheable(request, drawn.body, picture.MEDIA["svg"], final=drawn.final)
-
-
-async def _drawn(service: Service, recorded: RecordedRun, theme: Theme) -> Drawn:
-    shown = default_graph(recorded.recording)
-    if shown is None:
-        return Drawn(small.note(NO_GRAPH, theme).encode())
-    read = picture.sheet_of_pass if shown.kind == "pass" else picture.sheet_of_graph
-    sheet = await service.read(recorded, read, recorded.recording, shown.index, "svg", theme=theme)
-    return await picture.thumbnail(sheet, picture.Tools(service.engine, service.converter, recorded.new.owner))
