@@ -210,5 +210,20 @@ def test_the_keys_of_the_help_work_on_a_fresh_page(fitted: Page) -> None:
     page.keyboard.press("t")  # a text field keeps its keys
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
     done |= {"-", "+", "0", "t", "ArrowUp", "ArrowDown", " ", "?", "/"}
-    elsewhere = {"Mod+Enter", "Enter", "Shift+Enter", "Escape", "Tab", "Alt+c", "Alt+w", "y", "p", "n", "q", "b"}
+    elsewhere = {
+        "Mod+Enter",
+        "Enter",
+        "Shift+Enter",
+        "Escape",
+        "Tab",
+        "Alt+c",
+        "Alt+w",
+        "Alt+ArrowUp",
+        "Alt+ArrowDown",
+        "y",
+        "p",
+        "n",
+        "q",
+        "b",
+    }
     assert {*listed} - done == elsewhere, "the other keys are tried where they are handled"

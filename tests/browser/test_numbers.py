@@ -52,6 +52,17 @@ def test_a_dragged_number_runs_the_program_again_and_keeps_the_instant_and_the_c
     expect(page).to_have_url(re.compile(before))  # the runs of a drag share one entry of the history
 
 
+def test_the_number_at_the_cursor_is_changed_by_the_keyboard_and_the_program_runs_again(page: Page, server: str) -> None:
+    page.goto(post(server, FIT))
+    rate = page.locator(".cm-line").nth(9)
+    page.locator(".cm-pull", has_text="0.05").click()
+    page.keyboard.press("Alt+ArrowUp")
+    expect(rate).to_contain_text("m -= 0.051 * m.grad")
+    expect(page.locator(".pair")).to_contain_text("0.051")
+    page.keyboard.press("Alt+ArrowDown")
+    expect(rate).to_contain_text("m -= 0.05 * m.grad")
+
+
 def test_the_inspector_leads_from_nan_to_the_values_before_it(page: Page) -> None:
     open_run(page, MASKED)
     inspector = page.locator("#inspected")

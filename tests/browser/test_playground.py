@@ -131,7 +131,7 @@ def test_the_inspector_shows_which_samples_reach_which_predictions(page: Page) -
     inspector.get_by_role("button", name="Which rows of the data reach which here?").press("Enter")
     figure = inspector.locator(".dependence figure")
     expect(figure.locator("h4")).to_have_text("Rows of x that reach herelater rows too")
-    expect(figure.locator(".remark")).to_contain_text("They are first mixed by lstm on line 6.")
+    expect(figure.locator(".remark")).to_contain_text("They are first mixed by out on line 6.")
     expect(figure.locator(".own")).to_have_count(6)
     expect(figure.locator(".other")).to_have_count(15)
     expect(figure.get_by_text("Rows", exact=True)).to_be_focused()

@@ -161,7 +161,7 @@ async def test_a_lesson_that_cannot_be_read_hides_no_problem_of_the_others(
     assert not await lesson_check.check(tmp_path, update=True)
     printed = capsys.readouterr().out.splitlines()
     assert [line.split(": ")[0] for line in printed] == [
-        f"{front}:2",
+        f"{front}:3",
         f"{syntax}:47",
         f"{syntax}:49",
         f"{latin}:1",

@@ -243,7 +243,7 @@ async def test_a_dependence_says_which_samples_reach_which_predictions(serve: Se
                 "Each row of `x` along dimension 0 reaches only the same row of `scores`."
                 if pattern == "apart"
                 else "Each row of `x` along dimension 0 also reaches later rows of `scores`, but none before its own. They are "
-                "first mixed by `lstm` on line 5."
+                "first mixed by `out` on line 5."
             )
 
 
