@@ -252,11 +252,14 @@ class Worker:
         return "It could not be processed."
 
     async def end(self) -> None:
-        """Kill the process and wait until it has exited."""
+        """Kill the process and wait until it has exited.
+
+        The rest of an answer that was not received is read and dropped: asyncio waits for the end of the pipe too.
+        """
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         self._calls.close()
-        await self._process.wait()
+        await self._process.communicate()
 
 
 async def start_worker(limitation: Limitation) -> Worker:

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from tapedeck.errors import Busy, InvalidInput, OverBudget
 from tapedeck.workers import Budget, Workers
+from tapedeck.workers.channel import Limitation, Work, frame
+from tapedeck.workers.pool import start_worker
 
 pytestmark = pytest.mark.anyio
 
@@ -172,6 +174,15 @@ async def test_closing_ends_every_process_including_one_in_a_call(workers: Worke
     assert_gone(process)
     with pytest.raises(Busy):
         await pool.run(os.getpid)
+
+
+async def test_a_process_is_ended_while_it_sends_an_answer_that_nobody_reads() -> None:
+    worker = await start_worker(Limitation(memory_bytes=1 << 30, kept_bytes=1 << 26, modules=()))
+    await worker.send(frame(Work(bytes, (10_000_000,), False, 60.0, 100_000_000)))
+    await asyncio.sleep(0.5)  # until the pipe and its buffer are full
+    async with asyncio.timeout(30):
+        await worker.end()
+    assert_gone(worker.pid)
 
 
 def raise_error(where: str) -> None:
