@@ -182,7 +182,7 @@ async def test_a_conversion_that_fails_or_takes_too_long_is_not_tried_again(
     converter: WorkerConverter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for drawn, budget, message in (
-        ('<svg width="10" height="10"><broken', conversion.BUDGET, "could not be converted to PNG"),
+        ('<svg width="10" height="10" viewBox="0 0 10 10"><broken', conversion.BUDGET, "could not be converted to PNG"),
         (SVG, Budget(answer_bytes=10), "took too long"),
     ):
         monkeypatch.setattr(conversion, "BUDGET", budget)

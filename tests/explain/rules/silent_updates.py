@@ -245,9 +245,6 @@ REPORTED = {
             "    def forward(self, x):\n        return self.b(x) + sum(x @ w for w in self.w)\nnet = Net()\n"
             "opt = torch.optim.SGD(net.parameters(), lr=0.01)\n",
         ),
-        "a head replaced later": steps(
-            LOSS, *STEP, begin=f"{BEGIN}net[2] = nn.Linear(8, 1)  # here\nopt.zero_grad()\n".replace("[2]", "[2]")
-        ),
         "an adapter around a layer": steps(
             LOSS,
             *STEP,

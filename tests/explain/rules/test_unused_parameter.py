@@ -111,6 +111,7 @@ model.head = nn.Linear(1, 1)
 """
 REPLACED = {
     "an item": loop(*STEP, begin=f"{BEGIN}net[2] = nn.Linear(8, 1)\n"),
+    "an item, then cleared": loop(*STEP, begin=f"{BEGIN}net[2] = nn.Linear(8, 1)\nopt.zero_grad()\n"),
     "an attribute": loop(*STEP, begin=BEGIN + OWN).replace("(net(x) - y)", "(model(x) - y)"),
     "the whole network": loop(*STEP, begin=f"{BEGIN}net = nn.Sequential(nn.Linear(4, 1))\n"),
     "a copy of the network": loop(*STEP, begin=f"{BEGIN}net = copy.deepcopy(net)\n"),
