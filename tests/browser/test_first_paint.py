@@ -236,13 +236,15 @@ def test_a_draft_outlives_the_moment_at_which_the_example_is_recorded(page: Page
     page.keyboard.type("  # mine")
     page.wait_for_timeout(600)
     page.unroute(home)
-    if not reload:
+    if not reload:  # until the page has asked for the recording
         page.route(home, unrecorded)
     visit(page, "/")
+    expect(page.locator("#canvas svg.graph")).to_be_visible()
     expect(page.locator(".cm-line").nth(1)).to_have_text("import torch  # mine")
+    page.unroute(home)
+    visit(page, "/")
     page.locator("#draft button").click()
     page.wait_for_timeout(600)
-    page.unroute(home)
     visit(page, "/")
     expect(page.locator(".cm-value").first).to_be_visible()
     expect(page.locator(".cm-line").nth(1)).to_have_text("import torch")

@@ -63,7 +63,7 @@ const state = store(/** @type {State} */ ({ ...EMPTY, ...read(location.search), 
 const sent = { program: given.program, typed: false };
 const work = session(state, api, (shown) => {
   if (sent.typed && bare(shown.program) === bare(sent.program)) return; // keep what was typed while the program ran
-  if (state.get().edited && shown.id === state.get().run?.id) return;
+  if (state.get().edited && shown.id === keeper.id()) return;
   keeper.flush();
   text.replace(bare(shown.program));
 });
