@@ -1,12 +1,14 @@
 """Make the findings of a run in a worker process, within a budget.
 
 The rules read a stranger's program and recording. They never run in the server's process: a process that exceeds the budget is
-killed, and the findings that it made until then are kept.
+killed, and the findings that it made until then are kept. A small run gets the findings of an earlier one that recorded the
+same: many people run the same example.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -15,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from . import model, wire
+from .byte_cache import ByteCache
 from .errors import Busy, OverBudget
 from .explain.findings import Findings, RuleFindings, arranged, of_rules
 from .recording import MemoryLog, Recording
@@ -31,6 +34,8 @@ QUEUE: Final = 1_000
 """Number of runs that may wait for a process. A waiting run keeps its slot, so the slots limit this number too."""
 LIGHT_BYTES: Final = 200_000
 """Size in memory up to which a run is encoded on the event loop. For a small run, that is faster than switching to a thread."""
+REMEMBERED_BYTES: Final = 16 * 1024 * 1024
+"""Size of the findings that are remembered, encoded as JSON, with their keys."""
 TOGETHER: Final = 256
 """Number of events that are encoded in one call. No other thread runs during a call."""
 
@@ -58,6 +63,7 @@ class WorkerFinder:
 
     def __init__(self, count: int) -> None:
         self._workers = Workers(count, modules=(__name__,), queue=QUEUE)
+        self._remembered = ByteCache[bytes, list[RuleFindings]](REMEMBERED_BYTES)
 
     async def start(self) -> None:
         """Start the processes in the background."""
@@ -85,10 +91,15 @@ class WorkerFinder:
 
     async def _quickly(self, evidence: Evidence) -> list[RuleFindings] | None:
         """Return all findings of a small run in one message, which is faster. Return ``None`` if they exceed :data:`QUICK`."""
+        key = hashlib.sha256(msgspec.msgpack.encode(evidence)).digest()
+        if (remembered := self._remembered.get(key)) is not None:
+            return remembered
         try:
-            return await self._workers.run(all_of, findings_of, evidence, budget=QUICK)
+            found = await self._workers.run(all_of, findings_of, evidence, budget=QUICK)
         except OverBudget:
             return None
+        self._remembered.put(key, found, len(msgspec.json.encode(found)) + len(key))
+        return found
 
 
 def all_of(make: Callable[[Evidence], Iterator[RuleFindings]], evidence: Evidence) -> list[RuleFindings]:
@@ -97,12 +108,16 @@ def all_of(make: Callable[[Evidence], Iterator[RuleFindings]], evidence: Evidenc
 
 
 def evidence_of(recorded: LiveRun) -> Evidence:
-    """Return the recording of a run that gets no further events."""
-    events = recorded.events
+    """Return the recording of a run that gets no further events. It is equal for runs that recorded the same."""
+    events = [_without_duration(event) for event in recorded.events]
     parts = [msgspec.msgpack.encode(events[start : start + TOGETHER]) for start in range(0, len(events), TOGETHER)]
     earlier = blocks_of(recorded.earlier) if recorded.earlier is not None else None
     overview = pack_overview(recorded.overview, recorded.count) if earlier is not None else b""
     return Evidence(recorded.new.program, recorded.limits, parts, recorded.count, earlier, overview)
+
+
+def _without_duration(event: wire.AnyEvent) -> wire.AnyEvent:
+    return msgspec.structs.replace(event, duration_ms=0.0) if isinstance(event, wire.EndEvent) else event
 
 
 def findings_of(evidence: Evidence) -> Iterator[RuleFindings]:

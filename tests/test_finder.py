@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 from tapedeck import finder, model, wire
 from tapedeck.explain.findings import RuleFindings, arranged, of_rules
@@ -90,9 +91,32 @@ async def test_a_small_run_beyond_the_quick_budget_gets_the_same_findings(
     async with ended_run(tmp_path, with_signals(3)) as recorded:
         at_once = await made.find(recorded)
         assert made._workers.killed == 0
+        forget(made)
         monkeypatch.setattr(finder, "QUICK", Budget(answer_bytes=1))
         assert await made.find(recorded) == at_once
         assert made._workers.killed == 1
+
+
+async def test_runs_that_recorded_the_same_are_searched_once(
+    made: WorkerFinder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    *events, end = with_signals(3)
+    assert isinstance(end, wire.EndEvent)
+    later = msgspec.structs.replace(end, duration_ms=end.duration_ms + 1)
+    async with (
+        ended_run(tmp_path / "first", [*events, end]) as first,
+        ended_run(tmp_path / "again", [*events, later]) as again,
+        ended_run(tmp_path / "other", [*events, wire.GraphTooLarge(line=6, limit=100_000), end]) as other,
+    ):
+        at_first = await made.find(first)
+        monkeypatch.setattr(finder, "findings_of", fails)
+        assert await made.find(again) == at_first
+        assert (await made.find(other)).findings == []  # made by ``fails``
+
+
+def forget(made: WorkerFinder) -> None:
+    """Have the next findings made anew."""
+    made._remembered.drop(lambda key: True)
 
 
 def never_ends(evidence: Evidence) -> Iterator[RuleFindings]:
@@ -111,6 +135,7 @@ async def test_findings_made_within_the_budget_are_kept_and_the_others_are_named
 ) -> None:
     async with ended_run(tmp_path, fit()) as recorded:
         await made.find(recorded)
+        forget(made)
         monkeypatch.setattr(finder, "BUDGET", Budget(wall_seconds=1))
         monkeypatch.setattr(finder, "findings_of", never_ends)
         found = await made.find(recorded)
@@ -124,6 +149,7 @@ async def test_a_cancelled_search_ends_its_process_at_once(
 ) -> None:
     async with ended_run(tmp_path, fit()) as recorded:
         await made.find(recorded)
+        forget(made)
         [process] = made._workers.processes
         monkeypatch.setattr(finder, "BUDGET", Budget(wall_seconds=3600))
         monkeypatch.setattr(finder, "findings_of", never_ends)
@@ -154,5 +180,5 @@ async def test_an_error_of_our_own_leaves_the_run_without_its_findings(
 def is_running(process: int) -> bool:
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False

@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runs": {"changes", "errors", "executor", "inputs", "model", "recording", "settings", "store", "wire"},
     "replays": {"byte_cache", "changes", "errors", "executor", "model", "recording", "runs", "wire"},
     "lessons": {"errors", "inputs", "model", "recording", "replays", "runs"},
-    "finder": {"errors", "explain", "model", "recording", "runs", "store", "wire", "workers"},
+    "finder": {"byte_cache", "errors", "explain", "model", "recording", "runs", "store", "wire", "workers"},
     "web": {
         "assets", "byte_cache", "changes", "drawing", "errors", "examples", "executor", "explain", "inputs", "lessons", "map",
         "model", "recording", "replays", "runs", "settings", "why", "wire", "workers",
