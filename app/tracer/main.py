@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
+import torch
 
 from .. import wire
 from ..wire.catalogue import OptimizerCatalogue
@@ -64,6 +66,7 @@ def preload() -> None:
         sys._clear_type_cache()
     for _ in range(2):  # the second time, the entries of the cache that the first one has made stay
         prepare_recorder()
+        prepare_passes()
     torch.manual_seed(0)
     finalization.leave_out_present()
 
@@ -71,6 +74,32 @@ def preload() -> None:
 def prepare_recorder() -> None:
     """Record a program without a pass. This fills the recorder's caches: decoders, and the changed code of functions."""
     _record_and_discard("import torch\nw = torch.ones(2)\nloss = ((w * 2 - 1) ** 2).mean()\nloss")
+
+
+def prepare_passes() -> None:
+    """Record programs whose passes run no engine. This fills the recorder's caches for typical nodes and tables."""
+    autograd: Any = torch.autograd
+    engine = autograd._engine_run_backward
+    autograd._engine_run_backward = _reach_nothing
+    try:
+        _record_and_discard(
+            "import torch\nx, y = torch.ones(3), torch.ones(3)\nw = torch.ones(1, requires_grad=True)\nfor step in range(2):\n"
+            "    y_pred = w * x\n    loss = ((y_pred - y) ** 2).mean()\n    loss.backward()\n"
+            "    with torch.no_grad():\n        w -= 0.1 * torch.ones(1)\n    print(w)\nloss"
+        )
+        _record_and_discard(
+            "import torch\nfrom torch import nn\nnet = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 1))\n"
+            "optimizer = torch.optim.SGD(net.parameters(), lr=0.1)\nfor step in range(2):\n    optimizer.zero_grad()\n"
+            "    loss = nn.functional.mse_loss(net(torch.ones(3, 2)), torch.ones(3, 1))\n    loss.backward()\n"
+            "    optimizer.step()"
+        )
+    finally:
+        autograd._engine_run_backward = engine
+
+
+def _reach_nothing(tensors: Any, *arguments: Any, **options: Any) -> tuple[None, ...]:
+    """Return what the engine returns if the pass reaches none of the inputs."""
+    return (None,) * len(tensors)
 
 
 def optimizers() -> OptimizerCatalogue:

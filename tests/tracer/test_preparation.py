@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from tapedeck.tracer import main
+from tapedeck.tracer.backward import saved_tensors
 from tapedeck.tracer.source import weaving
 
 
@@ -27,4 +28,13 @@ def test_the_preparation_runs_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(torch.autograd, "_engine_run_backward", run_backward)
     main.prepare_recorder()
+    main.prepare_passes()
     assert passes == []
+    assert torch.autograd._engine_run_backward is run_backward
+
+
+def test_the_preparation_knows_the_saved_tensors_of_typical_nodes() -> None:
+    saved_tensors._SLOTS.clear()
+    main.prepare_passes()
+    w = torch.ones(2, requires_grad=True)
+    assert {type((w * w).grad_fn), type((w**2).grad_fn), type(w.relu().grad_fn)} <= saved_tensors._SLOTS.keys()
