@@ -8,7 +8,11 @@ import shutil
 import sys
 from collections.abc import Generator
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("tests")  # a busy machine is no failure
 
 os.environ.setdefault("TAPEDECK_RECORD_EXAMPLES", "0")  # servers of tests record an example when a test opens it
 

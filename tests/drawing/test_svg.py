@@ -271,7 +271,7 @@ def test_hostile_names_stay_text(text: str, form: str) -> None:
         assert tags <= {"svg", "g", "rect", "path", "text", "title"}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_any_name_and_any_program_make_well_formed_xml(name: str, program: str) -> None:
     try:

@@ -120,7 +120,7 @@ def test_generated_calls_are_answered_as_described(tmp_path: Path, calls: int) -
 
 
 def exercise(operation: Any, mode: GenerationMode, run: str, ask: Any, calls: int) -> None:
-    @settings(max_examples=calls, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=calls, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy(generation_mode=mode))
     def try_out(case: Any) -> None:
         if "id" in case.path_parameters:
