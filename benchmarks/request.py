@@ -8,6 +8,7 @@ torchviz gets a separate warm process, unconfined: the same program, ``make_dot(
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import multiprocessing
 import os
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -47,6 +49,22 @@ def torchviz(pipe: Connection) -> None:
 
     while program := pipe.recv():
         pipe.send(timed(lambda program=program: draw(program)))  # type: ignore[misc]
+
+
+@contextlib.contextmanager
+def torchviz_process() -> Iterator[Connection]:
+    """Start a process that draws with torchviz, and yield the pipe to it."""
+    context = multiprocessing.get_context("spawn")
+    own_end, worker_end = context.Pipe()
+    worker = context.Process(target=torchviz, args=(worker_end,), daemon=True)
+    worker.start()
+    worker_end.close()  # if the process fails, reading raises an exception instead of waiting
+    try:
+        yield own_end
+        own_end.send("")
+    finally:
+        own_end.close()
+        worker.join()
 
 
 def have_dot(folder: str, named: str | None) -> str:
@@ -121,13 +139,10 @@ def main() -> None:
     fresh: list[float] = []
     viz: list[float] = []
     viz_fresh: list[float] = []
-    with tempfile.TemporaryDirectory() as folder, server() as url:
+    with tempfile.TemporaryDirectory() as folder, server() as url, contextlib.ExitStack() as stack:
         dot = have_dot(folder, arguments.dot)
         engine = engine_of(Path(folder) / "dot")
-        own_end, worker_end = multiprocessing.get_context("spawn").Pipe()
-        worker = multiprocessing.get_context("spawn").Process(target=torchviz, args=(worker_end,), daemon=True)
-        worker.start()
-        contest = Contest(PictureClient(url), own_end)
+        contest = Contest(PictureClient(url), stack.enter_context(torchviz_process()))
         contest.theirs(program)  # imports torch
         for _ in range(20):
             contest.ours(program), contest.theirs(program)
@@ -142,8 +157,6 @@ def main() -> None:
             fresh.append(sum(contest.ours(new)))
             viz_fresh.append(contest.theirs(new))
             time.sleep(PAUSE)
-        own_end.send("")
-        worker.join()
 
     rows = [
         ("POST /api/v1/runs", post, viz),

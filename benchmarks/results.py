@@ -15,7 +15,6 @@ import html
 import importlib.metadata
 import io
 import math
-import multiprocessing
 import re
 import shutil
 import tempfile
@@ -34,7 +33,7 @@ from tapedeck.tracer.main import execute, preload
 from _common import machine, p50, server
 from _yardsticks import plain
 from record import MLP, REGRESSION, TRANSFORMER, with_stack
-from request import PAUSE, Contest, PictureClient, another, engine_of, have_dot, torchviz
+from request import PAUSE, Contest, PictureClient, another, engine_of, have_dot, torchviz_process
 from throughput import CLIENTS, HEAD, Figures
 from throughput import measured as throughput_of
 from throughput import rows as throughput_rows
@@ -228,12 +227,9 @@ def requests(rounds: int) -> list[tuple[str, str, float, float]]:
     assert chosen is not None
     rows = []
     for name, path in engines():
-        with tempfile.TemporaryDirectory() as folder, server() as url:
+        with tempfile.TemporaryDirectory() as folder, server() as url, contextlib.ExitStack() as stack:
             have_dot(folder, path)
-            own_end, worker_end = multiprocessing.get_context("spawn").Pipe()
-            worker = multiprocessing.get_context("spawn").Process(target=torchviz, args=(worker_end,), daemon=True)
-            worker.start()
-            contest = Contest(PictureClient(url), own_end)
+            contest = Contest(PictureClient(url), stack.enter_context(torchviz_process()))
             contest.theirs(chosen.program)  # imports torch
             for _ in range(10):
                 contest.ours(chosen.program), contest.theirs(chosen.program)
@@ -245,8 +241,6 @@ def requests(rounds: int) -> list[tuple[str, str, float, float]]:
                     ours[new].append(sum(contest.ours(program)))
                     theirs[new].append(contest.theirs(program))
                     time.sleep(PAUSE)
-            own_end.send("")
-            worker.join()
             rows.append((name, engine_of(Path(folder) / "dot"), *(p50(ours[new]) / p50(theirs[new]) for new in (False, True))))
     return rows
 
@@ -311,7 +305,8 @@ rounds, on one thread, unconfined. Tools that draw were not asked to draw.
 ## A request, as a multiple of torchviz
 
 `POST /api/v1/runs` and `GET …/graph.svg` on a warm server (confined, recorded, stored, over HTTP), against a warm process that
-runs the same program and draws it with torchviz, unconfined and without recording. Wall time.
+runs the same program and draws it with torchviz, unconfined and without recording. Wall time. With the same structure, the
+layout of the graph and the findings come from caches, as for everybody who runs an example.
 
 {engine_table if drawn else "Left out of this run."}
 
