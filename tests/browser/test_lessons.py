@@ -150,6 +150,11 @@ def test_a_question_answers_a_wrong_guess_and_is_remembered(look: Look) -> None:
         ("backward", "what-arrives-at-the-square-y-pred-y-2", "1/3", "The answer has 3 numbers: separate them by commas."),
         ("backward", "what-is-m-grad", "-1, -2", "The answer is a single number."),
         ("backward", "what-is-m-grad", "2x", "Type numbers only, such as -1.5 or 2/3."),
+        ("backward", "what-is-m-grad", "None", "The answer is a single number."),
+        ("backward", "what-is-m-grad", "9,3333", "Type a point before the decimals: 9.3333."),
+        ("forward", "what-is-the-loss", "-14/3", "The size is right, but not the sign."),
+        ("forward", "what-is-the-loss", "4.66", "Close: type one more digit, or round the last one."),
+        ("accumulate", "what-is-m-grad-then", "-11", "Close: type one more digit, or round the last one."),
         ("accumulate", "what-is-m-grad-after-the-second-pass", "an error", "It would be one if the same graph ran twice"),
     ],
 )
@@ -160,6 +165,24 @@ def test_a_guess_of_another_form_gets_a_word_about_it(look: Look, lesson: str, n
     question.locator("input[type=text]").fill(guess)
     question.get_by_role("button", name="Check").click()
     expect(question.locator(".guesses .reply p").first).to_contain_text(reply)
+
+
+@pytest.mark.parametrize(
+    ("lesson", "name", "guesses"),
+    [
+        ("autograd", "what-is-x-grad", ["4, 5.3, 6.7", "[4., 16/3, 20 / 3]"]),
+        ("backward", "what-is-m-grad", ["- 9.3333", "−28 / 3", "-9.3"]),
+        ("vanishing", "what-is-the-largest-gradient", ["1.5e-5", "0.25**8", "(1/4)^8", "2 ** -16", "1/65536"]),
+    ],
+)
+def test_a_right_guess_may_be_written_in_several_ways(look: Look, lesson: str, name: str, guesses: list[str]) -> None:
+    page = look(1440, "light")
+    page.goto(f"/lessons/{lesson}")
+    question = page.locator(f"[data-task=predict][data-name^={name}]").first
+    for guess in guesses:
+        question.locator("input[type=text]").fill(guess)
+        question.get_by_role("button", name="Check").click()
+        expect(question.locator(".guesses")).to_contain_text(f"{guess}: right.")
 
 
 def test_the_tasks_of_a_lesson_are_done_by_keyboard(look: Look) -> None:
@@ -257,6 +280,42 @@ def test_the_first_of_many_nodes_in_focus_is_whole_on_a_phone(look: Look) -> Non
         "node => { const { left, right } = node.getBoundingClientRect(); return left >= 0 && right <= innerWidth; }",
         arg=first.element_handle(),
     )
+
+
+def test_the_nodes_beside_the_first_one_in_focus_are_shown_if_they_fit(look: Look) -> None:
+    page = look(1440, "light")
+    open_recorded(page, "/lessons/vanishing")
+    page.get_by_text("What arrives is").scroll_into_view_if_needed()
+    expect(page.locator("#stage-name")).to_have_text("residual")
+    page.wait_for_function(
+        """() => {
+            const view = document.querySelector("#canvas").getBoundingClientRect();
+            const nodes = [...document.querySelectorAll("#canvas .node")].map((each) => each.getBoundingClientRect());
+            const seen = nodes.filter((each) => each.bottom > view.top && each.top < view.bottom);
+            return seen.length > 3 && seen.every((each) => each.left >= view.left && each.right <= view.right);
+        }"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("lesson", "question", "stated"),
+    [
+        ("optimizers", "What is m after Adam's first step", "article .prose p"),  # in the text, two questions ask for it
+        ("broadcasting", "What is b.grad", "article .seen li"),  # a task to drag has it at its first value
+    ],
+)
+def test_an_answer_is_covered_wherever_the_lesson_states_it(look: Look, lesson: str, question: str, stated: str) -> None:
+    page = look(1440, "light")
+    open_recorded(page, f"/lessons/{lesson}")
+    asked = page.locator("[data-task=predict]", has=page.get_by_role("heading", name=question))
+    last = page.locator(stated, has=page.locator(".blank")).last
+    expect(last).to_be_attached()
+    covered = last.element_handle()
+    assert covered
+    for each in asked.all():
+        assert covered.query_selector(".blank")
+        each.get_by_role("button", name="Show the answer").click()
+    page.wait_for_function("each => !each.querySelector('.blank')", arg=covered)
 
 
 def test_a_lesson_without_scripts_shows_its_pictures(browser: Browser, server: str) -> None:

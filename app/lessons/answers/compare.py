@@ -17,6 +17,8 @@ from ..values.language import BindingError
 
 LONGEST_TEXT: Final = 80
 """Largest number of characters of a value in a sentence."""
+_OF_GRAPH: Final = ("leaves", "node", "edge")
+"""The functions of bindings that read a graph."""
 _WORDS: Final[dict[type, str]] = {ast.Lt: "less than", ast.LtE: "at most", ast.Gt: "greater than", ast.GtE: "at least"}
 
 
@@ -44,11 +46,11 @@ class Unequal(Struct, frozen=True):
 def unmet(condition: ast.expr, bindings: Bindings, own: Scope, tape: Scope) -> Unequal | None:
     """Return why a condition does not hold; ``None`` if it does.
 
-    The left side of a comparison is read in the run of the reader (``own``), and the right side in the recording (``tape``).
-    Raises :class:`BindingError` if the right side has no value.
+    The left side of a comparison is read in the run of the reader (``own``), and the right side in the recording (``tape``),
+    which may be the reader's run, too. Raises :class:`BindingError` if the right side has no value in a lesson's recording.
     """
     if not isinstance(condition, ast.Compare) or len(condition.ops) != 1:
-        holds = _read(lambda: bindings.of(condition, own), condition)
+        holds = _read(lambda: bindings.of(condition, own), condition, own)
         if isinstance(holds, Unequal):
             return holds
         return None if bool(np.all(holds)) else Unequal(f"`{ast.unparse(condition)}` does not hold.")
@@ -56,10 +58,10 @@ def unmet(condition: ast.expr, bindings: Bindings, own: Scope, tape: Scope) -> U
     recorded = bindings.tensor(right, tape)
     if isinstance(op, ast.Eq) and (unlike := _unlike(left, right, bindings.tensor(left, own), recorded)):
         return unlike
-    expected = bindings.of(right, tape)
-    found = _read(lambda: bindings.of(left, own), left)
-    if isinstance(found, Unequal):
-        return found
+    expected = _read(lambda: bindings.of(right, own), right, own) if own == tape else bindings.of(right, tape)
+    found = _read(lambda: bindings.of(left, own), left, own)
+    if missing := next((each for each in (found, expected) if isinstance(each, Unequal)), None):
+        return missing
     if isinstance(op, ast.Eq):
         return _unequal(left, right, found, expected, of_tensor=recorded is not None)
     if bindings.of(condition, own) if own == tape else _holds(op, found, expected):
@@ -67,12 +69,25 @@ def unmet(condition: ast.expr, bindings: Bindings, own: Scope, tape: Scope) -> U
     return Unequal(f"`{ast.unparse(left)}` is {shown(found)}, not {_WORDS.get(type(op), 'other than')} {shown(expected)}.")
 
 
-def _read(read: Callable[[], Any], node: ast.expr) -> Any:
+def _read(read: Callable[[], Any], node: ast.expr, own: Scope) -> Any:
+    """Return what ``read`` returns, or why the reader's code has no such value."""
     try:
         return read()
     except BindingError:
-        names = ", ".join(f"`{ast.unparse(path)}`" for path in language.paths(node, frozenset())) or f"`{ast.unparse(node)}`"
-        return Unequal(f"{names} has no value after your code: assign it.")
+        return Unequal(_missing(node, own))
+
+
+def _missing(node: ast.expr, own: Scope) -> str:
+    """Return a sentence on a value that the reader's code does not have: a step, a graph, or a variable."""
+    parts = list(ast.walk(node))
+    if any(isinstance(each, ast.Subscript) and ast.unparse(each.value) == own.recording for each in parts):
+        return "Your code makes fewer steps of training than the task needs."
+    for each in parts:
+        if isinstance(each, ast.Call) and isinstance(each.func, ast.Name) and each.func.id in _OF_GRAPH and each.args:
+            name = ast.unparse(each.args[0])
+            return f"Your code makes no graph with `{name}` in it: a graph needs a tensor that requires a gradient."
+    names = ", ".join(f"`{ast.unparse(path)}`" for path in language.paths(node, frozenset())) or f"`{ast.unparse(node)}`"
+    return f"{names} has no value after your code: assign it."
 
 
 def _holds(op: ast.cmpop, left: Any, right: Any) -> bool:
@@ -127,10 +142,14 @@ def _unequal(left: ast.expr, right: ast.expr, found: Any, expected: Any, *, of_t
     count = int(differs.sum())
     at = f"{name[:-1]}{index}`" if index else name
     rest = f" {count} of {differs.size} elements differ." if differs.size > 1 else ""
-    sentence = (
-        f"{at} is {shown(mine[tuple(index)])}, but {other} has {shown(theirs[tuple(index)])}{' there' if index else ''}.{rest}"
-    )
+    has = shown(theirs[tuple(index)])
+    wanted = f"not {has}" if _is_number(right) else f"but {other} has {has}{' there' if index else ''}"
+    sentence = f"{at} is {shown(mine[tuple(index)])}, {wanted}.{rest}"
     return Unequal(sentence, wrong, count, differs.size, node)
+
+
+def _is_number(node: ast.expr) -> bool:
+    return isinstance(node.operand if isinstance(node, ast.UnaryOp) else node, ast.Constant)
 
 
 def node_of(node: ast.expr) -> str | None:

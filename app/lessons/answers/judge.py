@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any, Final
 
 import msgspec
@@ -33,8 +33,11 @@ MOST_OUTPUT: Final = 2_000
 """Largest number of characters of the printed text in an answer."""
 MOST_NODES: Final = 20_000
 """Largest number of nodes of a graph that a reader's code may make."""
-RIGHT: Final = "Right: every element equals the tape's."
+RIGHT: Final = "Every element equals the tape's."
 FIXED: Final = "Fixed: the fault is gone, and the conditions hold."
+
+_LINES: Final = re.compile(r"\blines? \d+(?:(?:, | and | or | to )\d+)*", re.IGNORECASE)
+"""Line numbers in the message of a finding."""
 
 
 class Judged(Struct, frozen=True):
@@ -61,15 +64,16 @@ class Judged(Struct, frozen=True):
 
 
 class _Signature(Struct, frozen=True):
-    """The result of code, by which a mistake is recognized: its error, its findings and the values that are judged."""
+    """The result of code, by which a mistake is recognized: its error, passes, findings and the values that are judged."""
 
     error: tuple[str, str] | None
+    passes: int
     findings: list[str]
     values: list[Any]
 
     def matches(self, other: _Signature) -> bool:
         return (
-            self.error == other.error
+            (self.error, self.passes) == (other.error, other.passes)
             and self.findings == other.findings
             and len(self.values) == len(other.values)
             and all(_same(one, two) for one, two in zip(self.values, other.values, strict=True))
@@ -153,7 +157,9 @@ class Judge:
             return Judged(False, sentence, error=error, **common)
         if isinstance(task, FixTask) and task.finding in attempt.findings:
             finding = next(each for each in attempt.observed.recorded.findings if each.code == task.finding)
-            return Judged(False, f"The fault is still there: {finding.message}", node=finding.node, **common)
+            return Judged(
+                False, f"The fault is still there: {attempt.with_own_lines(finding.message)}", node=finding.node, **common
+            )
         if (found := await asyncio.to_thread(attempt.unmet)) is not None:
             return _of(found, common)
         if task.check is not None:
@@ -201,6 +207,16 @@ class _Attempt:
             error.type, error.message, error.file, error.line - start + 1 if inside and error.line else None, "", error.columns
         )
 
+    def with_own_lines(self, message: str) -> str:
+        """Return the message of a finding in which lines of the reader's code count from its first line."""
+        start, stop = self.observed.program.cells[self._first]
+
+        def counted(found: re.Match[str]) -> str:
+            line = int(found[0])
+            return str(line - start + 1) if start <= line <= stop else found[0]
+
+        return _LINES.sub(lambda found: re.sub(r"\d+", counted, found[0]), message)
+
     @property
     def findings(self) -> list[str]:
         """The codes of the findings of the run, except those of severity ``good``."""
@@ -224,7 +240,8 @@ class _Attempt:
                 values.append(self.bindings.of(side, self.own))
             except BindingError:
                 values.append(None)
-        return _Signature(None if error is None else (error.type, error.message), self.findings, values)
+        passes = self.observed.recorded.counts[1]
+        return _Signature(None if error is None else (error.type, error.message), passes, self.findings, values)
 
 
 def _of(found: Unequal, common: dict[str, Any]) -> Judged:
@@ -276,9 +293,25 @@ def _named(task: WriteTask | FixTask, recorded: RecordedLesson) -> frozenset[str
 
 def _copied(task: WriteTask, code: str) -> str | None:
     """Return the recorded value, such as ``m.grad``, that the code reads instead of computing it; ``None`` if there is none."""
-    text = _normal(code)
-    sides = [side for side in stated.tape_sides(task.judge) if "." in side]
-    return next((side for side in sides if re.search(rf"(?<![\w.]){re.escape(side)}(?!\w)", text)), None)
+    text, unassigned = _normal(code), _unassigned(code)
+    return next((side for side in stated.tape_sides(task.judge) if _reads(side, text, unassigned)), None)
+
+
+def _reads(side: str, text: str, unassigned: Set[str]) -> bool:
+    if side.isidentifier():
+        return side in unassigned
+    return "." in side and re.search(rf"(?<![\w.]){re.escape(side)}(?!\w)", text) is not None
+
+
+def _unassigned(code: str) -> Set[str]:
+    """Return the names that code reads and does not assign. Code that cannot be parsed reads none."""
+    try:
+        names = [each for each in ast.walk(ast.parse(code)) if isinstance(each, ast.Name)]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return frozenset()
+    return {each.id for each in names if isinstance(each.ctx, ast.Load)} - {
+        each.id for each in names if not isinstance(each.ctx, ast.Load)
+    }
 
 
 def _normal(code: str) -> str:

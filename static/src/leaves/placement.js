@@ -3,6 +3,7 @@
 const WHOLE = 0.8; // minimum scale for the whole picture when it opens: below it, text of 11 px is hard to read
 const FIT = 0.75; // minimum scale of a fitted picture: text of 12 px is then 9 px high
 const PART = 1; // scale for a part of the picture; smaller if one side of the picture then fits
+const SMALLER = [0.9, FIT]; // scales for a part of the picture with what is beside it
 const LARGEST = 1.12; // largest initial scale
 const CARD = { wide: 125, high: 40 }; // half the size of a node, in pixels of the picture
 const MARGIN = 8; // free pixels around a part of the picture
@@ -12,7 +13,7 @@ const BESIDE = 2; // free pixels around the whole picture, which has a border of
 /** @typedef {{x: number, y: number, width: number, height: number}} Box    in pixels of the picture */
 /** @typedef {{across: number, down: number}} Room    size of the view, in pixels */
 /** @typedef {{x: number, y: number, k: number}} Placement    `k` is the scale, `x` and `y` where the picture's corner is */
-/** @typedef {{root: Point | null, selected: Point | null, lit: readonly Point[]}} Focus    middles of the root, of the selected node, and of the nodes in focus */
+/** @typedef {{root: Point | null, selected: Point | null, lit: readonly Point[], all?: () => readonly Point[]}} Focus    middles of the root, of the selected node, of the nodes in focus, and of all nodes */
 
 /**
  * Show the whole picture if it stays readable, else its full width or the readable part of it, starting at the root.
@@ -39,12 +40,12 @@ export function fitted({ x, y, width, height }, { across, down }, root) {
  * @param {Focus} focus
  * @returns {Placement | null}  null if the view has no room
  */
-export function settled(bounds, room, { root: first, selected, lit }) {
+export function settled(bounds, room, { root: first, selected, lit, all = () => lit }) {
   const { x, y, width, height } = bounds;
   const { across, down } = room;
   const fits = [(across - 2 * BESIDE) / width, (down - 2 * BESIDE) / height];
   if (Math.min(LARGEST, ...fits) >= WHOLE || !width) return fitted(bounds, room, first);
-  if (lit.length) return together(bounds, room, lit);
+  if (lit.length) return together(bounds, room, lit, all());
   const most = Math.max(...fits); // the largest scale at which one of its sides fits
   const k = most < WHOLE ? PART : Math.min(PART, most);
   const root = first ?? { x: width / 2, y: 0 };
@@ -58,15 +59,34 @@ export function settled(bounds, room, { root: first, selected, lit }) {
   return { k, x: left + by, y: top + on };
 }
 
-/** Show nodes together, the first one whole, at the scale for a part of the picture or at a smaller one at which they fit. @param {Box} bounds @param {Room} room @param {readonly Point[]} middles @returns {Placement} */
-function together({ x, y, width, height }, { across, down }, middles) {
-  const [left, right] = [Math.min(...middles.map((each) => each.x)) - CARD.wide, Math.max(...middles.map((each) => each.x)) + CARD.wide];
+/**
+ * Show nodes together, or the first of them if they do not fit. All nodes beside them are shown if there is a scale for it.
+ *
+ * @param {Box} bounds
+ * @param {Room} room
+ * @param {readonly Point[]} middles  of the nodes
+ * @param {readonly Point[]} all  middles of all nodes
+ * @returns {Placement}
+ */
+function together({ x, y, width, height }, { across, down }, middles, all) {
+  const [first = { x: 0, y: 0 }] = middles;
+  const [left, right] = sides(middles);
   const [top, bottom] = [Math.min(...middles.map((each) => each.y)) - CARD.high, Math.max(...middles.map((each) => each.y)) + CARD.high];
-  const k = Math.max(FIT, Math.min(PART, (across - 2 * MARGIN) / (right - left), (down - 2 * MARGIN) / (bottom - top)));
-  const [toLeft, toTop] = [along(k, (left + right) / 2 - x, width, across) - x * k, along(k, (top + bottom) / 2 - y, height, down) - y * k];
-  const [first = { x: 0, y: 0 }] = middles; // if they do not all fit, the first one is whole
-  return { k, x: toLeft + inward(toLeft + first.x * k, across, CARD.wide * k), y: toTop + inward(toTop + first.y * k, down, CARD.high * k) };
+  const most = Math.min(PART, (across - 2 * MARGIN) / (right - left), (down - 2 * MARGIN) / (bottom - top));
+  const fits = most >= FIT;
+  const middle = fits ? { x: (left + right) / 2, y: (top + bottom) / 2 } : first;
+  const toTop = (/** @type {number} */ k) => along(k, middle.y - y, height, down) - y * k;
+  for (const k of [fits ? most : PART, ...SMALLER].filter((each) => !fits || each <= most)) {
+    const [start, end] = sides(all.filter((each) => each.y * k + toTop(k) > 0 && each.y * k + toTop(k) < down));
+    if ((end - start) * k <= across - 2 * MARGIN) return { k, x: across / 2 - ((start + end) / 2) * k, y: toTop(k) };
+  }
+  const k = fits ? most : FIT;
+  const toLeft = along(k, middle.x - x, width, across) - x * k;
+  return { k, x: toLeft + (fits ? 0 : inward(toLeft + first.x * k, across, CARD.wide * k)), y: toTop(k) };
 }
+
+/** Return the left and the right side of nodes. @param {readonly Point[]} middles @returns {[number, number]} */
+const sides = (middles) => [Math.min(...middles.map((each) => each.x)) - CARD.wide, Math.max(...middles.map((each) => each.x)) + CARD.wide];
 
 /**
  * Return the middle of a part of a picture, in pixels of the picture.

@@ -84,6 +84,7 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
       root: rootOf(frame),
       selected: selected === null ? null : group(selected),
       lit: [...(lit ?? [])].flatMap((id) => group(id) ?? []),
+      all: groups,
     }),
     onmove(transform) {
       pen?.complete();

@@ -38,6 +38,7 @@ w = torch.tensor([1.0, -1.0, 2.0], requires_grad=True)
 ```{code-cell} python
 z = (w * x ** 2).sum()
 z.backward()
+copy = x.grad * 1
 ```
 ::::{write} dx
 :starts: run/1
@@ -55,6 +56,12 @@ y = x + x
 dx = y
 ```
 You left out w, too.
+:::
+::::
+::::{write} copied
+:starts: run
+:judge: dx == copy
+:::{solution} dx = 2 * w * x
 :::
 ::::
 ::::{write} cube
@@ -78,6 +85,53 @@ class Cube(torch.autograd.Function):
     def backward(ctx, g):
         return g * 3 * ctx.saved_tensors[0] ** 2
 ```
+:::
+::::
+::::{write} graph
+:starts: run/1
+:judge: len(leaves(z)) == 2
+:::{solution} z = (w * x ** 2).sum()
+:::
+::::
+::::{break-fix} three
+:starts: run/1
+:error: TypeError
+:holds: three[2].z == 14
+```python
+z = None + x
+```
+:::{solution}
+```python
+for step in range(3):
+    z = (x * x).sum()
+    z.backward()
+    x.grad = None
+```
+:::
+::::
+::::{break-fix} path
+:starts: run/1
+:error: RuntimeError
+:holds: x.grad == 2 * x
+```python
+with torch.no_grad():
+    z = (x * x).sum()
+z.backward()
+```
+:::{solution}
+```python
+z = (x * x).sum()
+z.backward()
+```
+:::
+:::{mistake}
+```python
+with torch.no_grad():
+    z = (x * x).sum()
+z.requires_grad_()
+z.backward()
+```
+No path leads to x.
 :::
 ::::
 """
@@ -136,6 +190,8 @@ async def test_shape_dtype_and_missing_values_are_named(tasks: Tasks) -> None:
     assert await sentence("dm", "dm = None") == "`dm` is None, but `m.grad` is −9.3333."
     assert await sentence("dm", "dm = m.grad  # ha") == "`m.grad` is the answer itself: compute it from the other names."
     assert (await tasks.judged("dm", "dm = -9.3333333"))["passed"], "a plain number is a number"
+    assert await sentence("copied", "dx = 0 * copy") == "`copy` is the answer itself: compute it from the other names."
+    assert (await tasks.judged("copied", "copy = 2 * w * x\ndx = copy"))["passed"], "a name of the reader's own"
     assert await sentence("dx", "dx = -4") == "`dx` has the shape [], but `x.grad` has [3]."
     large = "dx = torch.zeros(100_000)"  # a recording does not keep its elements
     assert await sentence("dx", large) == "`dx` has the shape [100000], but `x.grad` has [3]."
@@ -213,11 +269,33 @@ async def test_a_reader_who_leaves_stops_the_gradient_check_too() -> None:
 
 async def test_every_condition_is_judged_and_so_is_a_gradient_check(tasks: Tasks) -> None:
     judged = await tasks.judged("dx", "dx = 2 * w * x\nw = w.detach()")
-    assert judged["sentence"] == "`len(leaves(z))` is 1, but `2` has 2."
+    assert judged["sentence"] == "`len(leaves(z))` is 1, not 2."
     right = tasks["cube"].solution
     assert (await tasks.judged("cube", right))["passed"]
     judged = await tasks.judged("cube", right.replace("g * 3", "3"))
     assert "says *wrong*" in str(judged["sentence"])
+
+
+async def test_code_without_a_graph_or_a_step_of_the_task_gets_a_sentence_about_it(tasks: Tasks) -> None:
+    judged = await tasks.judged("graph", "z = 14.0")
+    assert judged["sentence"] == "Your code makes no graph with `z` in it: a graph needs a tensor that requires a gradient."
+    judged = await tasks.judged("three", "z = (x * x).sum()\nz.backward()")
+    assert judged["sentence"] == "Your code makes fewer steps of training than the task needs."
+
+
+async def test_a_finding_counts_the_lines_of_the_readers_code(tasks: Tasks) -> None:
+    task = tasks["train"]
+    assert isinstance(task, FixTask)
+    kept = task.program.replace("    loss.backward()", "    m.retain_grad()\n    loss.backward()")
+    judged = await tasks.judged("train", f"# a comment\n{kept}")
+    assert str(judged["sentence"]).startswith("The fault is still there: Line 6 makes `m` a new tensor.")
+
+
+async def test_code_that_runs_nothing_backward_is_not_taken_for_a_mistake_that_does(tasks: Tasks) -> None:
+    judge, task = tasks.of("path")
+    assert isinstance(task, FixTask)
+    assert (await judge.judge(task, task.mistakes[0].code)).mistake == 0
+    assert (await judge.judge(task, task.mistakes[0].code.replace("z.backward()", ""))).mistake is None
 
 
 async def test_a_program_is_mended_when_its_finding_is_gone_and_what_must_hold_does(tasks: Tasks) -> None:

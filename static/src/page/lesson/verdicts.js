@@ -21,7 +21,7 @@ export function verdict({ sentence, wrong, mistake, printed }, mistakes) {
       h(
         "table",
         null,
-        h("thead", null, h("tr", null, h("th", { scope: "col" }, "element"), h("th", { scope: "col" }, "yours"), h("th", { scope: "col" }, "tape"))),
+        h("thead", null, h("tr", null, h("th", { scope: "col" }, "element"), h("th", { scope: "col" }, "yours"), h("th", { scope: "col" }, "expected"))),
         h("tbody", null, h("tr", null, h("td", null, wrong.index.length ? `[${wrong.index.join(", ")}]` : "the number"), h("td", { class: "wrong" }, format.number(wrong.yours)), h("td", null, format.number(wrong.tape)))),
       ),
     reply && h("div", { class: "reply" }, [...reply.childNodes].map((node) => node.cloneNode(true))),

@@ -21,7 +21,7 @@ const EDGE = 16; // border of the server's pictures, in pixels of the picture
  * @param {HTMLElement} options.fades           marks the sides behind which the picture continues
  * @param {() => SVGSVGElement | null} options.svg
  * @param {() => readonly Box[]} options.more   boxes around the picture
- * @param {() => {root: Element | null, selected: Element | null, lit: readonly Element[]}} options.focus  lit: the nodes in focus, which are shown together if the picture does not fit
+ * @param {() => {root: Element | null, selected: Element | null, lit: readonly Element[], all: () => readonly Element[]}} options.focus  lit: the nodes in focus, which are shown together if the picture does not fit
  * @param {(transform: Transform) => void} options.onmove
  */
 export function viewport({ element, frame, fades, svg, more, focus, onmove }) {
@@ -107,9 +107,9 @@ export function viewport({ element, frame, fades, svg, more, focus, onmove }) {
 
   /** Show the whole picture if it is easy to read, else the part that is in focus. @param {boolean} [smooth] */
   function settle(smooth = false) {
-    const [picture, { root, selected, lit }] = [svg(), focus()];
-    const middles = { root: middleOf(picture, root), selected: middleOf(picture, selected), lit: lit.flatMap((each) => middleOf(picture, each) ?? []) };
-    place(settled(bounds(), room(), middles), smooth);
+    const [picture, { root, selected, lit, all }] = [svg(), focus()];
+    const middles = (/** @type {readonly Element[]} */ of) => of.flatMap((each) => middleOf(picture, each) ?? []);
+    place(settled(bounds(), room(), { root: middleOf(picture, root), selected: middleOf(picture, selected), lit: middles(lit), all: () => middles(all()) }), smooth);
   }
 
   /** Return where an element will be in the view once animations have ended. @param {Element} shown */

@@ -70,6 +70,7 @@ export function attempt(section, { kept, judge, onattempt, editor, keys }) {
 
   async function run() {
     if (running) return;
+    if (!code.text().trim()) return fill(verdict, h("p", null, "There is no code yet. Write a line, or press Start over."));
     running = true;
     request = new AbortController();
     present();

@@ -1,6 +1,6 @@
 // A question of a lesson: its answer is blank until the reader has guessed it, or asks for it.
 
-import { equal, isFor, misfit, read, rounded } from "../../core/guess.js";
+import { close, equal, isFor, misfit, read, rounded } from "../../core/guess.js";
 import { fill, find, h, widget } from "../../leaves/dom.js";
 
 /** @typedef {{values: string, known: readonly {text: string, body: Element}[], other: Element | null}} Replies */
@@ -48,7 +48,8 @@ export function predict(section, { kept, onguess, onopen }) {
     const replies = /** @type {HTMLElement[]} */ ([...worked.querySelectorAll("[data-reply]")]);
     const named = replies.find(({ dataset }) => dataset["reply"] && isFor(own, read(dataset["reply"]), tolerance));
     const found = named ?? replies.find(({ dataset }) => dataset["reply"] === "");
-    const why = named || choices.length ? "" : misfit(own, read(answer()));
+    if (!named && !choices.length && close(own, read(answer()), tolerance)) return [h("p", null, "Close: type one more digit, or round the last one.")];
+    const why = named || choices.length ? "" : misfit(own, read(answer()), tolerance);
     return [...(why ? [h("p", null, why)] : []), ...[...(found?.childNodes ?? [])].map((node) => node.cloneNode(true))];
   }
 
@@ -66,7 +67,7 @@ export function predict(section, { kept, onguess, onopen }) {
   /** @param {string} text @param {boolean} right */
   function judge(text, right) {
     const reply = right ? [] : replyTo(text);
-    const exact = right || (!choices.length && !replied(text) && rounded(text, read(answer())));
+    const exact = right || (!choices.length && !replied(text) && rounded(read(text), read(answer()), tolerance));
     fill(
       guesses,
       h(
