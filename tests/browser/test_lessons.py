@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from .conftest import THEMES, open_recorded
+from .conftest import THEMES, Problems, open_recorded
 from .test_layout import outside, violations
 
 LESSON = "/lessons/backward"
@@ -76,6 +76,20 @@ def open_lesson(page: Page) -> None:
     page.mouse.move(4, 4)  # the stage is loaded when the reader does something
     expect(page.locator("#canvas .placeholder")).to_have_count(0)
     expect(page.locator("#canvas svg.graph")).to_be_visible()
+
+
+def test_a_lesson_whose_script_never_comes_is_an_article(page: Page, problems: Problems, server: str) -> None:
+    problems.expect(r"ERR_FAILED .*/lesson-")
+    page.emulate_media(reduced_motion="reduce")
+    page.route(re.compile(r"/lesson-\w+\.js"), lambda route: route.abort())
+    page.goto(server + LESSON)
+    state = page.evaluate(HIDDEN)
+    assert (state["later"], state["outputs"], state["answers"]) == (0, 0, 0)
+    page.evaluate("document.getAnimations().forEach((each) => each.finish())")  # after ten seconds
+    state = page.evaluate(HIDDEN)
+    assert state["later"] == state["all"]
+    assert state["outputs"]
+    expect(page.locator("details.reveal").first).to_be_visible()
 
 
 def test_the_stage_follows_the_reader_by_key_and_by_scrolling(look: Look) -> None:

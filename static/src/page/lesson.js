@@ -15,6 +15,7 @@ import { reading } from "./lesson/reading.js";
 /** What a reader does first. */
 const SIGNS = ["scroll", "wheel", "pointermove", "pointerdown", "touchstart", "keydown", "focusin"];
 
+find("article").dataset["scripted"] = ""; // else the style sheet uncovers the answers after a while
 const given = /** @type {Given} */ (JSON.parse(find("#state").textContent ?? "{}"));
 const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
 const still = () => reducedMotion.matches;
