@@ -109,8 +109,8 @@ NOTED = {name: ["data-update"] for name in ("data_updates", "dispatch_modes", "o
 """Notes on how these correct programs are written. All other programs have none."""
 OF_TRAINING = frozenset(
     {
-        "broadcast-both", "data-update", "dead-relu", "diverging", "grad-accumulated", "requires-grad-late", "unused-parameter",
-        "vanishing",
+        "broadcast-both", "data-update", "dead-relu", "diverging", "grad-accumulated", "graph-kept", "requires-grad-late",
+        "unused-parameter", "vanishing",
     }
 )  # fmt: skip
 

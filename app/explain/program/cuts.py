@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
+from .positions import indices
 from .syntax import Syntax
 
 MODULES = frozenset({"torch", "F", "functional", "np", "numpy"})
@@ -28,7 +29,6 @@ INTEGER_METHODS = frozenset(
     {"argmax", "argmin", "argsort", "long", "int", "bool", "short", "byte", "nonzero", "bincount", "multinomial"}
 )
 """Methods that return integers."""
-
 NEAR = 50
 """Largest number of cuts that are examined in one expression, and of assignments to a name that are examined before its use."""
 MOST_EXPRESSIONS = 200
@@ -120,6 +120,8 @@ class Cuts:
         """Return the cut at a node of the syntax tree, or ``None`` if the node is not a cut."""
         if isinstance(node, ast.Compare):
             return CutExpression(node, node.left, "A comparison returns True or False, which has no slope and so no gradient.")
+        if isinstance(node, ast.expr) and (operand := indices(node)) is not None:
+            return CutExpression(node, operand, "It returns positions, which are integers and have no gradient.")
         if isinstance(node, ast.Attribute) and node.attr == "data":
             return CutExpression(node, node.value, "`.data` returns the values without their graph.", removable=True)
         if not isinstance(node, ast.Call):

@@ -15,6 +15,8 @@ from .syntax import Syntax, called
 
 _DERIVATIVES: Final = frozenset({"grad", "jacobian", "hessian", "vjp", "jvp", "hvp", "vhp", "gradcheck", "register_hook"})
 """Functions that use a gradient of their arguments, or of the tensor that they belong to."""
+_CONSTANT: Final = frozenset({"zeros", "ones", "full", "eye"})
+"""Functions that make a tensor in which nothing distinguishes the elements, or rows."""
 _OF_LOSS: Final = ("crit", "loss")
 """Beginnings of words in names of loss functions."""
 
@@ -32,9 +34,10 @@ class Forgotten:
 def forgotten(syntax: Syntax, names: Sequence[str], held: set[str]) -> Iterator[Forgotten]:
     """Yield the parameters among ``names`` that the program made to be trained, but gave to no optimizer.
 
-    These are an ``nn.Parameter`` outside of a module, a tensor such as ``b2`` beside ``b1``, which an optimizer changes, and an
-    ``nn.Parameter`` of a loss function. All ``names`` get gradients that no update uses, and ``held`` are the names of
-    parameters that an optimizer changes. Yield none if the program reads a ``.grad`` itself.
+    These are an ``nn.Parameter`` outside of a module, a tensor that begins with equal elements and is not an input, a tensor
+    such as ``b2`` beside ``b1``, which an optimizer changes, and an ``nn.Parameter`` of a loss function. All ``names`` get
+    gradients that no update uses, and ``held`` are the names of parameters that an optimizer changes. Yield none if the
+    program reads a ``.grad`` itself.
     """
     found = list(optimizers(syntax)) if names else []
     if not found or _reads_gradients(syntax):
@@ -48,7 +51,8 @@ def forgotten(syntax: Syntax, names: Sequence[str], held: set[str]) -> Iterator[
         name = syntax.text(target)
         if isinstance(target, ast.Name) and name in names and name not in used and len(syntax.assigned(name)) <= 1:
             beside = any(_stem(each) == _stem(name) for each in held if "." not in each)
-            if _is_parameter(value) or (beside and _requires_grad(value)):
+            learned = beside or (_is_constant(value) and not _is_input(syntax, name))
+            if _is_parameter(value) or (learned and _requires_grad(value)):
                 yield Forgotten(name, target.lineno, optimizer.made.lineno, f"Add `{name}` to the parameters of the optimizer.")
         elif _is_parameter(value) and isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
             owner = _class_of(syntax, target)
@@ -98,6 +102,22 @@ def _requires_grad(value: ast.expr) -> bool:
         case ast.Call(keywords=keywords):
             return any(each.arg == "requires_grad" and getattr(each.value, "value", None) is True for each in keywords)
     return False
+
+
+def _is_constant(value: ast.expr) -> bool:
+    """Return whether an expression makes a tensor of equal elements, as weights begin and inputs do not."""
+    match value:
+        case ast.Call(func=ast.Attribute(attr="requires_grad_", value=inner)):
+            return _is_constant(inner)
+        case ast.Call(args=[ast.Constant()]) if called(value) == "tensor":
+            return True
+    return isinstance(value, ast.Call) and called(value) in _CONSTANT
+
+
+def _is_input(syntax: Syntax, name: str) -> bool:
+    """Return whether the program calls one of its own functions or modules with a tensor itself, as with an input."""
+    calls = (call for call in syntax.statements(ast.Call) if isinstance(call.func, ast.Name))
+    return any(isinstance(each, ast.Name) and each.id == name for call in calls for each in call.args)
 
 
 def _frozen(value: ast.Call) -> bool:

@@ -36,6 +36,7 @@ def unregistered(syntax: Syntax) -> Iterator[Unregistered]:
     """Yield the attributes of modules that are lists or dicts of layers, or tensors that require a gradient."""
     classes = module_classes(syntax)
     lists: set[tuple[str, str]] = set()
+    dicts: set[tuple[str, str]] = set()
     for statement in syntax.statements(ast.Assign):
         definition = _class_of(syntax, statement)
         attribute = _of_self(statement.targets[0])
@@ -43,11 +44,20 @@ def unregistered(syntax: Syntax) -> Iterator[Unregistered]:
             continue
         if isinstance(statement.value, ast.List) and not statement.value.elts:
             lists.add((definition.name, attribute))
+        if isinstance(statement.value, ast.Dict) and not statement.value.keys:
+            dicts.add((definition.name, attribute))
         kind = _kind(statement.value, classes)
         if kind is None and isinstance(statement.value, ast.Name):
             kind = "list" if _is_list_of_layers(syntax, statement, statement.value.id, classes) else None
         if kind is not None:
             yield Unregistered(attribute, statement.value, kind, definition)
+    for statement in syntax.statements(ast.Assign) if dicts else ():
+        definition, target = _class_of(syntax, statement), statement.targets[0]
+        owner = _of_self(target.value) if isinstance(target, ast.Subscript) else None
+        if definition is None or owner is None or (definition.name, owner) not in dicts:
+            continue
+        if makes_layer(statement.value, classes):
+            yield Unregistered(owner, statement.value, "dict", definition)
     for call in syntax.statements(ast.Call) if lists else ():
         definition = _class_of(syntax, call)
         owner = _of_self(call.func.value) if isinstance(call.func, ast.Attribute) else None

@@ -10,19 +10,13 @@ from typing import Final
 from ..wording import first_line
 from .cuts import Cuts
 from .losses import Losses
+from .positions import selected
+from .sources import ValueSources
 from .syntax import Syntax, called
+from .unadded import Cause, unadded
 
 CUTS: Final = 200
 """Largest number of cuts of a program that are examined."""
-
-
-@dataclass(frozen=True)
-class Cause:
-    """A line, a sentence about its effect, and whether the line is certainly a mistake."""
-
-    line: int
-    why: str
-    certain: bool
 
 
 def replaced(syntax: Syntax, names: Sequence[str], reached: Iterable[str], optimizer: str) -> Cause | None:
@@ -72,19 +66,24 @@ def cut(syntax: Syntax, names: Sequence[str], reached: Sequence[str], *, anywher
         owners = {_item(name) for name in names}
         if not all("[" in owner for owner in owners) or owners & {_item(name) for name in reached}:
             return None
-    losses = Losses(syntax)
-    for found in _candidates(syntax, anywhere=anywhere):
-        if losses.contain(found.node) and all(_uses(syntax, found.operand, owner) for owner in owners):
-            text = first_line(syntax.text(found.node))
-            where = f"`{text}` on line {found.node.lineno}"
-            why = (
-                f"{where} cuts the graph: {found.why}"
-                if found.line is None
-                else f"Line {found.line} cuts the graph: {found.why}"
-            )
-            certain = not any(_written(syntax, owner) for owner in owners)
-            return Cause(found.line or found.node.lineno, why, certain)
-    return None
+    losses, sources = Losses(syntax), ValueSources(syntax)
+    found = (
+        each
+        for each in _candidates(syntax, anywhere=anywhere)
+        if losses.contain(each.node) and all(sources.uses(each.operand, owner) for owner in owners)
+    )
+    drawn: _Candidate | None = None  # an action of a policy has no gradient on purpose, so another cut counts first
+    for each in found:
+        if not isinstance(each.node, ast.Call) or called(each.node) != "sample":
+            return _cause(syntax, each, owners)
+        drawn = drawn or each
+    return _cause(syntax, drawn, owners) if drawn is not None else unadded(syntax, losses, sources, owners)
+
+
+def _cause(syntax: Syntax, cut: _Candidate, owners: set[str]) -> Cause:
+    where = f"`{first_line(syntax.text(cut.node))}` on line {cut.node.lineno}"
+    why = f"{where} cuts the graph: {cut.why}" if cut.line is None else f"Line {cut.line} cuts the graph: {cut.why}"
+    return Cause(cut.line or cut.node.lineno, why, not any(_written(syntax, owner) for owner in owners))
 
 
 @dataclass(frozen=True)
@@ -126,8 +125,21 @@ def _candidate(syntax: Syntax, cuts: Cuts, node: ast.expr) -> _Candidate | None:
         why = found.why if found.why.startswith("`") else found.why[:1].lower() + found.why[1:]
         return _Candidate(node, found.operand, why)
     parent = syntax.parent(node)
+    if (of := _positions(syntax, node)) is not None:
+        why = "only the positions that it returns are used. They are integers, which have no gradient. Use the values too."
+        return _Candidate(node, of, why)
     if isinstance(parent, ast.Assign | ast.Return) and (line := syntax.no_grad_line(parent)) is not None:
         return _Candidate(node, node, f"line {node.lineno} runs without gradients.", line)
+    return None
+
+
+def _positions(syntax: Syntax, node: ast.expr) -> ast.expr | None:
+    """Return the operand of a call such as ``top, at = x.max(1)``, if nothing reads its values, but only the positions."""
+    match syntax.parent(node):
+        case ast.Assign(targets=[ast.Tuple(elts=[ast.Name(id=values), ast.Name()])], value=ast.Call() as call) if call is node:
+            function = syntax.function_of(node)
+            names = (each for each in syntax.statements(ast.Name) if each.id == values and isinstance(each.ctx, ast.Load))
+            return selected(call) if all(syntax.function_of(each) is not function for each in names) else None
     return None
 
 
@@ -162,45 +174,6 @@ def _reentrant(call: ast.expr) -> bool:
     keywords = call.keywords if isinstance(call, ast.Call) else []
     given = next((keyword.value for keyword in keywords if keyword.arg == "use_reentrant"), None)
     return given is None or (isinstance(given, ast.Constant) and given.value is True)
-
-
-def _uses(syntax: Syntax, root: ast.expr, owner: str) -> bool:
-    """Return whether an expression is computed with a module or tensor of this name, through assignments and arguments."""
-    waiting, seen = [root], set[str]()
-    while waiting and len(seen) < CUTS:
-        for node in ast.walk(waiting.pop()):
-            name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else None
-            if name == owner or (isinstance(node, ast.Subscript) and "[" in owner and syntax.text(node).endswith(owner)):
-                return True
-            if isinstance(node, ast.Name) and node.id not in seen:
-                seen.add(node.id)
-                waiting += syntax.assigned(node.id) + _arguments(syntax, node) + _iterated(syntax, node)
-    return False
-
-
-def _iterated(syntax: Syntax, name: ast.Name) -> list[ast.expr]:
-    """Return the values that a loop or a comprehension around a name goes through, if the name is its variable."""
-    loops: list[ast.For | ast.comprehension] = []
-    around = syntax.parent(name)
-    while around is not None and not isinstance(around, ast.FunctionDef):
-        if isinstance(around, ast.For):
-            loops.append(around)
-        elif isinstance(around, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
-            loops += around.generators
-        around = syntax.parent(around)
-    return [
-        loop.iter for loop in loops if any(isinstance(each, ast.Name) and each.id == name.id for each in ast.walk(loop.target))
-    ]
-
-
-def _arguments(syntax: Syntax, name: ast.Name) -> list[ast.expr]:
-    """Return the arguments that calls pass for a name, if it is a parameter of the function around it."""
-    function = syntax.function_of(name)
-    positions = [index for index, each in enumerate(function.args.args) if each.arg == name.id] if function is not None else []
-    if function is None or not positions:
-        return []
-    calls = (call for call in syntax.statements(ast.Call) if called(call) == function.name)
-    return [call.args[positions[0]] for call in calls if positions[0] < len(call.args)]
 
 
 def _item(name: str) -> str:

@@ -46,6 +46,7 @@ import ast
 from typing import Final
 
 from ... import model, wire
+from ..program.losses import Losses
 from ..program.syntax import Syntax, root_of_pass
 from ..recorded.failure import Failure
 from ..recorded.replaced_leaves import replaced_leaf
@@ -90,6 +91,11 @@ def explain(failure: Failure) -> model.Finding:
                 f"loss of each iteration, `{loss}.backward()`, and add it as a number: `{total} += {loss}.item()`."
             )
             return failure.finding(CODE, message, why, line=exception.line)
+        if average := _running_average(failure):
+            target = failure.syntax.text(average.targets[0])
+            message = f"Line {average.lineno} carries `{target}` over from one iteration to the next, together with its graph."
+            why = f"{line} runs backward into the previous iteration. {_FREED} Cut the graph: use `{target}.detach()` in line "
+            return failure.finding(CODE, message, f"{why}{average.lineno}.", line=average.lineno)
         why = (
             f"{carried} is carried over from one iteration to the next, together with its graph. {_FREED} "
             f"Cut the graph at the end of each iteration: {detach}."
@@ -140,6 +146,24 @@ def _running_total(failure: Failure) -> tuple[str, str] | None:
             return None
         added = parts[0].id
     return (root.id, added) if added is not None else None
+
+
+def _running_average(failure: Failure) -> ast.Assign | None:
+    """Return a statement such as ``a = 0.9 * a + 0.1 * loss``, in the loop of a failed pass, that contributes to its root."""
+    syntax, line = failure.syntax, failure.exception.line
+    call = syntax.call(line, "backward") if line is not None else None
+    if call is None or (root := root_of_pass(call)) is None:
+        return None
+    loops = {each for each in _around(syntax, call) if isinstance(each, ast.For | ast.While)}
+    nodes = Losses(syntax).below(root)
+    for statement in syntax.statements(ast.Assign):
+        match statement.value:
+            case ast.BinOp(op=ast.Add(), left=ast.BinOp(op=ast.Mult()) as left, right=ast.BinOp(op=ast.Mult()) as right):
+                target = syntax.text(statement.targets[0])
+                kept = [side for side in (left, right) if target in (syntax.text(side.left), syntax.text(side.right))]
+                if len(kept) == 1 and statement.value in nodes and loops & set(_around(syntax, statement)):
+                    return statement
+    return None
 
 
 def _made_once(failure: Failure, earlier: wire.PassEvent, this: wire.PassEvent) -> list[ast.stmt]:

@@ -47,6 +47,7 @@ for step in range(2):
 - Networks with loaded weights, since they have been trained before.
 - Losses below four times log K, or below log K plus 3.
 - A batch of fewer than eight samples, and a loss that is not an average over samples.
+- Scores that are products of two tensors other than weights, such as the scaled similarities of a contrastive loss.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ from typing import Final
 from ... import model
 from ...recording import Recording
 from ..program.syntax import Syntax
-from ..recorded.passes import GraphOfPass, different_graphs
+from ..recorded.passes import VIEWS, GraphOfPass, different_graphs
 from ..wording import short
 
 CODE: Final = "confident-start"
@@ -86,10 +87,24 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
         return
     for index, node in enumerate(graph.nodes):
         if node.op == "NllLossBackward0" and node.line is not None and (inputs := graph.inputs(index)):
+            if _are_similarities(graph, inputs[0]):
+                return
             finding = _finding(graph, index, inputs[0])
             if finding is not None:
                 yield finding
                 return
+
+
+def _are_similarities(graph: GraphOfPass, index: int) -> bool:
+    """Return whether a softmax has a product of two tensors as its input, scaled or not, neither of which is a weight."""
+    while (inputs := graph.inputs(index)) and graph.nodes[index].op.startswith((*VIEWS, "LogSoftmax", "Mul", "Div")):
+        computed = [each for each in inputs if _is_product(graph, each)]
+        index = computed[0] if computed else inputs[0]
+    return _is_product(graph, index) and all(graph.before_views(each).kind != "leaf" for each in inputs[:2])
+
+
+def _is_product(graph: GraphOfPass, index: int) -> bool:
+    return graph.before_views(index).op.startswith(("Mm", "Bmm"))
 
 
 def _finding(graph: GraphOfPass, index: int, softmax: int) -> model.Finding | None:

@@ -217,15 +217,16 @@ class _Terms:
     def cut(self, term: ast.expr, gradients: set[int]) -> tuple[ast.expr, str] | None:
         """Return the expression that cuts a term from the parameters, with a sentence about it; ``None`` if it is intended."""
         nodes = self._losses.below(term)
-        if any(isinstance(node, ast.Call) and called(node) in ("detach", "detach_") for node in nodes):
+        detached = [node for node in nodes if isinstance(node, ast.Call) and called(node) in ("detach", "detach_")]
+        gradient = self._gradient(nodes, gradients)
+        if gradient is not None and not any(gradient in self._losses.below(node) for node in detached):
+            why = "Without `create_graph=True`, `autograd.grad` returns only the numbers."
+            return gradient, f"{why} Nothing that is computed from them has a gradient."
+        if detached:
             return self._both_sides(term)
         found: list[tuple[ast.expr, str]] = []
         for node in nodes:
             match node:
-                case ast.Call(keywords=keywords) if called(node) == "grad" and node.lineno in gradients:
-                    if all(keyword.arg != "create_graph" for keyword in keywords):
-                        why = "Without `create_graph=True`, `autograd.grad` returns only the numbers."
-                        return node, f"{why} Nothing that is computed from them has a gradient."
                 case ast.Attribute(attr="grad"):
                     found.append((node, "`backward()` fills `.grad` without a graph, unless it gets `create_graph=True`."))
                 case ast.Attribute(attr="data", value=value) if self._of_parameter(value):
@@ -238,6 +239,12 @@ class _Terms:
                     found.append((node, f"`{called(node)}` keeps only the numbers, without their graph."))
         found = [(node, why) for node, why in found if self._syntax.no_grad_line(node) is None]
         return min(found, key=lambda each: each[0].lineno, default=None)
+
+    def _gradient(self, nodes: set[ast.AST], lines: set[int]) -> ast.Call | None:
+        """Return the first call of ``autograd.grad`` among the nodes, on one of these lines, that keeps no graph."""
+        calls = (node for node in nodes if isinstance(node, ast.Call) and called(node) == "grad" and node.lineno in lines)
+        without = (call for call in calls if all(keyword.arg != "create_graph" for keyword in call.keywords))
+        return min(without, key=lambda call: call.lineno, default=None)
 
     def _both_sides(self, term: ast.expr) -> tuple[ast.expr, str] | None:
         """Return the call of ``detach()`` on the left side of a term, with a sentence about it, if both sides are detached."""

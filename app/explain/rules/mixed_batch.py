@@ -41,6 +41,7 @@ loss.backward()
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, permutations, product
 from math import prod
@@ -58,6 +59,8 @@ DIMENSIONS: Final = 4
 """Largest number of dimensions, except those of length 1, of a shape that is examined."""
 _RESHAPES: Final = ("ViewBackward", "UnsafeViewBackward", "ReshapeAliasBackward")
 _CALLS: Final = ("view", "reshape")
+_SIZES: Final = re.compile(r"(?:torch\.Size\()?[\[(]([0-9]+(?:, [0-9]+)*)[\])]\)?")
+"""The text of a shape."""
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
@@ -72,9 +75,12 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             if shapes is not None and mixes(*shapes):
                 reported.add(node.line)
                 yield _finding(node.line, function, *shapes, graph, node)
+    texts = {row.line: row.text for row in recording.lines() if row.file is None}
     lines = {row.line: row.tensor.shape for row in recording.lines() if row.tensor is not None and row.file is None}
     for call in syntax.statements(ast.Call) if recording.log.counts()[1] else ():
         shape, given = _of_input(syntax, call, lines)
+        if shape is None:
+            shape, given = _of_sizes(syntax, call, texts)
         if shape is not None and given is not None and call.lineno not in reported and mixes(shape, given):
             reported.add(call.lineno)
             yield _finding(call.lineno, called(call) or "view", shape, given)
@@ -88,13 +94,52 @@ def _of_input(syntax: Syntax, call: ast.Call, lines: dict[int, list[int]]) -> tu
     match call:
         case ast.Call(func=ast.Attribute(attr="view" | "reshape", value=value), args=args) if len(args) > 1:
             shape = _moved_shape(syntax, value, lines)
-            given = [number for each in args if (number := _integer(each)) is not None]
-            if shape is None or len(given) != len(args) or given.count(-1) > 1:
-                return None, None
-            rest = prod(each for each in given if each != -1)
-            given = [prod(shape) // rest if each == -1 and rest > 0 else each for each in given]
-            return (shape, given) if prod(shape) == prod(given) else (None, None)
+            return _completed(shape, [_integer(each) for each in args]) if shape is not None else (None, None)
     return None, None
+
+
+def _completed(shape: list[int], given: Sequence[int | None]) -> tuple[list[int] | None, list[int] | None]:
+    """Return a shape, and the shape that a reshape gives it, in which a -1 is replaced by the rest."""
+    known = [each for each in given if each is not None]
+    if len(known) != len(given) or known.count(-1) > 1:
+        return None, None
+    rest = prod(each for each in known if each != -1)
+    known = [prod(shape) // rest if each == -1 and rest > 0 else each for each in known]
+    return (shape, known) if prod(shape) == prod(known) else (None, None)
+
+
+def _of_sizes(syntax: Syntax, call: ast.Call, texts: dict[int, str]) -> tuple[list[int] | None, list[int] | None]:
+    """Return the same for a call with the names that a line such as ``b, t, f = x.shape`` gave to the sizes of the variable.
+
+    ``texts`` maps lines to the texts of their values.
+    """
+    match call:
+        case ast.Call(func=ast.Attribute(attr="view" | "reshape", value=ast.Name(id=name)), args=args) if len(args) > 1:
+            unpacked = next((each for each in syntax.statements(ast.Assign) if _unpacks(syntax, each, call, name)), None)
+            shape = _SIZES.fullmatch(texts.get(unpacked.lineno, "")) if unpacked is not None else None
+            if unpacked is None or shape is None:
+                return None, None
+            sizes = [int(each) for each in shape[1].split(", ")]
+            target = unpacked.targets[0]
+            names = [syntax.text(each) for each in target.elts] if isinstance(target, ast.Tuple) else []
+            named = dict(zip(names, sizes, strict=False))
+            given = [named.get(each.id) if isinstance(each, ast.Name) else _integer(each) for each in args]
+            return _completed(sizes, given)
+    return None, None
+
+
+def _unpacks(syntax: Syntax, statement: ast.Assign, call: ast.Call, name: str) -> bool:
+    """Return whether a statement above a call unpacks the sizes of this variable, which nothing replaces before the call."""
+    match statement:
+        case ast.Assign(
+            targets=[ast.Tuple()],
+            value=ast.Attribute(attr="shape", value=ast.Name(id=of))
+            | ast.Call(func=ast.Attribute(attr="size", value=ast.Name(id=of))),
+        ) if of == name and statement.lineno < call.lineno:
+            between = range(statement.lineno, call.lineno)
+            replaced = any(value.lineno in between for value in syntax.assigned(name))
+            return not replaced and syntax.function_of(statement) is syntax.function_of(call)
+    return False
 
 
 def _moved_shape(syntax: Syntax, value: ast.expr, lines: dict[int, list[int]]) -> list[int] | None:

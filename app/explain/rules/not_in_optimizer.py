@@ -69,8 +69,8 @@ for step in range(3):
 - Runs in which fewer than two steps update parameters with an optimizer.
 - Parameters that the program changes itself, and inputs that require a gradient.
 - Modules that the program leaves out of the optimizer on purpose, as in fine-tuning: nothing shows that they were forgotten.
-  A single `nn.Parameter` outside of a module, and the parameters of a loss function, are reported, unless the program reads
-  their gradients.
+  A single `nn.Parameter` outside of a module, a tensor that begins with equal elements, and the parameters of a loss function
+  are reported, unless the program reads their gradients.
 """
 
 from __future__ import annotations

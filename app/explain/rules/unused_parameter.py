@@ -41,7 +41,8 @@ for step in range(5):
 - Parameters of runs that build a different graph in different steps, as a mixture of experts does.
 - Runs with a pass that was not recorded.
 
-The finding is a warning if a line cuts the parameter from the loss, or replaces the parameter after the optimizer was made.
+The finding is a warning if a line cuts the parameter from the loss, replaces the parameter after the optimizer was made, or
+computes a loss with it that nothing adds to the loss of the training.
 In all other cases it is a note, for example if the program updates the parameter itself, as in a target network.
 If the optimizer made fewer than three steps, the note says that the run is too short to be sure.
 """

@@ -98,6 +98,26 @@ FRAMES = (
 )
 
 REPORTED = {
+    "graph-kept": {
+        "a validation with gradients": steps(
+            LOSS_OF_NET, *STEP, "total = 0", "for part in x.split(4):", "    total += net(part).pow(2).mean()  # here"
+        ),
+        "a validation in a function": steps(
+            LOSS_OF_NET,
+            *STEP,
+            "print(validate())",
+            begin=f"{BEGIN}def validate():\n    total = 0.0\n    for part in x.split(4):\n"
+            "        loss = net(part).pow(2).mean()\n        total = total + loss  # here\n    return float(total)\n",
+        ),
+        "a loss of two terms": steps(
+            LOSS_OF_NET,
+            *STEP,
+            "total = 0",
+            "for part in x.split(4):",
+            "    out = net(part)",
+            "    total = out.abs().mean() + 0.1 * out.pow(2).mean() + total  # here",
+        ),
+    },
     "kept-result": {
         "an attribute": function("ctx.twice = 2 * x  # here", "x ** 2", "g * ctx.twice"),
         "a saved result": function(
@@ -458,6 +478,25 @@ REPORTED = {
         ),
     },
     "mixed-batch": {
+        "sizes with names": steps(
+            "a, b, c = turns.shape",
+            "loss = net(turns.view(b, a, c)[:, :, :4]).pow(2).mean()  # here",
+            *STEP,
+            begin=TURNS,
+        ),
+        "sizes with names in a module": steps(
+            "loss = model(turns).pow(2).mean()",
+            *STEP,
+            begin=f"{TURNS}class Model(nn.Module):\n    def forward(self, v):\n        a, b, c = v.size()\n"
+            "        return net(v.reshape(b, a, -1)[:, :, :4])  # here\nmodel = Model()\n",
+        ),
+        "the last two sizes": steps(
+            "a, b, c = turns.shape",
+            "v = turns.reshape(a, c, b)  # here",
+            "loss = v.pow(2).mean() * net(x).mean()",
+            *STEP,
+            begin=TURNS,
+        ),
         "an input": steps("loss = net(turns.transpose(0, 2).reshape(16, -1)[:, :4]).pow(2).mean()  # here", *STEP, begin=TURNS),
         "the heads of an attention": steps(
             "loss = q(s).view(5, 2, 16, 3).pow(2).mean()  # here", *STEP, begin=f"{SEQUENCES}q = nn.Linear(4, 6)\n"
@@ -541,6 +580,25 @@ REPORTED = {
 """Programs by the code of the finding that each triggers in the line that ends with ``# here``."""
 
 CORRECT = {
+    "graph-kept": {
+        "a validation without gradients": steps(
+            LOSS_OF_NET,
+            *STEP,
+            "total = 0",
+            "with torch.no_grad():",
+            "    for part in x.split(4): total += net(part).pow(2).mean()",
+        ),
+        "a number": steps(LOSS_OF_NET, *STEP, "total += loss.item()", begin=f"{BEGIN}total = 0\n"),
+        "detached": steps(LOSS_OF_NET, *STEP, "total += loss.detach()", begin=f"{BEGIN}total = 0\n"),
+        "a total that is the loss": steps("loss = 0", "for part in x.split(4): loss += net(part).pow(2).mean()", *STEP),
+        "a total that a function returns": steps(
+            "loss = total()",
+            *STEP,
+            begin=f"{BEGIN}def total():\n    out = 0\n    for part in x.split(4): out += net(part).pow(2).mean()\n"
+            "    return out\n",
+        ),
+        "a total after its pass": steps(LOSS_OF_NET, *STEP, "total += loss", begin=f"{BEGIN}total = 0\n"),
+    },
     "kept-result": {
         "the input": function("ctx.save_for_backward(x)", "x ** 2", "g * 2 * ctx.saved_tensors[0]"),
         "the output": function("y = x.exp()\n        ctx.save_for_backward(y)", "y", "g * ctx.saved_tensors[0]"),
@@ -670,6 +728,24 @@ CORRECT = {
         ),
     },
     "confident-start": {
+        "the similarities of a contrastive loss": steps(
+            "loss = F.cross_entropy(F.normalize(net(x)) @ F.normalize(other(x)).T * 40, torch.arange(16))",
+            *STEP,
+            begin=f"{BEGIN}{F}net, other = nn.Linear(4, 3), nn.Linear(4, 3)\n"
+            "opt = torch.optim.SGD([*net.parameters(), *other.parameters()], lr=0.01)\n",
+        ),
+        "similarities with a learned scale": steps(
+            "loss = F.cross_entropy(scale.exp() * F.normalize(net(x)) @ F.normalize(x[:, :3]).t(), torch.arange(16))",
+            *STEP,
+            begin=f"{BEGIN}{F}net, scale = nn.Linear(4, 3), nn.Parameter(torch.tensor(3.5))\n"
+            "opt = torch.optim.SGD([*net.parameters(), scale], lr=0.01)\n",
+        ),
+        "similarities to learned proxies": steps(
+            "loss = F.cross_entropy(F.normalize(net(x)) @ F.normalize(proxies).T * 64, labels)",
+            *STEP,
+            begin=f"{CLASSES}proxies = nn.Parameter(torch.randn(3, 3))\n"
+            "opt = torch.optim.SGD([*net.parameters(), proxies], lr=0.01)\n",
+        ),
         "scaled": steps("loss = F.cross_entropy(net(x), labels)", *STEP, begin=CLASSES),
         "a sum": steps("loss = F.cross_entropy(net(x), labels, reduction='sum') / 16", *STEP, begin=CLASSES),
         "loaded": steps(
@@ -758,6 +834,26 @@ CORRECT = {
         "without parameters": loop(*STEP, begin=f"{BEGIN}net = nn.Sequential(nn.Linear(4, 1), *[nn.ELU()] * 2)\n{NEW_NET}"),
     },
     "mixed-batch": {
+        "sizes with names, in their order": steps(
+            "a, b, c = turns.shape", "loss = net(turns.view(a * b, c)[:, :4]).pow(2).mean()", *STEP, begin=TURNS
+        ),
+        "sizes with names, after a permute": steps(
+            "a, b, c = turns.shape",
+            "v = turns.permute(1, 0, 2)",
+            "loss = net(v.reshape(b, a, c)[:, :, :4]).pow(2).mean()",
+            *STEP,
+            begin=TURNS,
+        ),
+        "sizes with names, of another tensor": steps(
+            "a, b, c = turns.shape",
+            "v = torch.randn(b * a, c)",
+            "loss = net(v.view(b, a, c)[:, :, :4]).pow(2).mean()",
+            *STEP,
+            begin=TURNS,
+        ),
+        "sizes with names, one of them 1": steps(
+            "a, b, c = x[:, None].shape", "v = x[:, None]", "loss = net(v.view(b, a, c)).pow(2).mean()", *STEP
+        ),
         "transposed": steps("loss = F.mse_loss(net(s).transpose(0, 1), t)", *STEP, begin=SEQUENCES),
         "an input": steps("loss = net(turns.transpose(0, 1).reshape(16, -1)[:, :4]).pow(2).mean()", *STEP, begin=TURNS),
         "joined and split": steps(

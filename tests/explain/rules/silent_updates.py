@@ -214,6 +214,21 @@ REPORTED = {
         + "for step in range(4): train()\n",
     },
     "not-in-optimizer": {
+        "weights of tasks": steps(
+            "loss = (((net(x) - y) ** 2).mean() * (-s[0]).exp() + s[0]) + (net(x).abs().mean() * (-s[1]).exp() + s[1])",
+            *STEP,
+            begin=f"{BEGIN}s = torch.zeros(2, requires_grad=True)  # here\n",
+        ),
+        "positions": steps(
+            "loss = ((net(x + positions) - y) ** 2).mean()",
+            *STEP,
+            begin=f"{BEGIN}positions = torch.zeros(1, 4).requires_grad_()  # here\n",
+        ),
+        "a temperature": steps(
+            "loss = ((net(x) * scale.exp() - y) ** 2).mean()",
+            *STEP,
+            begin=f"{BEGIN}scale = torch.tensor(0.1, requires_grad=True)  # here\n",
+        ),
         "a lone parameter": steps(
             "loss = ((s * net(x) - y) ** 2).mean()", *STEP, begin=f"{BEGIN}s = nn.Parameter(torch.ones(1))  # here\n"
         ),
@@ -573,6 +588,25 @@ CORRECT = {
         + "train(4)\n",
     },
     "not-in-optimizer": {
+        "an input of ones": steps(
+            "loss = (net(ones) ** 2).mean()", *STEP, begin=f"{BEGIN}ones = torch.ones(2, 4, requires_grad=True)\n"
+        ),
+        "a time whose derivative is taken": steps(
+            "loss = net(x + t).pow(2).mean()",
+            "loss = loss + torch.autograd.grad(loss, t, create_graph=True)[0].pow(2).mean()",
+            *STEP,
+            begin=f"{BEGIN}t = torch.zeros(16, 4, requires_grad=True)\n",
+        ),
+        "a perturbation whose gradient is read": steps(
+            "loss = ((net(x + delta) - y) ** 2).mean()",
+            *STEP,
+            "delta.data += 0.1 * delta.grad.sign()",
+            "delta.grad = None",
+            begin=f"{BEGIN}delta = torch.zeros(16, 4, requires_grad=True)\n",
+        ),
+        "random inputs": steps(
+            "loss = net(z * 1.0).pow(2).mean()", *STEP, begin=f"{BEGIN}z = torch.randn(16, 4, requires_grad=True)\n"
+        ),
         "an image that is optimized": steps(
             "loss = (net(image) ** 2).mean()",
             *STEP,

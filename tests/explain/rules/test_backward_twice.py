@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ...tracer.run_twice import unrecorded
-from ..reported import findings
+from ..reported import findings, line_of
 
 START = """import torch
 x, y = torch.arange(4.0), torch.arange(4.0) * 2
@@ -128,3 +128,43 @@ OTHERS = {
 def test_detach_is_still_recommended_for_other_values_that_are_carried_over(program: str) -> None:
     (found,) = [finding for finding in findings(START + program) if finding.code == "backward-twice"]
     assert "detach" in found.why
+
+
+AVERAGES = {
+    "an item": ("a = [torch.ones(())]", "a[0] = 0.9 * a[0] + 0.1 * loss", "loss / a[0]", "a[0].detach()"),
+    "a name": ("a = torch.ones(())", "a = 0.9 * a + 0.1 * loss", "loss / a", "a.detach()"),
+    "an attribute": (
+        "class Scale: mean = torch.ones(())",
+        "Scale.mean = 0.1 * loss + 0.9 * Scale.mean",
+        "loss * Scale.mean",
+        "Scale.mean.detach()",
+    ),
+}
+
+
+@pytest.mark.parametrize(("begin", "average", "root", "remedy"), AVERAGES.values(), ids=AVERAGES.keys())
+def test_a_running_average_of_the_loss_is_reported_at_its_line(begin: str, average: str, root: str, remedy: str) -> None:
+    text = START + begin + LOOP.format(add=average, total=f"total = {root}\n    total")
+    (found,) = [finding for finding in findings(text) if finding.code == "backward-twice"]
+    assert found.line == line_of(text, f"    {average}")
+    assert f"`{remedy}`" in found.why
+    target = average.partition(" = ")[0]
+    corrected = text.replace(average, f"{target} = {average.partition(' = ')[2].replace(target, remedy)}")
+    assert unrecorded(corrected).error is None
+    assert not [finding for finding in findings(corrected) if finding.severity in ("error", "warning")]
+
+
+NO_AVERAGES = {
+    "an average in another loop": "a = torch.ones(())\nfor i in range(3): a = 0.9 * a + 0.1 * w\n"
+    "h = torch.zeros(4)\nfor step in range(3):\n    h = torch.tanh(w * h + x)\n    (h.sum() + a.item()).backward()\n",
+    "an average that is not in the loss": "a, h = 0.0, torch.zeros(4)\nfor step in range(3):\n    h = torch.tanh(w * h + x)\n"
+    "    h.sum().backward()\n    a = 0.9 * a + 0.1 * h.sum().item()\n",
+    "a state": "h = torch.zeros(4)\nfor step in range(3):\n    h = torch.tanh(w * h + x)\n    h.sum().backward()\n",
+}
+
+
+@pytest.mark.parametrize("program", NO_AVERAGES.values(), ids=NO_AVERAGES)
+def test_another_value_that_is_carried_over_is_reported_at_the_pass(program: str) -> None:
+    text = START + program
+    (found,) = [finding for finding in findings(text) if finding.code == "backward-twice"]
+    assert ".backward()" in text.splitlines()[(found.line or 0) - 1]

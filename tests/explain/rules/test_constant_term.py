@@ -25,6 +25,12 @@ GRAD = "g = torch.autograd.grad(critic(x).sum(), x)[0]"
 CONSTANT = {
     "a penalty": (GRAD, "penalty = ((g.norm(dim=1) - 1) ** 2).mean()\n    loss = critic(x).mean() + 10 * penalty"),
     "a tuple": (GRAD.replace("g =", "(g,) =").replace("[0]", ""), "p = (g ** 2).sum()\n    loss = critic(x).mean() + p"),
+    "a residual with a detached value": (GRAD, "p = ((g + critic(x).detach()) ** 2).mean()\n    loss = critic(x).mean() + p"),
+    "a residual with a detached factor": (GRAD, "p = (g * x.detach()).sum()\n    loss = critic(x).mean() + p"),
+    "a penalty against a detached value": (
+        GRAD,
+        "goal = critic(x).detach()\n    p = ((g - goal) ** 2).mean()\n    loss = critic(x).mean() + p",
+    ),
     "a weighed penalty": (GRAD, "penalty = (g ** 2).mean()\n    loss = critic(x).mean() - weight * penalty"),
 }
 
@@ -43,6 +49,9 @@ VARIABLE = {
         GRAD,
         "attacked = (x + 0.1 * g.sign()).detach()\n    term = critic(attacked).mean()\n    loss = critic(x).mean() + term",
     ),
+    "a gradient that is detached": (GRAD, "p = (g.detach() ** 2).mean()\n    loss = critic(x).mean() + p"),
+    "a penalty that is detached": (GRAD, "p = (g ** 2).mean()\n    loss = critic(x).mean() + p.detach()"),
+    "a gradient that is detached first": (GRAD, "g = g.detach()\n    p = (g ** 2).mean()\n    loss = critic(x).mean() + p"),
     "only measured": (GRAD, "norm = g.norm()\n    print(norm > 0)\n    loss = critic(x).mean()"),
 }
 

@@ -33,6 +33,18 @@ LEFT_OUT = {
         "self.heads = {'a': nn.Linear(4, 1), 'b': nn.Linear(4, 1)}",
         "self.heads['a'](x) + self.heads['b'](self.body(x))",
     ),
+    "a dict that grows": (
+        "self.heads = {}\n        for name in 'ab': self.heads[name] = nn.Linear(4, 1)",
+        "self.heads['a'](x) + self.heads['b'](self.body(x))",
+    ),
+    "a dict that grows by lines": (
+        "self.heads = {}\n        self.heads['a'] = nn.Linear(4, 1)",
+        "self.heads['a'](self.body(x))",
+    ),
+    "a dict with numbers as keys": (
+        "self.heads = {}\n        for index in range(2): self.heads[index] = nn.Linear(4, 1)",
+        "self.heads[0](x) + self.heads[1](self.body(x))",
+    ),
     "a tensor": ("self.scale = torch.ones(1, requires_grad=True)", "self.body(x).sum(1, keepdim=True) * self.scale"),
     "a layer made in forward": ("pass", "nn.Linear(4, 1)(self.body(x))"),
 }
@@ -53,6 +65,15 @@ def test_a_layer_that_is_added_after_the_optimizer_was_made_is_reported(line: st
 
 
 HELD = {
+    "a ModuleDict that grows": (
+        "self.heads = nn.ModuleDict()\n        for name in 'ab': self.heads[name] = nn.Linear(4, 1)",
+        "self.heads['a'](x) + self.heads['b'](self.body(x))",
+    ),
+    "a registered dict": (
+        "self.heads = {}; self.heads['a'] = nn.Linear(4, 1); self.add_module('head', self.heads['a'])",
+        "self.heads['a'](self.body(x))",
+    ),
+    "a dict of results": ("self.seen = {}", "self.seen.setdefault('x', nn.functional.relu)(self.body(x))"),
     "a ModuleList": ("self.heads = nn.ModuleList([nn.Linear(4, 1)])", "sum(head(self.body(x)) for head in self.heads)"),
     "a registered list": (
         "self.heads = [nn.Linear(4, 1)]; self.add_module('head', self.heads[0])",

@@ -65,7 +65,7 @@ def test_frozen_and_occasionally_used_parameters_are_not_noted(body: str) -> Non
     assert findings(f"{TWO}{body}\n") == []
 
 
-TWO_NETS = f"{BEGIN}extra = nn.Linear(4, 3)\nopt.add_param_group({{'params': extra.parameters()}})\n"
+TWO_NETS = f"{BEGIN}criterion = nn.L1Loss()\nextra = nn.Linear(4, 3)\nopt.add_param_group({{'params': extra.parameters()}})\n"
 LOST = {
     "a new tensor": ["term = torch.tensor([each ** 2 for each in extra(x).mean(0)]).sum()", "loss = loss + term"],
     "a new parameter": ["w = nn.Parameter(extra(x).mean(0))", "loss = loss + (w ** 2).sum()"],
@@ -89,6 +89,74 @@ LOST = {
     "no_grad": ["with torch.no_grad():", "    term = extra(x).mean()", "loss = loss + term"],
     "a reentrant checkpoint": ["h = torch.utils.checkpoint.checkpoint(extra, x, use_reentrant=True)", "loss = loss + h.mean()"],
 }
+
+
+LOST |= {
+    "only positions": [
+        "top, best = extra(x).softmax(1).max(1)",
+        "rows = torch.stack([net(x)[best == k].sum() for k in range(3)])",
+        "loss = loss + rows.pow(2).mean()",
+    ],
+    "the positions of a topk": ["best = extra(x).topk(2).indices", "loss = loss + net(x[best[:, 0]]).pow(2).mean()"],
+    "the second result of a sort": ["best = torch.sort(extra(x), 1)[1]", "loss = loss + net(x)[best[:, 0]].pow(2).mean()"],
+    "a loss that is not added": ["second = nn.functional.mse_loss(extra(x), x[:, :3])", "loss = loss + loss"],
+    "a loss that is only printed": [
+        "aux_loss = nn.functional.cross_entropy(extra(x), x[:, :3].argmax(1))",
+        "print(aux_loss.item())",
+    ],
+    "a loss of its own criterion": ["second = criterion(extra(x), x[:, :3])"],
+}
+FUNCTIONS = {
+    "an argument": ("def term(p):\n    return p.detach().pow(2).mean()\n", "loss = loss + term(extra(x))", "    return p"),
+    "one of two results": (
+        "def both(v):\n    return net(v), extra(v)\ndef term(p, z):\n    z = z.detach()\n    return (p - z).pow(2).mean()\n",
+        "p, z = both(x); loss = loss + term(p, z)",
+        "    z = z.detach()",
+    ),
+    "the result of a module": (
+        (
+            "class Policy(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.body = extra\n"
+            "    def forward(self, v):\n        return torch.distributions.Categorical(logits=self.body(v))\n"
+            "policy = Policy()\n"
+            "def term(dist):\n    return torch.tensor(dist.log_prob(dist.sample()).tolist()).mean()\n"
+        ),
+        "loss = loss + term(policy(x))",
+        "    return torch.tensor",
+    ),
+}
+
+
+@pytest.mark.parametrize(("functions", "lines", "culprit"), FUNCTIONS.values(), ids=FUNCTIONS.keys())
+def test_a_cut_is_found_through_arguments_and_results(functions: str, lines: str, culprit: str) -> None:
+    text = loop(lines, *STEP, begin=TWO_NETS + functions)
+    assert codes(text) == [("unused-parameter", line_of(text, culprit))]
+
+
+HEADS = """\
+import torch
+from torch import nn
+import torch.nn.functional as F
+torch.manual_seed(0)
+heads = nn.ModuleList(nn.Linear(4, 2) for _ in range(3))
+opt = torch.optim.SGD(heads.parameters(), lr=0.1)
+x, y = torch.randn(8, 4), torch.randint(2, (8,))
+for step in range(4):
+    loss = 0.0
+"""
+OVERWRITTEN = {
+    "over layers": "    for head in heads:\n        {add}F.cross_entropy(head(x), y)\n",
+    "over results": "    for out in [head(x) for head in heads]:\n        {add}F.cross_entropy(out, y)\n",
+    "over indices": "    for index in range(3):\n        {add}F.cross_entropy(heads[index](x), y)\n",
+}
+
+
+@pytest.mark.parametrize("lines", OVERWRITTEN.values(), ids=OVERWRITTEN.keys())
+def test_a_loop_that_keeps_only_the_last_loss_is_reported(lines: str) -> None:
+    rest = "".join(f"    {line}\n" for line in STEP)
+    text = HEADS + lines.format(add="loss = ") + rest
+    assert codes(text) == [("unused-parameter", line_of(text, "        loss = "))]
+    assert codes(HEADS + lines.format(add="loss = loss + ") + rest) == []
+    assert codes(HEADS + lines.format(add="loss += ") + rest) == []
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -128,6 +196,21 @@ def test_a_layer_replaced_after_the_optimizer_was_made_is_reported(text: str) ->
 
 
 NOT_LOST = {
+    "positions beside the values": loop(
+        "top, best = extra(x).max(1)", "loss = loss + (top * net(x)[best, 0]).mean()", *STEP, begin=TWO_NETS
+    ),
+    "the other of two results": loop(
+        "kept, other = both(x)",
+        "loss = loss + kept.detach().mean()",
+        *STEP,
+        begin=f"{TWO_NETS}def both(v):\n    return net(v), extra(v)\n",
+    ),
+    "a loss of a validation": loop(
+        *STEP,
+        "print(validate())",
+        begin=f"{TWO_NETS}def validate():\n    for part in x.split(8):\n"
+        "        loss = nn.functional.mse_loss(extra(part), part[:, :3])\n    return loss.item()\n",
+    ),
     "replaced before": loop(*STEP, begin=BEGIN.replace("opt =", "net[2] = nn.Linear(8, 1)\nopt =")),
     "detached on purpose, because the program updates it": loop(
         "target = extra(x).detach()",
