@@ -71,9 +71,10 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
     """Yield a finding for each group of parameters with equal values and different gradients in several of the first steps."""
     pairs: dict[tuple[int, ...], int] = defaultdict(int)
     names: dict[int, str] = {}
+    apart: set[int] = set()
     for step in first_steps(recording):
         names |= {row.parameter: row.name for row in step.parameters if row.name is not None}
-        for group in _equal(step):
+        for group in _equal(step, apart):
             pairs[group] += 1
     for group, count in pairs.items():
         found = [names[each] for each in group if each in names]
@@ -91,18 +92,43 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
             )
 
 
-def _equal(step: wire.StepEvent) -> Iterator[tuple[int, ...]]:
-    """Yield the groups of parameters that are equal both before and after the update of a step, with different gradients."""
+def _equal(step: wire.StepEvent, apart: set[int]) -> Iterator[tuple[int, ...]]:
+    """Yield the groups of parameters that are equal both before and after the update of a step, with different gradients.
+
+    Parameters in ``apart`` are skipped. Those whose norm equals that of another, but whose other statistics differ, are added.
+    """
     tensors = Tensors(step.tensors)
     groups: dict[_Numbers, dict[int, _Numbers]] = defaultdict(dict)
-    for row in step.parameters:
+    for row in _of_equal_norm(step, tensors, apart):
         before, after = _numbers(tensors.summary(row.value)), _numbers(tensors.summary(row.value_after))
         used = _numbers(tensors.summary(row.grad_used))
         if before is not None and after is not None and used is not None and before != after:
             groups[before + after][row.parameter] = used
     for group in groups.values():
-        if len(group) > 1 and len(set(group.values())) > 1:
+        if len(group) == 1:
+            apart.update(group)
+        elif len(set(group.values())) > 1:
             yield tuple(sorted(group))
+
+
+def _of_equal_norm(step: wire.StepEvent, tensors: Tensors, apart: set[int]) -> Iterator[wire.ParameterRow]:
+    """Yield the parameters, except those in ``apart``, whose norm before and after the update another one has too.
+
+    The norms of all parameters are read at once. Few are equal, so the other statistics are read only for these.
+    """
+    norms = tensors.norms().tolist()
+    groups: dict[tuple[str, str], list[wire.ParameterRow]] = defaultdict(list)
+    for row in step.parameters:
+        if row.parameter not in apart and min(row.value, row.value_after, row.grad_used) >= 0:
+            groups[_rounded(norms[row.value]), _rounded(norms[row.value_after])].append(row)
+    for group in groups.values():
+        if len(group) > 1:
+            yield from group
+
+
+def _rounded(norm: float) -> str:
+    """Return a norm as text. A transpose adds its elements up in another order, so not all digits are equal."""
+    return f"{norm:.5g}"
 
 
 def _numbers(summary: model.TensorSummary | None) -> _Numbers | None:
@@ -111,8 +137,8 @@ def _numbers(summary: model.TensorSummary | None) -> _Numbers | None:
         return None
     if not isinstance(summary.mean, float | int) or not isinstance(summary.norm, float | int) or not summary.norm:
         return None
-    # a transpose adds its elements up in another order
-    return (*sorted(summary.shape), summary.min, summary.max, round(summary.mean / summary.norm, 5), f"{summary.norm:.5g}")
+    mean = round(summary.mean / summary.norm, 5)
+    return (*sorted(summary.shape), summary.min, summary.max, mean, _rounded(summary.norm))
 
 
 def _line(syntax: Syntax, names: list[str]) -> int | None:
