@@ -70,7 +70,7 @@ def cut(syntax: Syntax, names: Sequence[str], reached: Sequence[str], *, anywher
     found = (
         each
         for each in _candidates(syntax, anywhere=anywhere)
-        if losses.contain(each.node) and all(sources.uses(each.operand, owner) for owner in owners)
+        if (each.written or losses.contain(each.node)) and all(sources.uses(each.operand, owner) for owner in owners)
     )
     drawn: _Candidate | None = None  # an action of a policy has no gradient on purpose, so another cut counts first
     for each in found:
@@ -83,17 +83,23 @@ def cut(syntax: Syntax, names: Sequence[str], reached: Sequence[str], *, anywher
 def _cause(syntax: Syntax, cut: _Candidate, owners: set[str]) -> Cause:
     where = f"`{first_line(syntax.text(cut.node))}` on line {cut.node.lineno}"
     why = f"{where} cuts the graph: {cut.why}" if cut.line is None else f"Line {cut.line} cuts the graph: {cut.why}"
-    return Cause(cut.line or cut.node.lineno, why, not any(_written(syntax, owner) for owner in owners))
+    certain = not cut.setting and not any(_written(syntax, owner) for owner in owners)
+    return Cause(cut.line or cut.node.lineno, why, certain)
 
 
 @dataclass(frozen=True)
 class _Candidate:
-    """An expression that cuts the graph of its operand. ``line`` is another line that causes the cut, if there is one."""
+    """An expression that cuts the graph of its operand. ``line`` is another line that causes the cut, if there is one.
+
+    ``written`` is true if a statement writes the expression to a tensor, and ``setting`` if a variable turns gradients off.
+    """
 
     node: ast.expr
     operand: ast.expr
     why: str
     line: int | None = None
+    written: bool = False
+    setting: bool = False
 
 
 def _candidates(syntax: Syntax, *, anywhere: bool) -> Iterator[_Candidate]:
@@ -128,8 +134,26 @@ def _candidate(syntax: Syntax, cuts: Cuts, node: ast.expr) -> _Candidate | None:
     if (of := _positions(syntax, node)) is not None:
         why = "only the positions that it returns are used. They are integers, which have no gradient. Use the values too."
         return _Candidate(node, of, why)
+    if isinstance(parent, ast.Assign) and isinstance(parent.targets[0], ast.Attribute) and parent.targets[0].attr == "data":
+        return _Candidate(node, node, "an assignment to `.data` writes the numbers, without their graph.", written=True)
     if isinstance(parent, ast.Assign | ast.Return) and (line := syntax.no_grad_line(parent)) is not None:
         return _Candidate(node, node, f"line {node.lineno} runs without gradients.", line)
+    if isinstance(parent, ast.Assign | ast.Return) and (setting := _setting(syntax, parent)) is not None:
+        line = setting.lineno
+        return _Candidate(node, node, f"`{syntax.text(setting)}` turns gradients off in this run.", line, setting=True)
+    return None
+
+
+def _setting(syntax: Syntax, node: ast.AST) -> ast.expr | None:
+    """Return the call around a statement that sets gradients by a variable whose only value in the program is ``False``."""
+    while (parent := syntax.parent(node)) is not None:
+        for expression in [item.context_expr for item in parent.items] if isinstance(parent, ast.With) else ():
+            match expression:
+                case ast.Call(args=[ast.Name(id=name)]) if called(expression) == "set_grad_enabled":
+                    values = syntax.assigned(name)
+                    if values and all(isinstance(each, ast.Constant) and each.value is False for each in values):
+                        return expression
+        node = parent
     return None
 
 

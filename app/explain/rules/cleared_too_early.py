@@ -109,9 +109,14 @@ def _of_other_pass(
     """Yield the finding for the gradients of one loss that are cleared before the pass of another loss."""
     lost = {recording.log.pass_(step.main).line for step in steps if step.optimizer is None}
     used = {recording.log.pass_(step.main).line for step in steps if step.optimizer is not None}
-    if len(lost) != 1 or len(used) != 1 or not max(lost) < clearing.lineno <= min(used):
+    if len(lost) != 1 or len(used) != 1:
         return
     (first,), (second,) = lost, used
+    calls = (clearing, *(call for call in syntax.statements(ast.Call) if called(call) == "zero_grad"))
+    between_passes = next((call for call in calls if first < call.lineno <= second), None)
+    if between_passes is None:
+        return
+    clearing = between_passes
     between = range(first, clearing.lineno)
     reads = (node for node in syntax.statements(ast.Attribute) if node.attr == "grad" and node.lineno in between)
     if any(reads) or any("norm" in (called(call) or "") and call.lineno in between for call in syntax.statements(ast.Call)):

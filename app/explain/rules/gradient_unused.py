@@ -50,6 +50,7 @@ from ... import model, wire
 from ...recording import Recording
 from ..program.optimizers import Optimizer, is_optimizer, optimizers
 from ..program.syntax import Syntax, called
+from ..recorded.returned_gradients import step_in_vain
 from ..recorded.steps import first_steps
 
 CODE: Final = "gradient-unused"
@@ -68,9 +69,11 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
     filled = [{row.parameter for row in step.parameters if row.contribution >= 0} for step in steps]
     used = {row.parameter for step in steps for row in step.parameters if row.grad_used >= 0}
     unused = set.intersection(*filled) - used
-    if not unused:
+    if all(filled) and not used and (stepping := step_in_vain(recording, syntax, steps)):
+        yield _returned(recording, steps[0], stepping, syntax)  # torch.func makes new parameters for each call
+    elif not unused:
         return
-    if not used and (found := _stepped_before(recording, syntax, steps[-1])):
+    elif not used and (found := _stepped_before(recording, syntax, steps[-1])):
         yield found
     elif used:
         yield from _of_one_optimizer(recording, syntax, steps, unused)
@@ -78,6 +81,23 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
         yield from _cleared(recording, syntax, steps[0])
     elif all(step.optimizer is None and not step.update for step in steps):
         yield from _never_stepped(recording, syntax, steps, [*optimizers(syntax), *_passed(syntax)])
+
+
+def _returned(recording: Recording, step: wire.StepEvent, stepping: ast.Call, syntax: Syntax) -> model.Finding:
+    text = syntax.text(stepping)
+    return model.Finding(
+        code=CODE,
+        severity="warning",
+        file=None,
+        line=stepping.lineno,
+        step=step.index,
+        node=None,
+        message=f"`{text}` finds no gradients, because line {recording.log.pass_(step.main).line} only returns them. No "
+        "parameter changes.",
+        why="`step()` reads the `.grad` of each parameter. `autograd.grad` and `torch.func.grad` do not fill it. Write the "
+        f"gradients to `.grad` before line {stepping.lineno}, or call `backward()`.",
+        pass_=step.main,
+    )
 
 
 def _stepped_before(recording: Recording, syntax: Syntax, step: wire.StepEvent) -> model.Finding | None:

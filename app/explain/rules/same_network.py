@@ -62,6 +62,7 @@ from ... import model
 from ...recording import Recording
 from ..program.losses import bindings
 from ..program.syntax import Syntax, called
+from ..program.updates import written_by
 
 CODE: Final = "same-network"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
@@ -91,11 +92,13 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
         source = _same(value)
         name, given = _path(target), _path(source) if source is not None else None
         shallow = isinstance(value, ast.Call) and called(value) == "copy"
-        if name is None or given is None or name == given or _means_copy(given) or not (shallow or _means_copy(name)):
+        if name is None or given is None or name == given or _means_copy(given):
             continue
         if isinstance(value, ast.Call) and given in names:
             continue  # a tensor, of which some of these methods return a copy
         aliases = {given} | {each for other, bound in pairs if _path(bound) == given and (each := _path(other)) is not None}
+        if not (shallow or _means_copy(name) or any(_follows(syntax, name, each) for each in aliases - {name})):
+            continue
         if not any(each in names or each.rpartition(".")[2] in trained for each in aliases - {name}):
             continue
         if _rebound(pairs, given, target.lineno) or not _used(syntax, name):
@@ -144,6 +147,25 @@ def _path(node: ast.expr) -> str | None:
 def _means_copy(path: str) -> bool:
     words = re.split(r"_|\.|(?<=[a-z])(?=[A-Z])", path.removeprefix("self."))
     return any(word.lower() in _COPIES for word in words)
+
+
+def _follows(syntax: Syntax, name: str, given: str) -> bool:
+    """Return whether a loop through the parameters of both names writes to those of ``name``, as for a target network."""
+    for loop in syntax.statements(ast.For):
+        match loop:
+            case ast.For(
+                iter=ast.Call(func=ast.Name(id="zip"), args=[ast.Call() as first, ast.Call() as second]),
+                target=ast.Tuple(elts=[ast.Name(id=one), ast.Name(id=other)]),
+            ) if {called(first), called(second)} == {"parameters"}:
+                owners = [_path(each.func.value) if isinstance(each.func, ast.Attribute) else None for each in (first, second)]
+                if sorted(str(each) for each in owners) != sorted((name, given)):
+                    continue
+                variable = one if owners[0] == name else other
+                written = (written_by(each) for each in ast.walk(loop) if isinstance(each, ast.stmt))
+                targets = (each for each in written if each is not None)
+                if any(isinstance(each, ast.Name) and each.id == variable for target in targets for each in ast.walk(target)):
+                    return True
+    return False
 
 
 def _rebound(pairs: list[tuple[ast.expr, ast.expr]], given: str, line: int) -> bool:

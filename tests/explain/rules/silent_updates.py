@@ -64,6 +64,21 @@ REPORTED = {
         "a method that copies": loop(*STEP, "for p in net.state_dict().values():", "    p = p.clamp(-1, 1)  # here"),
     },
     "gradient-unused": {
+        "gradients that autograd.grad returns": steps(
+            LOSS, "grads = torch.autograd.grad(loss, list(net.parameters()))", "opt.step()  # here"
+        ),
+        "gradients that are changed and not written": steps(
+            LOSS,
+            "opt.zero_grad()",
+            "grads = torch.autograd.grad(loss, net.parameters())",
+            "grads = [g / (g.norm() + 1) for g in grads]",
+            "opt.step()  # here",
+        ),
+        "gradients of a function": steps(
+            "grads = torch.func.grad(mean_loss)(dict(net.named_parameters()))",
+            "opt.step()  # here",
+            begin=f"{BEGIN}def mean_loss(p): return (torch.func.functional_call(net, p, (x,)) - y).pow(2).mean()\n",
+        ),
         "a step before the pass": steps("opt.zero_grad()", LOSS, "opt.step()  # here", "loss.backward()"),
         "a step first": steps("net.zero_grad()", "opt.step()  # here", LOSS, "loss.backward()"),
         "a step before the pass of a function": BEGIN
@@ -115,6 +130,30 @@ REPORTED = {
         "set to None": loop("loss.backward()", "for p in net.parameters():", "    p.grad = None  # here", "opt.step()"),
     },
     "cleared-too-early": {
+        "another loss, after the first zero_grad": steps(
+            "net.zero_grad()",
+            "(net(x) - y).abs().mean().backward()",
+            "net.zero_grad()  # here",
+            "loss = ((net(x) - y) ** 2).mean()",
+            "loss.backward()",
+            "opt.step()",
+        ),
+        "another loss, with the optimizer's zero_grad": steps(
+            "opt.zero_grad()",
+            "first = (net(x[:8]) - y[:8]).abs().mean()",
+            "first.backward()",
+            "opt.zero_grad()  # here",
+            "second = ((net(x[8:]) - y[8:]) ** 2).mean()",
+            "second.backward()",
+            "opt.step()",
+        ),
+        "another loss, cleared in two ways": steps(
+            "opt.zero_grad()",
+            "net(x).abs().mean().backward()",
+            "net.zero_grad(set_to_none=False)  # here",
+            "((net(x) - y) ** 2).mean().backward()",
+            "opt.step()",
+        ),
         "an auxiliary loss": steps(
             "out = net(x)",
             "(out ** 2).mean().backward(retain_graph=True)",
@@ -304,6 +343,28 @@ REPORTED = {
         ),
     },
     "same-network": {
+        "the same item of a dict": steps(
+            "loss = ((fast(x) - y - slow(x).detach()) ** 2).mean()",
+            *STEP,
+            "for p, q in zip(slow.parameters(), fast.parameters()): p.data.copy_(0.9 * p.data + 0.1 * q.data)",
+            begin=f"{BEGIN}nets = {{'a': nn.Linear(4, 1)}}\nfast, slow = nets['a'], nets['a']  # here\n"
+            "opt = torch.optim.SGD(fast.parameters(), lr=0.05)\n",
+        ),
+        "a second name that follows the first": steps(
+            LOSS,
+            *STEP,
+            "with torch.no_grad():",
+            "    for q, p in zip(net.parameters(), shadow.parameters()): p.lerp_(q, 0.1)",
+            "shadow(x)",
+            begin=f"{BEGIN}shadow = net  # here\n",
+        ),
+        "an attribute that follows": steps(
+            LOSS,
+            *STEP,
+            "for s, p in zip(agent.slow.parameters(), net.parameters()): s.data.mul_(0.9).add_(0.1 * p.data)",
+            "agent.slow(x)",
+            begin=f"{BEGIN}class Agent: pass\nagent = Agent()\nagent.slow = net  # here\n",
+        ),
         "a target": loop(TARGET, "loss = ((net(x) - goal - 1) ** 2).mean()", *STEP, begin=f"{BEGIN}target = net  # here\n"),
         "an attribute": loop(
             "loss = loss + agent.target(x).detach().mean() + (agent.net(x) ** 2).mean()",
@@ -455,6 +516,31 @@ CORRECT = {
         "a name": loop(*STEP, "for name, p in net.named_parameters():", "    name = name * 2", "    p.data += 0.01"),
     },
     "gradient-unused": {
+        "returned gradients that are written": steps(
+            LOSS,
+            "for p, g in zip(net.parameters(), torch.autograd.grad(loss, net.parameters())): p.grad = g",
+            "opt.step()",
+        ),
+        "returned gradients that an update by hand uses": steps(
+            LOSS,
+            "grads = torch.autograd.grad(loss, net.parameters())",
+            "with torch.no_grad():",
+            "    for p, g in zip(net.parameters(), grads): p -= 0.1 * g",
+            "opt.step()",
+        ),
+        "returned gradients of a function that are written": steps(
+            "grads = torch.func.grad(mean_loss)(dict(net.named_parameters()))",
+            "for k, p in net.named_parameters(): p.grad = grads[k]",
+            "opt.step()",
+            begin=f"{BEGIN}def mean_loss(p): return (torch.func.functional_call(net, p, (x,)) - y).pow(2).mean()\n",
+        ),
+        "returned gradients, for a penalty": steps(
+            LOSS,
+            "slopes = torch.autograd.grad(loss, net.parameters(), create_graph=True)",
+            "(loss + sum(g.pow(2).sum() for g in slopes)).backward()",
+            "opt.step()",
+            "opt.zero_grad()",
+        ),
         "a step before the pass, cleared after the step": steps("opt.step()", "opt.zero_grad()", LOSS, "loss.backward()"),
         "a step before the pass that uses the gradients of the turn before": steps(
             "if step: opt.step()", "net.zero_grad()", LOSS, "loss.backward()", count=4
@@ -488,6 +574,28 @@ CORRECT = {
         "cleared after the step": loop("loss.backward()", "opt.step()", "for p in net.parameters():", "    p.grad = None"),
     },
     "cleared-too-early": {
+        "two losses, cleared before both": steps(
+            "net.zero_grad()",
+            "(net(x) - y).abs().mean().backward()",
+            "((net(x) - y) ** 2).mean().backward()",
+            "opt.step()",
+        ),
+        "two losses, cleared before each, of which the first is read": steps(
+            "net.zero_grad()",
+            "(net(x) - y).abs().mean().backward()",
+            "norm = net[0].weight.grad.norm()",
+            "net.zero_grad()",
+            "((net(x) - y) ** 2).mean().backward()",
+            "opt.step()",
+        ),
+        "two losses with an update each": steps(
+            "net.zero_grad()",
+            "(net(x) - y).abs().mean().backward()",
+            "opt.step()",
+            "net.zero_grad()",
+            "((net(x) - y) ** 2).mean().backward()",
+            "opt.step()",
+        ),
         "an auxiliary loss that is added": steps(
             "out = net(x)",
             "opt.zero_grad()",
@@ -677,6 +785,28 @@ CORRECT = {
         ),
     },
     "same-network": {
+        "a second name whose parameters are compared": steps(
+            LOSS,
+            *STEP,
+            "print(all((p == q).all() for p, q in zip(net.parameters(), same.parameters())))",
+            "same(x)",
+            begin=f"{BEGIN}same = net\n",
+        ),
+        "a copy of an item that follows": steps(
+            LOSS,
+            *STEP,
+            "for p, q in zip(slow.parameters(), fast.parameters()): p.data.copy_(0.9 * p.data + 0.1 * q.data)",
+            "slow(x)",
+            begin=f"{BEGIN}nets = {{'a': net, 'b': copy.deepcopy(net)}}\nfast, slow = nets['a'], nets['b']\n",
+        ),
+        "a second name, and a loop that reads": steps(
+            LOSS,
+            *STEP,
+            "total = sum(float((p * q).sum()) for p, q in zip(net.parameters(), same.parameters()))",
+            "for p, q in zip(same.parameters(), net.parameters()): total += float((p - q).norm())",
+            "same(x)",
+            begin=f"{BEGIN}same = net\n",
+        ),
         "a deep copy": loop(
             TARGET, "loss = ((net(x) - goal - 1) ** 2).mean()", *STEP, begin=f"{BEGIN}target = copy.deepcopy(net)\n"
         ),

@@ -65,7 +65,10 @@ def test_frozen_and_occasionally_used_parameters_are_not_noted(body: str) -> Non
     assert findings(f"{TWO}{body}\n") == []
 
 
-TWO_NETS = f"{BEGIN}criterion = nn.L1Loss()\nextra = nn.Linear(4, 3)\nopt.add_param_group({{'params': extra.parameters()}})\n"
+TWO_NETS = (
+    f"{BEGIN}criterion, layer = nn.L1Loss(), nn.Linear(3, 1)\nextra = nn.Linear(4, 3)\n"
+    "opt.add_param_group({'params': extra.parameters()})\n"
+)
 LOST = {
     "a new tensor": ["term = torch.tensor([each ** 2 for each in extra(x).mean(0)]).sum()", "loss = loss + term"],
     "a new parameter": ["w = nn.Parameter(extra(x).mean(0))", "loss = loss + (w ** 2).sum()"],
@@ -99,6 +102,9 @@ LOST |= {
     ],
     "the positions of a topk": ["best = extra(x).topk(2).indices", "loss = loss + net(x[best[:, 0]]).pow(2).mean()"],
     "the second result of a sort": ["best = torch.sort(extra(x), 1)[1]", "loss = loss + net(x)[best[:, 0]].pow(2).mean()"],
+    "data of another tensor": ["net[0].bias.data = extra(x).abs().mean() * torch.ones(8)"],
+    "data of another layer": ["layer.weight.data = extra(x[:1]).view(1, 3)", "loss = loss + layer(x[:, :3]).pow(2).mean()"],
+    "data, through a name": ["w = extra(x[:1]); layer.weight.data = w.view(1, 3)", "loss = loss + layer(x[:, :3]).mean()"],
     "a loss that is not added": ["second = nn.functional.mse_loss(extra(x), x[:, :3])", "loss = loss + loss"],
     "a loss that is only printed": [
         "aux_loss = nn.functional.cross_entropy(extra(x), x[:, :3].argmax(1))",
@@ -205,6 +211,22 @@ NOT_LOST = {
         *STEP,
         begin=f"{TWO_NETS}def both(v):\n    return net(v), extra(v)\n",
     ),
+    "data that comes from a constant": loop("layer.weight.data = torch.ones(1, 3)", *STEP, begin=TWO_NETS),
+    "data of a network that another loss trains": loop(
+        "layer.weight.data = extra(x[:1]).detach().view(1, 3)", "loss = loss + extra(x).mean()", *STEP, begin=TWO_NETS
+    ),
+    "data of a target network": loop(
+        "for e, p in zip(extra.parameters(), nn.Linear(4, 3).parameters()): e.data = 0.9 * e.data + 0.1 * p.data",
+        *STEP,
+        begin=TWO_NETS,
+    ),
+    "gradients that a setting turns off": loop(
+        "with torch.set_grad_enabled(train_extra):",
+        "    term = extra(x).mean()",
+        "loss = loss + term",
+        *STEP,
+        begin=f"{TWO_NETS}train_extra = False\n",
+    ),
     "a loss of a validation": loop(
         *STEP,
         "print(validate())",
@@ -254,3 +276,15 @@ NOT_LOST = {
 @pytest.mark.parametrize("text", NOT_LOST.values(), ids=NOT_LOST.keys())
 def test_parameters_that_are_left_out_on_purpose_get_no_warning(text: str) -> None:
     assert codes(text) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "line"), [("False", "with torch"), ("len([]) > 1", "extra = "), ("False or False", "extra = ")]
+)
+def test_a_note_names_the_setting_that_turns_gradients_off(value: str, line: str) -> None:
+    lines = ("with torch.set_grad_enabled(flag):", "    term = extra(x).mean()", "loss = loss + term", *STEP)
+    text = loop(*lines, begin=f"{TWO_NETS}flag = {value}\n")
+    (found,) = findings(text)
+    number = next(n for n, each in enumerate(text.splitlines(), 1) if line in each)
+    assert (found.code, found.severity, found.line) == ("unused-parameter", "note", number)
+    assert ("turns gradients off in this run" in found.why) is (value == "False")
