@@ -240,6 +240,24 @@ def test_a_link_is_opened_by_a_drop_and_by_the_dialog(page: Page) -> None:
     expect(code).to_contain_text("lr = 0.05")
 
 
+@pytest.mark.parametrize("form", ["", "/export.html"])
+def test_the_text_of_an_exported_run_is_opened_by_a_paste_and_by_the_dialog(page: Page, form: str) -> None:
+    mark = "0.0432 * m.grad"
+    run = page.request.post("/api/v1/runs", data={"program": FIT.replace("0.05 * m.grad", mark)}).json()["id"]
+    page.goto(f"/r/{run}")
+    expect(page.locator("#deck")).to_contain_text("of 0–")
+    exported = page.request.get(f"/api/v1/runs/{run}{form}").text()
+    page.goto("/?example=fit-by-hand")
+    expect(page.locator("#canvas .node").first).to_be_visible()
+    page.locator(".cm-content").evaluate(PASTE, exported)
+    expect(page.locator(".cm-content")).to_contain_text(mark)
+    page.goto("/?example=fit-by-hand")
+    enter(page, exported)
+    expect(page.locator(".cm-content")).to_contain_text(mark)
+    enter(page, '{"program": 1, "cells": []}')
+    expect(page.locator("#trouble")).to_contain_text("not a run that Tapedeck exported")
+
+
 def test_a_program_that_is_opened_replaces_the_one_that_runs(page: Page) -> None:
     held: list[Route] = []
 

@@ -25,7 +25,7 @@ import { firstDifference } from "./playground/first-difference.js";
 import { obeyEarly } from "./playground/early-input.js";
 import { draftKeeper } from "./playground/draft-keeper.js";
 import { editedFrom } from "./playground/edited-from.js";
-import { files, isNotebook } from "./playground/files.js";
+import { files, isExport, isNotebook } from "./playground/files.js";
 import { deckAndCharts } from "./playground/deck-and-charts.js";
 import { inspectorContent } from "./playground/inspector-content.js";
 import { keys } from "./playground/keys.js";
@@ -90,7 +90,8 @@ const text = editor({
     const named = runIn(pasted, given.root);
     if (named) openRun(named);
     else if (isNotebook(pasted)) openNotebook(pasted);
-    return named !== null || isNotebook(pasted);
+    else if (isExport(pasted)) void opener.unpack(pasted, "The text");
+    return named !== null || isNotebook(pasted) || isExport(pasted);
   },
 });
 const keeper = draftKeeper(state, text, bare, given.recording);
@@ -171,7 +172,7 @@ paneSizes();
 smallScreen();
 
 const address = addressSync(state, work, given, text.text);
-files({
+const opener = files({
   limit: given.limits.body_bytes,
   onnotebook: openNotebook,
   onprogram: start,

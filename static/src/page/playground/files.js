@@ -10,6 +10,9 @@ const LARGEST_EXPORT = 64 * 1024 * 1024; // bytes of an exported run, of which o
 /** Return whether a text is a Jupyter notebook. @param {string} text */
 export const isNotebook = (text) => /^\s*\{/.test(text) && /"nbformat"\s*:/.test(text) && /"cells"\s*:/.test(text);
 
+/** Return whether a text looks like an exported run: its JSON, or the file that plays. @param {string} text */
+export const isExport = (text) => (/^\s*\{/.test(text) ? /"program"\s*:/.test(text) && /"cells"\s*:/.test(text) && !isNotebook(text) : /^\s*<!doctype html>/i.test(text));
+
 /** Return the first address of a dropped list of links; an empty text if there is none. @param {string} list */
 const firstOf = (list) => list.split(/\r?\n/).find((line) => line && !line.startsWith("#")) ?? "";
 
@@ -34,16 +37,22 @@ export function files({ limit, onnotebook, onprogram, onexport, onlink, ontroubl
       return ontrouble({ title: "The file is too large", detail });
     }
     const content = await file.text();
-    const run = exported ? await (await import("../../core/exported.js")).exportedRun(content) : null;
-    if (run) onexport(run);
-    else if (/\.html?$/i.test(file.name)) ontrouble({ title: "The file cannot be opened", detail: `${file.name} is not a run that Tapedeck exported.` });
+    if (/\.html?$/i.test(file.name) || (exported && isExport(content))) await unpack(content, file.name);
     else if (file.name.endsWith(".ipynb") || isNotebook(content)) onnotebook(content, file.name);
     else onprogram(content, file.name);
   }
 
-  /** Open a link, a notebook or a program. @param {string} text */
+  /** Open an exported run. @param {string} content @param {string} name  what it is called in a message */
+  async function unpack(content, name) {
+    const run = await (await import("../../core/exported.js")).exportedRun(content);
+    if (run) onexport(run);
+    else ontrouble({ title: `${name} cannot be opened`, detail: "It is not a run that Tapedeck exported." });
+  }
+
+  /** Open a link, an exported run, a notebook or a program. @param {string} text */
   function read(text) {
     if (onlink(text)) return;
+    if (isExport(text)) return void unpack(text, "The text");
     if (/^\s*https?:\/\/\S+\s*$/.test(text)) {
       const detail = `It is not the address of a run, an example or a program on this server, ${location.origin}.`;
       ontrouble({ title: "The link cannot be opened", detail });
@@ -52,12 +61,12 @@ export function files({ limit, onnotebook, onprogram, onexport, onlink, ontroubl
   }
 
   const input = /** @type {HTMLInputElement} */ (find("#file"));
-  const area = h("textarea", { rows: "5", spellcheck: "false", autocapitalize: "off", autocomplete: "off", "aria-label": "Link, program or notebook", required: true });
+  const area = h("textarea", { rows: "5", spellcheck: "false", autocapitalize: "off", autocomplete: "off", "aria-label": "Link, program, notebook or exported run", required: true });
   const dialog = h(
     "dialog",
     { id: "import", "aria-labelledby": "import-title" },
     h("h2", { id: "import-title" }, "Open"),
-    h("p", null, "Paste the link of a run, a program, or the text of a notebook. A link or a file can also be dropped on the page."),
+    h("p", null, "Paste the link of a run, a program, or the text of a notebook or of an exported run. A link or a file can also be dropped on the page."),
     h(
       "form",
       { method: "dialog", onsubmit: () => read(area.value) },
@@ -105,4 +114,5 @@ export function files({ limit, onnotebook, onprogram, onexport, onlink, ontroubl
     if (file) void take(file);
     else read(firstOf(event.dataTransfer?.getData("text/uri-list") ?? ""));
   });
+  return { unpack };
 }
