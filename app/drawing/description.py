@@ -26,7 +26,7 @@ def _lines(sheet: Sheet, program: labels.ProgramText) -> Iterator[str]:
     name = labels.graph_title(graph, program)
     indices = {node.id: index for index, node in enumerate(graph.nodes)}
     if numbers is None:
-        yield f"graph {graph.id} of {name}: {size}. No backward pass reached it, so there are no gradients."
+        yield f"graph {graph.id} of {name}: {size}. No backward pass is shown, so there are no gradients."
         order = list(range(len(graph.nodes)))
     else:
         event = numbers.event

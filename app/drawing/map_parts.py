@@ -219,7 +219,7 @@ class MapParts:
 
     def _caption(self) -> str:
         if self.map.pass_ is None:
-            return "No backward pass reached this graph"
+            return "No backward pass is shown"
         return f"Map of {self.map.nodes:,} nodes, pass {self.map.pass_}"
 
 

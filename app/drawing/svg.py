@@ -75,7 +75,7 @@ class _SvgWriter:
     def caption(self) -> str:
         """Return one line that names the pass."""
         if self.numbers is None:
-            return "No backward pass reached this graph"
+            return "No backward pass is shown"
         return f"step {self.numbers.event.step}, {labels.pass_title(self.numbers)}"
 
     def edge(self, route: Route) -> str:

@@ -230,7 +230,7 @@ def test_render_draws_the_last_step_by_default(file: str, tmp_path: Path) -> Non
 def test_render_draws_the_graph_of_a_value_without_a_pass(file: str, tmp_path: Path) -> None:
     output = tmp_path / "account.txt"
     tapedeck("render", file, "-o", str(output), "--line", "7")
-    assert "No backward pass reached it" in output.read_text()
+    assert "No backward pass is shown" in output.read_text()
 
 
 def test_render_writes_files_that_play_in_a_browser_and_an_index(

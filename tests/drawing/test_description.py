@@ -106,7 +106,7 @@ def test_outputs_are_listed_separately() -> None:
 
 def test_a_graph_without_a_pass_is_described_as_structure() -> None:
     text = describe(Sheet(seed().graph(0), program=SEED))
-    assert text.startswith("graph g0 of loss: 7 nodes, 6 edges. No backward pass reached it, so there are no gradients.\n")
+    assert text.startswith("graph g0 of loss: 7 nodes, 6 edges. No backward pass is shown, so there are no gradients.\n")
     assert "  -> n4 m\n" in text
     assert "grad " not in text.split("\n", 1)[1]
 

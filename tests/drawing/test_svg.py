@@ -334,7 +334,7 @@ def test_a_wide_graph_has_full_cards() -> None:
 
 def test_a_picture_of_a_structure_has_no_numbers_and_its_caption_explains_why() -> None:
     root = ET.fromstring(asyncio.run(picture.render_graph(seed(), 0, "svg")))
-    assert "No backward pass reached this graph" in texts(root)
+    assert "No backward pass is shown" in texts(root)
     assert not [text for text in root.iter(f"{NS}text") if text.get("data-field")]
     assert {path.get("class") for path in shafts(root)} == {"shaft s-ink-3"}
 

@@ -96,6 +96,14 @@ class LessonArticle:
         """The picture of the first view; ``None`` if its program has no graph, or is not recorded yet."""
 
     @property
+    def card(self) -> str | None:
+        """The path of the picture in a preview of a link to the lesson: its first graph, without gradients that it asks for."""
+        if (first := self.first) is None:
+            return None
+        graph = first.recorded.recording.log.pass_(first.index).graph if first.what == "pass" else first.index
+        return picture_url(self._root, first.recorded.id, "graph", graph, "png")
+
+    @property
     def entries(self) -> list[Entry]:
         """The headings of the second level and the tasks, in reading order."""
         found = []

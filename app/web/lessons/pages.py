@@ -18,6 +18,7 @@ from ...lessons.document import Lesson
 from ...runs.run import RecordedRun
 from ..example_runs import VISIT_SECONDS, SharedProgram
 from ..links import API, run_links
+from ..pages.pages import origin_of
 from ..pages.templates import page, script_json
 from ..pictures import Look, RunReader, draw
 from ..responses import run_of
@@ -69,6 +70,7 @@ async def lesson(request: Request, id: str) -> Response:
         count=len(lessons),
         before=lessons[at - 1] if at else None,
         after=lessons[at + 1] if at + 1 < len(lessons) else None,
+        origin=origin_of(request),
         titles={each.id: each.title for each in lessons},
         runs=ready,
         legend=legend(),

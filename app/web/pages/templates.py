@@ -70,9 +70,9 @@ title, sentence), the types of problem+json responses, ``/docs#anchor``).
 ``lessons.html``: ``lessons``; by the id of a lesson, ``tasks`` (number of its tasks) and ``places`` (numbers of the lessons to
 read before it).
 ``lesson.html``: ``lesson``; ``article``, its :class:`~..lessons.article.LessonArticle`; ``runs`` by name of recording;
-``place``, the number of the lesson; ``count``, the number of all lessons; the lessons ``before`` and ``after`` it; ``titles``
-of lessons by id; ``svg``: Markup of the inline picture of the first view, or ``None``; ``legend``; and ``state``: Markup with
-JSON as above; keys::
+``origin``; ``place``, the number of the lesson; ``count``, the number of all lessons; the lessons ``before`` and ``after`` it;
+``titles`` of lessons by id; ``svg``: Markup of the inline picture of the first view, or ``None``; ``legend``; and ``state``:
+Markup with JSON as above; keys::
 
       {"root": "", "api": "/api/v1", "lesson": "backward", "runs": {"fit": Run | null},
        "waiting": false,              // programs are still being recorded

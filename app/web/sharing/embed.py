@@ -27,7 +27,7 @@ from ..pages.pages import Selected, context_of, origin_of, page_state
 from ..pages.playground import view_run
 from ..pages.snippets import frame_title
 from ..pages.templates import page, script_json
-from ..pictures import Look, RunReader, last_picture
+from ..pictures import Look, RunReader, draw
 from ..protection.security import NONCE, page_policy
 from ..responses import json
 from ..service import Service, being_recorded, reader_of, root_of, service_of
@@ -211,19 +211,21 @@ async def oembed(
         width,
         height,
         3600,
-        **await _thumbnail(reader_of(request), recorded, origin, root),
+        **await _thumbnail(reader_of(request), recorded, query.get("step", ""), origin, root),
     )
     return json(answer)
 
 
-async def _thumbnail(reader: RunReader, recorded: RecordedRun, origin: str, root: str) -> dict[str, Any]:
-    """Return the fields about the picture of a run; none if it has no graph."""
-    last = default_graph(recorded.recording)
-    drawn = await last_picture(reader, recorded, "png", Look())
-    if last is None or drawn is None:
+async def _thumbnail(reader: RunReader, recorded: RecordedRun, step: str, origin: str, root: str) -> dict[str, Any]:
+    """Return the fields about the picture of a step, else of the run; none if it has no graph."""
+    recording = recorded.recording
+    known = step.isascii() and step.isdigit() and int(step) < recording.log.counts()[2]
+    shown = (default_graph(recording, int(step)) if known else None) or default_graph(recording)
+    if shown is None:
         return {}
+    drawn = await draw(reader, recorded, shown.kind, shown.index, "png", Look())
     return {
-        "thumbnail_url": origin + picture_url(root, recorded.id, last.kind, last.index, "png"),
+        "thumbnail_url": origin + picture_url(root, recorded.id, shown.kind, shown.index, "png"),
         "thumbnail_width": int.from_bytes(drawn.body[16:20]),  # the chunk IHDR of a PNG
         "thumbnail_height": int.from_bytes(drawn.body[20:24]),
     }

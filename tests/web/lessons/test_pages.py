@@ -63,6 +63,17 @@ async def test_the_page_has_the_picture_of_the_first_view_before_its_script_load
     assert "Backward graph of loss" in picture[1]
 
 
+async def test_a_link_to_a_lesson_has_a_card_with_its_graph_and_without_gradients(reader: httpx.AsyncClient) -> None:
+    page = await recorded_page(reader)
+    assert '<meta property="og:title" content="One step, and why it must be in place">' in page
+    picture = re.search(r'<meta property="og:image" content="http://testserver(/[^"]*)">', page)
+    assert picture
+    assert (await reader.get(picture[1])).content[:4] == b"\x89PNG"
+    drawn = (await reader.get(picture[1].replace(".png", ".svg"))).text
+    assert "loss" in drawn
+    assert ">grad<" not in drawn
+
+
 async def test_a_lesson_is_an_article_with_answers_solutions_and_pictures(reader: httpx.AsyncClient) -> None:
     page = await recorded_page(reader)
     article = article_of(page)

@@ -142,11 +142,15 @@ async def test_oembed_describes_the_frame_of_a_run_at_the_same_view(client: http
     assert link
     query = dict(parse_qsl(urlsplit(unescape(link[1])).query))
     assert query == {"url": f"http://testserver/r/{id}", "format": "json"}
-    query["url"] += "?step=1&theme=dark&compare=other"
+    query["url"] += "?step=0&theme=dark&compare=other"
     answer = await client.get("/oembed", params=query | {"maxwidth": "400"})
     found = answer.json()
     assert (found["type"], found["version"], found["width"], found["height"]) == ("rich", "1.0", 400, 520)
-    assert unescape(found["html"]).startswith(f'<iframe src="http://testserver/embed/{id}?step=1&theme=dark" title="')
+    assert unescape(found["html"]).startswith(f'<iframe src="http://testserver/embed/{id}?step=0&theme=dark" title="')
+    assert found["thumbnail_url"] == f"http://testserver/api/v1/runs/{id}/passes/0/graph.png"
+    for step in ("9999999", "-1", "²", "x"):
+        other = (await client.get("/oembed", params={"url": f"http://testserver/r/{id}?step={step}"})).json()
+        assert other["thumbnail_url"] == f"http://testserver/api/v1/runs/{id}/passes/1/graph.png"
     picture = await client.get(found["thumbnail_url"])
     assert picture.content[:4] == b"\x89PNG"
     assert (found["thumbnail_width"], found["thumbnail_height"]) == tuple(
