@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, Final, Literal
+from urllib.parse import quote
 
 import msgspec
 
@@ -74,7 +76,7 @@ def as_sarif(mistakes: Sequence[Mistake]) -> str:
 
 
 def _result(mistake: Mistake, rule: int) -> dict[str, Any]:
-    location: dict[str, Any] = {"artifactLocation": {"uri": mistake.file}}
+    location: dict[str, Any] = {"artifactLocation": {"uri": _uri(mistake.file)}}
     if mistake.line is not None:
         location["region"] = {"startLine": mistake.line}
     return {
@@ -85,6 +87,16 @@ def _result(mistake: Mistake, rule: int) -> dict[str, Any]:
         "locations": [{"physicalLocation": location}],
         "partialFingerprints": {"line/v1": mistake.source},
     }
+
+
+def _uri(file: str) -> str:
+    """Return the reference to a file as RFC 3986 defines it, with a scheme if the path is absolute.
+
+    >>> _uri("my fit.py"), _uri("/src/a#1.py")
+    ('my%20fit.py', 'file:///src/a%231.py')
+    """
+    path = Path(file)
+    return path.as_uri() if path.is_absolute() else quote(path.as_posix())
 
 
 def _summary(code: str) -> str:

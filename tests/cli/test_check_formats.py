@@ -85,6 +85,15 @@ def test_sarif_names_the_rule_the_file_and_the_line(file: Path) -> None:
     assert rule == {"id": "gradient-unused", "shortDescription": {"text": RULES["gradient-unused"].documentation.summary}}
 
 
+@pytest.mark.parametrize(("name", "uri"), [("my fit#1.py", "my%20fit%231.py"), ("ü.py", "%C3%BC.py"), ("a/b.py", "a/b.py")])
+def test_sarif_refers_to_a_file_by_a_valid_reference(file: Path, name: str, uri: str) -> None:
+    Path(name).parent.mkdir(exist_ok=True)
+    file.rename(name)
+    for given, expected in ((name, uri), (str(Path(name).absolute()), f"{Path.cwd().as_uri()}/{uri}")):
+        (result,) = read_json(tapedeck("check", given, "--format", "sarif").stdout)["runs"][0]["results"]
+        assert result["locations"][0]["physicalLocation"]["artifactLocation"] == {"uri": expected}
+
+
 def test_github_gets_one_annotation_for_each_problem(file: Path) -> None:
     checked = tapedeck("check", str(file), "--format", "github")
     (line,) = checked.stdout.splitlines()
