@@ -104,3 +104,21 @@ def test_a_projector_shows_the_whole_graph_of_a_fit_in_large_type(page: Page, se
         expect(page.locator("#deck .phase").first).to_be_visible()
         page.wait_for_function(f"({INSIDE})() === 7")  # five nodes and two constants
         assert page.evaluate(SMALLEST) >= 20
+
+
+def test_a_graph_higher_than_the_screen_is_shown_where_something_happens(page: Page, server: str) -> None:
+    page.set_viewport_size({"width": 1280, "height": 520})
+    path = post(server, PROGRAM.replace("(m - 3) ** 2", "((m - 3) * 2 + 1) ** 2 * 3"))
+    page.goto(f"{server}{path}?present=1&step=0&phase=forward")
+    seen = """node => {
+        const [own, view] = [node, document.querySelector("#canvas")].map((each) => each.getBoundingClientRect());
+        return own.top >= view.top - 1 && own.bottom <= view.bottom + 1;
+    }"""
+    root, leaf = page.locator("#canvas .node.root"), page.locator("#canvas .node.leaf")
+    for _ in range(2):  # two steps
+        page.wait_for_function(seen, arg=root.element_handle())
+        assert not page.evaluate(seen, leaf.element_handle())
+        for _ in range(3):
+            page.keyboard.press("PageDown")
+        page.wait_for_function(seen, arg=leaf.element_handle())
+        page.keyboard.press("PageDown")

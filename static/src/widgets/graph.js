@@ -392,6 +392,11 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
       if (shown) port.show(shown, drawn?.map);
       return shown !== null;
     },
+    /** Move the root into view. */
+    revealRoot() {
+      const root = rootOf(frame);
+      if (root) port.show(/** @type {SVGElement} */ (root));
+    },
     /** Move a group of a map into view, and mark it for a moment. Return whether the picture has it. @param {string} id */
     showGroup(id) {
       const shown = grouped(id);

@@ -17,7 +17,7 @@ export const isPresented = () => "present" in root.dataset;
  *
  * @param {Store<State>} state
  * @param {string} server  root path of the server
- * @param {{place: () => {k: number}, by: (factor: number) => void, fit: () => void, reveal: () => void}} canvas
+ * @param {{place: () => {k: number}, by: (factor: number) => void, fit: () => void, reveal: () => boolean, revealRoot: () => void}} canvas
  * @param {(density: "full" | "compact") => void} onsize  the cards get another size
  * @param {() => Promise<string | null>} teach  share the position with a class; return the path of the page that follows
  */
@@ -43,6 +43,10 @@ export function presenter(state, server, canvas, onsize, teach) {
     notes.show(now);
   }
   state.watch(["run", "step", "phase"], show);
+  // in large type, a graph may be higher than the screen: show the end of it at which something happens
+  state.watch(["phase"], ({ phase }) => {
+    if (isPresented()) requestAnimationFrame(() => void (phase === "forward" || phase === "loss" ? canvas.revealRoot() : canvas.reveal()));
+  });
 
   const size = () => requestAnimationFrame(() => (isPresented() ? canvas.by(1 / canvas.place().k) : canvas.fit()));
   state.watch(["graph"], () => isPresented() && size());
