@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 
+import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from . import firefox
 from .conftest import Problems
 from .test_layout import violations
 
@@ -102,3 +104,23 @@ def test_a_file_of_a_notebook_has_its_markdown_and_each_value_beside_its_line(
             ["L4", "cell 2"],
         ]
         saved.context.close()
+
+
+@pytest.mark.skipif(firefox.PROGRAM is None, reason="needs Firefox")
+def test_a_file_plays_in_firefox_without_a_network(page: Page, tmp_path: Path) -> None:
+    page.goto(EXAMPLE)
+    run = page.evaluate("JSON.parse(document.querySelector('#state').textContent).run.id")
+    file = tmp_path / "fit.html"
+    file.write_bytes(page.request.get(f"/api/v1/runs/{run}/export.html").body())
+    with firefox.firefox(tmp_path) as browser:
+        browser.open(f"{file.as_uri()}?step=3&phase=update")
+        browser.run("addEventListener('error', ({message}) => { window.failed = message; })")
+        count = "return document.querySelector('#deck .count b')?.textContent"
+        assert browser.wait(count) == "3"
+        assert browser.wait("return document.querySelectorAll('#canvas .node').length") == 7
+        assert "−" in browser.run("return document.querySelector('#canvas .node.leaf').textContent")
+        browser.run("document.querySelector('#canvas .node.leaf').dispatchEvent(new MouseEvent('click', {bubbles: true}))")
+        assert browser.wait("return /Where does/.test(document.querySelector('#inspected').innerText)")
+        browser.run("[...document.querySelectorAll('#deck button')].find((each) => /next/.test(each.innerText)).click()")
+        assert browser.wait(f"{count} === '4'")
+        assert browser.run("return window.failed ?? null") is None
