@@ -40,6 +40,7 @@ for i in range(12):
 
 ## What it does not report
 
+- Programs that add up the gradients of each micro-batch themselves, for example after they have clipped them.
 - A pass whose gradients the program reads before it clears them, for example to compare two losses.
 - Steps without an update that occur irregularly, for example because a loss was not finite.
 - Several optimizers that update different parameters in turn.
@@ -61,6 +62,10 @@ CODE: Final = "cleared-too-early"
 SEVERITIES: Final[tuple[model.Severity, ...]] = ("warning",)
 UPDATES: Final = 2
 """Smallest number of updates. Each of them must have lost the same number of micro-batches."""
+_KEEPS: Final = frozenset({"append", "extend", "add_", "copy_"})
+"""Methods that keep their argument, or add it to a tensor."""
+_NUMBERS: Final = frozenset({"norm", "item", "mean", "sum", "max", "min", "float"})
+"""Functions that measure a gradient."""
 
 
 def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterator[model.Finding]:
@@ -84,7 +89,7 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
         return
     backward = recording.log.pass_(steps[0].main).line
     clearing = _clearing(syntax, backward)
-    if clearing is None:
+    if clearing is None or _kept(syntax):
         return
     if len({recording.log.pass_(each.main).line for each in steps}) != 1:
         yield from _of_other_pass(recording, syntax, steps, clearing)
@@ -101,6 +106,28 @@ def find(recording: Recording, program: model.Program, syntax: Syntax) -> Iterat
         why=f"Each `backward()` on line {backward} adds to `.grad`, and the update uses the sum since the last "
         "`zero_grad()`. Clear the gradients only after an update.",
     )
+
+
+def _kept(syntax: Syntax) -> bool:
+    """Return whether the program writes a ``.grad`` itself, or adds one to a tensor or list of its own."""
+    for statement in syntax.statements(ast.stmt):
+        match statement:
+            case ast.Assign(targets=[ast.Attribute(attr="grad")], value=value):
+                if not (isinstance(value, ast.Constant) and value.value is None):
+                    return True
+            case ast.AugAssign(value=value) if _reads_gradient(value):
+                return True
+            case ast.Expr(value=ast.Call(func=ast.Attribute(attr=name), args=args)) if name in _KEEPS:
+                if any(_reads_gradient(each) for each in args):
+                    return True
+    return any(called(call) == "clone" and _reads_gradient(call.func) for call in syntax.statements(ast.Call))
+
+
+def _reads_gradient(node: ast.expr) -> bool:
+    """Return whether an expression reads a ``.grad``, other than for a number such as its norm."""
+    numbers = (each for each in ast.walk(node) if isinstance(each, ast.Call) and called(each) in _NUMBERS)
+    measured = {inner for each in numbers for inner in ast.walk(each)}
+    return any(isinstance(each, ast.Attribute) and each.attr == "grad" and each not in measured for each in ast.walk(node))
 
 
 def _of_other_pass(

@@ -130,6 +130,13 @@ REPORTED = {
         "set to None": loop("loss.backward()", "for p in net.parameters():", "    p.grad = None  # here", "opt.step()"),
     },
     "cleared-too-early": {
+        "micro-batches whose gradients are measured": micro_batches(
+            "opt.zero_grad()  # here",
+            "loss.backward()",
+            "total = 0.0",
+            "for p in net.parameters(): total += p.grad.norm().item()",
+            "if step % 4 == 3: opt.step()",
+        ),
         "another loss, after the first zero_grad": steps(
             "net.zero_grad()",
             "(net(x) - y).abs().mean().backward()",
@@ -574,6 +581,31 @@ CORRECT = {
         "cleared after the step": loop("loss.backward()", "opt.step()", "for p in net.parameters():", "    p.grad = None"),
     },
     "cleared-too-early": {
+        "gradients of each sample, added up": micro_batches(
+            "opt.zero_grad()",
+            "loss.backward()",
+            "for s, p in zip(sums, net.parameters()): s += p.grad",
+            "if step % 4 == 3:",
+            "    for s, p in zip(sums, net.parameters()): p.grad = s.clone(); s.zero_()",
+            "    opt.step()",
+        ).replace("for step", "sums = [torch.zeros_like(p) for p in net.parameters()]\nfor step", 1),
+        "gradients of each sample in a list": micro_batches(
+            "opt.zero_grad()",
+            "loss.backward()",
+            "kept.append([p.grad.clone() for p in net.parameters()])",
+            "if step % 4 == 3:",
+            "    for index, p in enumerate(net.parameters()): p.grad.copy_(sum(each[index] for each in kept))",
+            "    kept.clear()",
+            "    opt.step()",
+        ).replace("for step", "kept = []\nfor step", 1),
+        "gradients of each sample, added in place": micro_batches(
+            "opt.zero_grad()",
+            "loss.backward()",
+            "for s, p in zip(sums, net.parameters()): s.add_(p.grad)",
+            "if step % 4 == 3:",
+            "    for s, p in zip(sums, net.parameters()): p.grad.data.copy_(s); s.zero_()",
+            "    opt.step()",
+        ).replace("for step", "sums = [torch.zeros_like(p) for p in net.parameters()]\nfor step", 1),
         "two losses, cleared before both": steps(
             "net.zero_grad()",
             "(net(x) - y).abs().mean().backward()",
