@@ -251,6 +251,12 @@ def test_the_text_of_an_exported_run_is_opened_by_a_paste_and_by_the_dialog(page
     expect(page.locator("#canvas .node").first).to_be_visible()
     page.locator(".cm-content").evaluate(PASTE, exported)
     expect(page.locator(".cm-content")).to_contain_text(mark)
+    expect(page).to_have_url(re.compile(rf"/r/(?!{run})\w+"))
+    expect(page.locator("#deck")).to_contain_text("of 0–")
+    again = page.evaluate("location.pathname.split('/').at(-1)")
+    one, two = (page.request.get(f"/api/v1/runs/{each}/passes/1/graph.svg").body() for each in (run, again))
+    assert one == two
+    assert b"<svg" in one
     page.goto("/?example=fit-by-hand")
     enter(page, exported)
     expect(page.locator(".cm-content")).to_contain_text(mark)
