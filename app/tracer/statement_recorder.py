@@ -6,7 +6,7 @@ import sys
 import threading
 from itertools import repeat
 from time import monotonic
-from types import FrameType
+from types import FrameType, NoneType
 from typing import Any, Protocol
 
 import torch
@@ -46,7 +46,7 @@ _KEEPS = frozenset({"assign", "update", "show"})
 _UNTIMED = frozenset({"caught", "delete"})
 _VALUELESS = _UNTIMED | {"enter", "iteration", "exit"}
 _SPECIAL = _UNTIMED | {"enter", "exit", "return"}
-_NEVER_FAKE = PLAIN_TYPES | NUMBERS
+_NEVER_FAKE = PLAIN_TYPES | NUMBERS | {NoneType}
 
 
 class RecordingControl(Protocol):

@@ -36,6 +36,8 @@ class OpenPasses:
 
     def outer(self) -> OpenPass | None:
         """Return the innermost running pass of this thread."""
+        if not self._open:
+            return None
         here = threading.get_ident()
         return next((begun for begun in reversed(self._open) if begun.thread == here), None)
 
@@ -55,6 +57,9 @@ class OpenPasses:
 
     def emit(self, index: int, table: TableBuilder, build: Build) -> None:
         """Emit a pass that has ended, once no other pass is running. An outer pass is emitted before the passes inside it."""
+        if not (self._open or self._finished):
+            self._emitter.emit_with(table, build)
+            return
         self._finished.append((index, table, build))
         if not self._open:
             for _, read, done in sorted(self._finished, key=lambda done: done[0]):

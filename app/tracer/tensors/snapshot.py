@@ -61,7 +61,9 @@ class TensorTraits:
 
 _wrapped = torch._C._functorch.is_functorch_wrapped_tensor
 _batched = torch._C._functorch.is_legacy_batchedtensor
+_STRIDED, _storage = torch.strided, Tensor.untyped_storage
 _cached_traits: dict[tuple[Any, ...], TensorTraits] = {}
+"""The traits by shape, dtype and maker. If a tensor is sparse or not on the CPU, its layout and place are in the key too."""
 _grad_fn_names: dict[type, str] = {}
 
 
@@ -69,7 +71,8 @@ def traits_of(tensor: Tensor) -> TensorTraits:
     """Return the traits of a tensor: the same object for all tensors that share them."""
     if type(tensor) not in PLAIN_TYPES or _wrapped(tensor) or _batched(tensor) or tensor.is_nested:
         return TensorTraits(tensor, _grad_fn_name(tensor), readable=is_readable(tensor))
-    if tensor.is_cpu and is_freed(tensor):
+    usual = tensor.is_cpu and tensor.layout is _STRIDED
+    if usual and _storage(tensor).nbytes() < tensor.nbytes and is_freed(tensor):
         return TensorTraits(tensor, _grad_fn_name(tensor), readable=False)
     if id(tensor) in views.known and is_outdated(tensor):
         return TensorTraits(tensor, REMADE, readable=is_readable(tensor))
@@ -78,7 +81,9 @@ def traits_of(tensor: Tensor) -> TensorTraits:
     except RuntimeError:  # see `grad_fn_of`
         return TensorTraits(tensor, None, readable=is_readable(tensor))
     made: str | bool | None = tensor.requires_grad if node is None else _grad_fn_names.get(type(node)) or _grad_fn_name(tensor)
-    key = (tensor.shape, tensor.dtype, made, tensor.layout, tensor.is_cpu)
+    key: Any = (tensor.shape, tensor.dtype, made)
+    if not usual:
+        key = (*key, tensor.layout, tensor.is_cpu)
     traits = _cached_traits.get(key)
     if traits is None:
         if len(_cached_traits) >= MAX_CACHED_TRAITS:

@@ -6,7 +6,8 @@ are summarized together. Small tensors are kept until they are packed, or until 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from itertools import repeat
 from typing import Any
 
 import torch
@@ -77,20 +78,15 @@ class TableBuilder:
             self.rows.append(tensor)
         return row_index
 
-    def add_all(self, tensors: Iterable[Tensor | Snapshot | None]) -> list[int]:
+    def add_all(self, tensors: Sequence[Tensor | Snapshot | None]) -> list[int]:
         """Return the rows of several tensors, adding those that are missing."""
         seen, rows = self._seen, self.rows
-        indexes = []
-        for tensor in tensors:
-            if tensor is None:
-                indexes.append(-1)
-                continue
-            row_index = seen.get(id(tensor))
-            if row_index is None:
-                row_index = seen[id(tensor)] = len(rows)
+        keys = list(map(id, tensors))
+        for key, tensor in zip(keys, tensors, strict=True):
+            if key not in seen and tensor is not None:
+                seen[key] = len(rows)
                 rows.append(tensor)
-            indexes.append(row_index)
-        return indexes
+        return list(map(seen.get, keys, repeat(-1)))  # None has no row
 
     def add_copy(self, tensor: Tensor | None) -> int:
         """Add a row with the elements that a tensor has now, and return it."""
@@ -163,30 +159,25 @@ class TableBuilder:
 
     def finalize(self) -> None:
         """Determine the traits and contents of the rows added so far, and summarize the large tensors."""
-        with torch._C.DisableTorchFunction():  # hide the calls from the program's modes and subclasses
-            self._finalize()
+        if len(self.traits) < len(self.rows):
+            with torch._C.DisableTorchFunction():  # hide the calls from the program's modes and subclasses
+                self._finalize()
 
     def _finalize(self) -> None:
         rows, contents, deferred, known = self.rows, self.contents, self.deferred, self._contents_of
         large: list[int] = []
         for row_index in range(len(self.traits), len(rows)):
             row = rows[row_index]
-            if type(row) is Snapshot:
-                traits = row.traits
-                content = known.get(traits)
-                if content is None or (content in (VALUE, BOTH) and row.value is None):
-                    content = self._content(traits, held=row.value is not None)
-            else:
-                traits = traits_of(row)
-                if traits.sparse:
-                    row = rows[row_index] = Snapshot(row, self._copied)
-                    content = self._content(traits, held=row.value is not None)
-                else:
-                    content = known.get(traits)
-                    if content is None:
-                        content = self._content(traits, held=True)
-                        if len(known) < MAX_CACHED_TRAITS:
-                            known[traits] = content
+            traits = row.traits if type(row) is Snapshot else traits_of(row)
+            content = known.get(traits)
+            if content is None:
+                content = self._content(traits, held=True)
+                if len(known) < MAX_CACHED_TRAITS:
+                    known[traits] = content
+            if traits.sparse and type(row) is not Snapshot:
+                row = rows[row_index] = Snapshot(row, self._copied)
+            if type(row) is Snapshot and row.value is None and content in (VALUE, BOTH):
+                content = self._content(traits, held=False)
             self.traits.append(traits)
             contents.append(content)
             if content == STATISTICS:

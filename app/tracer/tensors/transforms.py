@@ -83,7 +83,7 @@ def inside_transform(tensors: Iterable[Any]) -> bool:
     """Return whether a ``torch.func`` transform is active, or created one of these tensors."""
     if _interpreters() is not None:
         return True
-    return any(isinstance(tensor, Tensor) and is_transform_wrapper(tensor) for tensor in tensors)
+    return any(isinstance(tensor, Tensor) and (_wrapped(tensor) or _batched(tensor)) for tensor in tensors)
 
 
 def unwrapped(tensor: Tensor) -> Tensor:

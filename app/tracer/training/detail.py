@@ -8,6 +8,7 @@ from functools import partial
 from time import monotonic
 from typing import Final
 
+import torch
 from torch import Tensor
 
 from ... import wire
@@ -105,7 +106,8 @@ def _is_finite(tensor: Tensor | None) -> bool:
     if type(tensor) not in PLAIN_TYPES:
         return False
     try:
-        total = tensor.detach().sum().item()
+        single = tensor.layout is torch.strided and tensor.numel() == 1
+        total = (tensor if single else tensor.detach().sum()).item()
     except (RuntimeError, NotImplementedError):
         return False
     return math.isfinite(abs(total))

@@ -11,6 +11,8 @@ from ..tensors.handles import tensors_in
 from ..tensors.references import WeakTensor
 from .parameters import Parameters
 
+_SEQUENCES = frozenset({list, tuple})
+
 
 class GradientTrail:
     """The living tensors that were computed from gradients, each with the parameters of these gradients.
@@ -29,16 +31,19 @@ class GradientTrail:
 
     def extend(self, out: Any, args: Sequence[Any]) -> None:
         """Follow the results of a call if any argument is followed."""
-        followed = self.followed
+        followed, given = self.followed, self._parameters
         for argument in args:
-            if id(argument) in followed or type(argument) in (list, tuple):
+            if id(argument) in followed:
+                if argument not in given:
+                    break
+            elif type(argument) in _SEQUENCES:
                 break
         else:
             return
         parameters: frozenset[int] = frozenset()
         for argument in tensors_in(args):
             entry = followed.get(id(argument))
-            if entry is not None and entry[0].get() is argument and argument not in self._parameters:
+            if entry is not None and entry[0].get() is argument and argument not in given:
                 parameters |= entry[1]
         if parameters:
             for result in tensors_in(out):
