@@ -229,7 +229,8 @@ class Parameters:
             return
         for key in storages:
             for index in self._storages.get(key, ()):
-                self._values.pop(index, None)
+                if self._storage_of.get(index) == key:  # else the parameter has left this memory, and another tensor may use it
+                    self._values.pop(index, None)
 
     def forget_all_values(self) -> None:
         """Forget all cached values: an optimizer's step may write to leaves without changing their versions."""

@@ -75,3 +75,18 @@ def test_an_optimizer_is_known_while_the_program_keeps_it() -> None:
     assert (known.have_any([0]), known.have_any([1]), known.have_any([1, 0])) == (True, False, True)
     del optimizer
     assert not known.have_any([0])
+
+
+def test_a_parameter_is_not_read_again_for_a_write_to_memory_that_it_has_left() -> None:
+    w = leaf(1.0, 2.0)
+    step = step_of(w)
+    left = w.data.clone()
+    w.data = left
+    step.registered.moved(0)
+    w.data = torch.tensor([3.0, 4.0])
+    step.registered.moved(0)
+    value = step.registered.value(0, step.table)
+    step.registered.forget_values({left.untyped_storage().data_ptr()})
+    assert step.registered.value(0, step.table) is value
+    step.registered.forget_values({w.untyped_storage().data_ptr()})
+    assert step.registered.value(0, step.table) is not value
