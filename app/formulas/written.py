@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Final
@@ -37,6 +38,8 @@ class Operation(Struct, frozen=True):
 
     name: str
     operands: tuple[str, ...]
+    changed: str | None = None
+    """The operand that the operation changes in place. After it, its text is the result."""
 
 
 @lru_cache(maxsize=4096)
@@ -44,10 +47,14 @@ def operation(expression: str) -> Operation | None:
     """Return the outermost operation of an expression, or ``None`` if it has keywords or cannot be the operation of a rule.
 
     >>> operation("((y_pred - y) ** 2).mean()")
-    Operation(name='mean', operands=('(y_pred - y) ** 2',))
+    Operation(name='mean', operands=('(y_pred - y) ** 2',), changed=None)
+    >>> operation("y += 1")
+    Operation(name='add', operands=('y', '1'), changed='y')
     """
     tree = _parsed(expression)
     match tree:
+        case ast.Name(text) if "=" in text:
+            return _update(text)
         case ast.BinOp(left, op, right) if type(op) in _OPERATORS:
             return Operation(_OPERATORS[type(op)], (ast.unparse(left), ast.unparse(right)))
         case ast.UnaryOp(ast.USub(), operand):
@@ -60,16 +67,29 @@ def operation(expression: str) -> Operation | None:
             return None
 
 
+def _update(text: str) -> Operation | None:
+    """Return the operation of an assignment such as ``y += 1``, or ``None`` for another text."""
+    try:
+        body = ast.parse(text.strip()).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    match body:
+        case [ast.AugAssign(target, op, value)] if type(op) in _OPERATORS:
+            return Operation(_OPERATORS[type(op)], (ast.unparse(target), ast.unparse(value)), ast.unparse(target))
+    return None
+
+
 @lru_cache(maxsize=1024)
 def _of_rule(value: str) -> Operation | None:
     """Return the operation of a rule's value, such as `mm(self, mat2)`."""
     return operation(f"torch.{value}" if isinstance(_parsed(value), ast.Call) else value)
 
 
-def edge_factors(rule: LocalRule, expression: str, operand: str, sent: int, arrived: int) -> EdgeFactor | None:
+def edge_factors(rule: LocalRule, expression: str, operand: str | None, sent: int, arrived: int) -> EdgeFactor | None:
     """Return the local derivative of an operation by an operand, or ``None`` if it is uncertain or not a product.
 
-    ``expression`` is the text that made the node, ``operand`` the name or the expression of the edge's target. ``sent`` is
+    ``expression`` is the text that made the node, ``operand`` the name or the expression of the edge's target; ``None`` is the
+    only operand of a rule with one, under whatever name. ``sent`` is
     the number of elements of the gradient on the edge, ``arrived`` that of the gradient that arrived at the node.
     """
     made, defined = operation(expression), _of_rule(rule.value)
@@ -78,10 +98,13 @@ def edge_factors(rule: LocalRule, expression: str, operand: str, sent: int, arri
     bound = _bound(rule, defined.operands, made.operands)
     if bound is None:
         return None
-    target = plain(operand)
-    names = [name for name in defined.operands if name in rule.gradients and plain(bound.get(name, "")) == target]
+    names = [name for name in defined.operands if name in rule.gradients]
+    if operand is not None:
+        target = plain(operand)
+        names = [name for name in names if plain(bound.get(name, "")) == target]
     found = {_written(rule, name, bound, sent, arrived) for name in names}
-    return found.pop() if len(found) == 1 else None
+    factor = found.pop() if len(found) == 1 else None
+    return None if factor and made.changed and re.search(rf"\b{re.escape(made.changed)}", factor.code) else factor
 
 
 def _bound(rule: LocalRule, names: Sequence[str], texts: Sequence[str]) -> Mapping[str, str] | None:

@@ -37,19 +37,21 @@ def edge_factor(
     if expression is None or source.outputs != 1 or source.backward_of is not None:
         return None
     sizes = math.prod(sent.shape), math.prod(arrived.shape)
-    texts = [text for text in (target.name, _expression(lines, target)) if text]
+    texts: list[str | None] = [text for text in (target.name, _expression(lines, target)) if text]
+    if target.kind == "leaf" and len(rule.gradients) == 1:
+        texts.append(None)  # the leaf may have another name here, such as `h` after `h = w`
     found = (_factor(source.op, expression, text, *sizes) for text in texts)
     return next((each for each in found if each is not None and len(each.text) <= LONGEST), None)
 
 
-def _factor(op: str, expression: str, operand: str, sent: int, arrived: int) -> EdgeFactor | None:
+def _factor(op: str, expression: str, operand: str | None, sent: int, arrived: int) -> EdgeFactor | None:
     """Return :func:`~tapedeck.formulas.written.edge_factors` for the class ``op``. Results for short expressions are cached."""
-    read = _cached_factor if len(expression) + len(operand) <= LONGEST_CACHED else _cached_factor.__wrapped__
+    read = _cached_factor if len(expression) + len(operand or "") <= LONGEST_CACHED else _cached_factor.__wrapped__
     return read(op, expression, operand, sent, arrived)
 
 
 @lru_cache(maxsize=4096)
-def _cached_factor(op: str, expression: str, operand: str, sent: int, arrived: int) -> EdgeFactor | None:
+def _cached_factor(op: str, expression: str, operand: str | None, sent: int, arrived: int) -> EdgeFactor | None:
     return edge_factors(RULES[op], expression, operand, sent, arrived)
 
 

@@ -8,6 +8,16 @@ from playwright.sync_api import Page, expect
 
 from .programs import FAN_IN, FIT, open_run
 
+SIGMOIDS = """\
+import torch
+w = torch.tensor(0.5, requires_grad=True)
+h = w
+for layer in range(3):
+    h = torch.sigmoid(h)
+loss = (h - 1) ** 2
+loss.backward()
+"""
+
 
 def written(page: Page) -> str:
     """Return the text of the formula in one line, with the fractions in order: numerator, then denominator."""
@@ -37,6 +47,10 @@ def test_gradients_that_are_added_and_the_gradient_of_the_loss_itself(page: Page
     expect(page.locator("#inspected .derivative")).to_contain_text("+")
     open_run(page, "import torch\nx = torch.tensor(3.0, requires_grad=True)\ny = x * x\ny = y * 2\ny.backward()\n")
     expect(page.locator("#inspected .derivative")).to_have_count(0)  # both results are named y
+    open_run(page, SIGMOIDS)
+    expect(page.locator("#inspected h4").first).to_contain_text("come from")
+    expect(page.locator("#inspected .flows").first).to_contain_text("× σ (1 − σ)")
+    expect(page.locator("#inspected .derivative")).to_have_count(0)  # three results are named h
     open_run(page, "import torch\nx = torch.tensor(3.0, requires_grad=True)\ny = x * x\nz = y * 2\nz.backward()\n")
     expect(page.locator("#inspected .derivative math")).to_have_count(2)
     assert written(page) == "∂z∂x =∂z∂y·x+∂z∂y·x "

@@ -80,6 +80,40 @@ def test_each_factor_times_the_gradient_is_the_gradient_that_was_sent(program: s
     assert some <= {*found}, sorted({*found})
 
 
+UPDATED = """\
+import torch
+w = torch.tensor(0.5, requires_grad=True)
+v = torch.tensor(0.7, requires_grad=True)
+h = w
+for layer in range(3):
+    h = torch.sigmoid(h)
+h = h * 3
+h += 1
+h *= v
+loss = h ** 2
+loss.backward()
+"""
+
+
+def test_a_leaf_under_another_name_and_an_update_have_factors_but_none_with_an_overwritten_value() -> None:
+    recording = record(UPDATED)[1]
+    graph, numbers = recording.graph(0), recording.numbers(0)
+    found = {}
+    for index, edge in enumerate(graph.edges):
+        ends = graph.nodes[int(edge.source[1:])], graph.nodes[int(edge.target[1:])]
+        factor = edge_factor(UPDATED.splitlines(), ends, numbers.edge(index), numbers.used(int(edge.source[1:])))
+        found[ends[0].op, ends[0].line, ends[1].name] = factor and factor.text
+    assert found == {
+        ("PowBackward0", 10, "h"): "× 2 h",
+        ("MulBackward0", 9, "h"): "× v",
+        ("MulBackward0", 9, "v"): None,  # the old `h`
+        ("AddBackward0", 8, "h"): "× 1",
+        ("MulBackward0", 7, "h"): "× 3",
+        ("SigmoidBackward0", 6, "h"): "× σ (1 − σ)",
+        ("SigmoidBackward0", 6, "w"): "× σ (1 − σ)",
+    }
+
+
 @pytest.mark.parametrize(
     "text", ["y = x.mean(dim=0)", "y = x.view(3)", "y = torch.softmax(x, 0)", "n = 2; y = x ** n", "y = x - x"]
 )

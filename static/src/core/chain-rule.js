@@ -35,13 +35,14 @@ export function chainRule({ node, incoming }, graph, pass, source) {
   const top = root === undefined || second !== undefined ? null : nodeOf(graph, root);
   if (!numbers || !top || !incoming.length || incoming.length > TERMS || numbers[top.id]?.grads[0]?.arrived?.values !== 1) return null;
   const [loss, of] = [named(top, source), named(node, source)];
-  if (loss === null || of === null || of === loss) return null; // a name that several tensors had says nothing
+  const several = (/** @type {GraphNode} */ each) => each.name !== null && graph.nodes.some(({ id, name }) => name === each.name && id !== each.id);
+  if (loss === null || of === null || of === loss || several(node)) return null; // a name that several tensors had says nothing
   const terms = incoming.map((flow) => {
     const above = nodeOf(graph, flow.node);
     const through = above && named(above, source);
     const grads = numbers[flow.node]?.grads ?? [];
     const hooked = grads.length !== 1 || grads[0]?.arrived?.norm !== grads[0]?.used?.norm;
-    if (!through || !flow.factor || through === of || (through === loss && above.id !== top.id) || hooked) return null;
+    if (!through || !flow.factor || several(above) || through === of || (through === loss && above.id !== top.id) || hooked) return null;
     const [factor, sum] = [flow.factor.replace(/, then Σ$/, ""), flow.factor.endsWith(", then Σ")];
     return { through, root: above.id === top.id, sum, ...parts(factor) };
   });
