@@ -97,7 +97,7 @@ def test_an_allocation_that_fails_is_explained_with_its_size_and_a_remedy() -> N
     end = with_limit_status(failed, 1536 << 20)
     assert end.failure
     assert (end.status, end.failure.traceback) == ("out_of_memory", raw)
-    requested = "The program requested 93.1 GiB of memory at once; a run may use 1.5 GiB. Use smaller tensors"
+    requested = "The program requested another 93.1 GiB of memory: a run may use 1.5 GiB in total. Use smaller tensors"
     assert end.failure.message.startswith(requested)
     unlimited = with_limit_status(failed, None)
     assert (unlimited.status, unlimited.failure) == ("out_of_memory", failed.failure)

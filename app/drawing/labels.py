@@ -25,6 +25,8 @@ LONGEST: Final = 200
 
 # C0 and C1 control characters, surrogates, non-characters, and the marks that reorder or hide the text after them.
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\uffff\ud800-\udfff]")
+_UPDATE = re.compile(r"[\w.\[\]]+ ?(?:[-+*/%@&|^]|//|\*\*|<<|>>)=")
+"""The start of an assignment such as ``y += 1``, whose text has the name already."""
 _PLAIN = re.compile(r"[ -~]*\Z")
 
 
@@ -74,6 +76,9 @@ class ProgramText:
         >>> multiply = Node("n0", "op", "MulBackward0", None, "y", None, 1, (4, 9), "", 1, [], None)
         >>> ProgramText("y = m * x").title(multiply)
         'y = m * x'
+        >>> add = Node("n1", "op", "AddBackward0", None, "y", None, 1, (0, 6), "", 1, [], None)
+        >>> ProgramText("y += 1").title(add)
+        'y += 1'
         """
         name = clean(node.name) if node.name else None
         if node.kind == "leaf":
@@ -82,7 +87,7 @@ class ProgramText:
         if node.kind == "constant":
             return name or text or "constant"
         if name and text and name != text:
-            return f"{name} = {text}"
+            return text if _UPDATE.match(text) else f"{name} = {text}"
         return name or (clean(node.module) if node.module else text) or clean(node.op)
 
 

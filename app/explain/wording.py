@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 MOST_NAMES = 3
@@ -23,10 +24,10 @@ def listed(names: Sequence[str]) -> str:
 def short(value: float) -> str:
     """Return a number with four significant digits, and with a minus sign instead of a hyphen.
 
-    >>> short(-9.33333), short(123456789.0)
-    ('−9.333', '1.235e+08')
+    >>> short(-9.33333), short(123456789.0), short(2.375e-07)
+    ('−9.333', '1.235e8', '2.375e−7')
     """
-    return f"{value:.4g}".replace("-", "−")
+    return re.sub(r"e\+?(-?)0*", r"e\1", f"{value:.4g}").replace("-", "−")
 
 
 def first_line(text: str) -> str:

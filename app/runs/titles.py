@@ -17,6 +17,12 @@ _MARKS: Final = ("#!", "# -*-", "# %", "#%%", "# !", "# type:", "# noqa")
 _SETUP: Final = ("import ", "from ", "pass  #", "torch.manual_seed(", "torch.set_", "random.seed(", "np.random.seed(")
 """Beginnings of statements that say nothing about a program."""
 
+_CLASS: Final = re.compile(r"class (\w+)")
+_FUNCTION: Final = re.compile(r"(?:async )?def (\w+)")
+_LOSS: Final = re.compile(
+    r"\s*\w*loss = (?!None\b|(?:torch\.)?nn\.[A-Z])(?=[^#]*[A-Za-z])[^#=]+[\w)\]](?=\s*(?:#|$))", re.IGNORECASE
+)
+"""The line that computes a loss, which says most about a short program."""
 _HEADING: Final = re.compile(r"^#{1,6} +(.*\S)", re.MULTILINE)
 
 
@@ -44,7 +50,10 @@ def tab_title(title: str) -> str:
 
 
 def title_of(program: str, markdown: Sequence[str] = ()) -> str:
-    """Return a title for a program: its first unindented comment or docstring, else its first statement after the setup.
+    """Return a title for a program: its first unindented comment or docstring, else words of its code.
+
+    The words are the name of its first class, else the line of its loss, the name of its first function, or its first statement
+    after the setup.
 
     ``markdown`` are the Markdown cells of a notebook. Their first heading is the title of the notebook.
 
@@ -56,6 +65,14 @@ def title_of(program: str, markdown: Sequence[str] = ()) -> str:
     'Fit a line.'
     >>> title_of("import torch\\ntorch.manual_seed(0)\\nx = torch.ones(2)")
     'x = torch.ones(2)'
+    >>> title_of("def layer(x, w):\\n    return x @ w\\nloss = layer(x, w).sum()  # a number")
+    'loss = layer(x, w).sum()'
+    >>> title_of("import torch\\n@torch.no_grad()\\ndef layer(x, w):\\n    return x @ w")
+    'layer()'
+    >>> title_of("class Net(nn.Module):\\n    pass")
+    'Net'
+    >>> title_of("w = 2.0\\nloss_fn = nn.MSELoss()\\nloss = None\\nloss = w ** 2")
+    'loss = w ** 2'
     """
     if heading := next(filter(None, map(_HEADING.search, markdown)), None):
         return cleaned(re.sub(r"[*`]", "", heading[1]))
@@ -63,4 +80,14 @@ def title_of(program: str, markdown: Sequence[str] = ()) -> str:
     comments = (line for line in lines if line.startswith(("#", '"""', "'''")) and not line.startswith(_MARKS))
     statements = (line for line in lines if not line.lstrip().startswith((*_SETUP, "#")))
     comment = next(comments, "")
-    return cleaned(comment.strip("#\"' ") or next(statements, lines[0] if lines else ""))
+    return cleaned(comment.strip("#\"' ") or _named(lines) or next(statements, lines[0] if lines else ""))
+
+
+def _named(lines: Sequence[str]) -> str | None:
+    """Return the name of the first class, the line of the loss or the name of the first function; ``None`` if there is none."""
+    if found := next(filter(None, map(_CLASS.match, lines)), None):
+        return found[1]
+    if found := next(filter(None, map(_LOSS.match, lines)), None):
+        return found[0].strip()
+    found = next(filter(None, map(_FUNCTION.match, lines)), None)
+    return found and f"{found[1]}()"

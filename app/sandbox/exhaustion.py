@@ -34,7 +34,8 @@ def with_limit_status(end: wire.EndEvent, memory_bytes: int | None) -> wire.EndE
     if memory_bytes is not None:
         requested = _REQUESTED.search(failure.message)
         message = (
-            f"The program requested {in_words(int(requested[1]))} of memory at once; a run may use {in_words(memory_bytes)}."
+            f"The program requested another {in_words(int(requested[1]))} of memory: "
+            f"a run may use {in_words(memory_bytes)} in total."
             if requested
             else TOO_MUCH_MEMORY
         )

@@ -151,8 +151,8 @@ def _in_chain(recording: Recording, main: int) -> model.Finding | None:
         line=first.line,
         step=0,
         node=leaf.id,
-        message=f"The gradient vanishes on its way to {name}: {short(large)} before the {len(longest)} `{first.op}`{where}, "
-        f"{short(reached)} in {name}.",
+        message=f"The gradient vanishes on its way to {name}: {len(longest)} `{first.op}`{where} reduce it from {short(large)} "
+        f"to {short(reached)}.",
         why="Each of these operations multiplies the gradient by its own slope. The product is so small that an update hardly "
         f"changes {name}. Try fewer such operations, an operation with a larger slope, or a sum that leads around them.",
         pass_=main,

@@ -2,6 +2,9 @@
 
 /** @import {GraphNode} from "./types.js" */
 
+/** The start of an assignment such as `y += 1`, whose text has the name already. */
+const UPDATE = /^[\w.[\]]+ *(?:[-+*\/%@&|^]|\/\/|\*\*|<<|>>)=/;
+
 /**
  * Return a node's title, as on the picture's cards: its source (`y_pred = m * x`, `y_pred - y`, `m`), else its class.
  *
@@ -11,7 +14,7 @@
 export function title({ kind, name, module, op }, source) {
   if (kind === "leaf") return name ?? "leaf";
   if (kind === "constant") return name ?? source ?? "constant";
-  if (name && source && name !== source) return `${name} = ${source}`;
+  if (name && source && name !== source) return UPDATE.test(source) ? source : `${name} = ${source}`;
   return name ?? (module || source || op);
 }
 

@@ -63,8 +63,8 @@ def test_a_chain_of_sigmoids_is_noted_with_its_line_and_the_gradients_of_torch()
     ((h - 1) ** 2).backward()
     assert w.grad is not None
     assert (finding.code, finding.severity, finding.line, finding.step) == ("vanishing", "note", 5, 0)
-    before, after = (f"{abs(number):.4g}".replace("-", "−") for number in (2 * (h.item() - 1), w.grad.item()))
-    assert f"{before} before the 10 `SigmoidBackward0` of line 5, {after} in `w`." in finding.message
+    before, after = (f"{abs(number):.4g}".replace("e-0", "e−") for number in (2 * (h.item() - 1), w.grad.item()))
+    assert finding.message.endswith(f"to `w`: 10 `SigmoidBackward0` of line 5 reduce it from {before} to {after}.")
 
 
 @pytest.mark.parametrize(
