@@ -272,3 +272,21 @@ def test_a_parameter_that_settles_is_marked_with_the_number_and_others_are_not(p
         open_run(page, longer.replace("0.05", rate))
         expect(page.locator("#charts canvas").first).to_be_visible()
         expect(page.locator("#charts .settled:visible")).to_have_count(0)
+
+
+def test_no_number_above_a_chart_is_cut(page: Page) -> None:
+    page.set_viewport_size({"width": 1440, "height": 900})
+    open_run(
+        page,
+        "import torch\nw = torch.zeros(3, requires_grad=True)\nfor step in range(30):\n"
+        "    loss = ((w - torch.tensor([1.0, -2.0, 3.0])) ** 2).sum()\n    loss.backward()\n"
+        "    with torch.no_grad():\n        w -= 0.05 * w.grad\n    w.grad = None",
+    )
+    values = page.locator("#charts .value")
+    expect(values).to_have_count(3)
+    expect(values.nth(1)).to_have_text("‖7.4833‖")
+    for phase in ("backward", "update"):
+        page.locator(f".phase.{phase}").click()
+        for _ in range(3):
+            page.get_by_role("button", name="Next step").click()
+            assert values.evaluate_all("all => all.map(each => each.scrollWidth - each.clientWidth)") == [0, 0, 0]

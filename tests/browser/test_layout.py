@@ -45,6 +45,28 @@ def test_names_targets_and_headers_meet_the_rules_that_axe_only_offers(page: Pag
     assert [(rule["id"], [node["html"][:200] for node in rule["nodes"]]) for rule in found] == []
 
 
+UNNAMED = """() => [...document.querySelectorAll("button[aria-label], a[aria-label], summary[aria-label]")]
+    .filter(each => each.checkVisibility())
+    .map(each => [each.innerText, each.getAttribute("aria-label")])
+    .map(texts => texts.map(text => text.toLowerCase().match(/[\\p{L}\\p{N}½×%]+/gu) ?? []))
+    .filter(([seen, name]) => seen.some(word => word.length > 1 && !name.includes(word)))"""
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_the_name_of_each_control_has_its_visible_words(look: Look, width: int) -> None:
+    page = look(width, "light")
+    page.goto("/")  # with the buttons of nodes
+    assert page.evaluate(UNNAMED) == []
+    open_run(page, FIT)
+    assert page.evaluate(UNNAMED) == []
+    speed = page.locator(".pace" if width == 390 else ".whole-steps")
+    for _ in range(4 if width == 390 else 1):
+        speed.click()
+    if width == 390:
+        expect(speed).to_have_text("½×")
+    assert page.evaluate(UNNAMED) == []
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("path", PAGES)
 def test_every_page_fits_its_window(look: Look, path: str, width: int, problems: Problems) -> None:

@@ -90,7 +90,38 @@ def test_the_speed_can_be_chosen_with_one_step_and_on_a_phone(look: Look, width:
     if width == 390:
         for _ in range(3):
             pace.click()
-        expect(pace).to_have_accessible_name("Speed whole steps. Next speed")
+        expect(pace).to_have_accessible_name("Speed all: whole steps. Next speed")
+
+
+def test_the_first_play_on_a_phone_shows_the_graph(look: Look) -> None:
+    page = look(390, "light")
+    page.goto("/")
+    graph, code = (page.get_by_role("button", name=name, exact=True) for name in ("Graph", "Code"))
+    expect(code).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="Play (Space)").click()
+    expect(graph).to_have_attribute("aria-pressed", "true")
+    expect(node(page, "y_pred = m * x")).to_be_in_viewport()
+    expect(page.get_by_role("button", name="Play (Space)")).to_be_visible()  # it has played to the end
+    page.evaluate("scrollTo(0, 0)")
+    expect(code).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="Play (Space)").click()
+    expect(page.get_by_role("button", name="Pause (Space)")).to_be_visible()
+    expect(page.locator(".phase.update")).to_have_attribute("aria-pressed", "true")
+    expect(code).to_have_attribute("aria-pressed", "true")  # who returned to the code stays there
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 640), (1024, 768), (390, 844)])
+def test_the_list_of_keys_opens_at_its_top(page: Page, width: int, height: int) -> None:
+    page.set_viewport_size({"width": width, "height": height})
+    page.goto("/")
+    page.keyboard.press("?")
+    expect(page.get_by_role("heading", name="Keyboard")).to_be_in_viewport(ratio=1)
+    dialog = page.locator("#help")
+    if width > 760:
+        assert dialog.evaluate("each => each.scrollHeight <= each.clientHeight")
+    expect(dialog.locator("kbd", has_text="Alt C")).to_have_count(1)
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -63,6 +63,62 @@ def test_edited_invalid_and_unreachable(look: Look, problems: Problems) -> None:
     expect(trouble).to_be_hidden()
 
 
+def test_a_program_stops_before_a_graph_or_in_the_first_backward(page: Page) -> None:
+    no_graph = recorded(page, "import torch\nx = torch.ones(3)\nloss = (x * 2).sum()\nloss.backward()")
+    page.goto(f"/r/{no_graph['id']}")
+    expect(page.locator("#canvas h3")).to_have_text("backward() had no graph to run through")
+    expect(page.locator(".walk")).to_be_hidden()
+    assert "on line\u00a04" in page.locator("#status").inner_text()  # the number stays beside its word
+    page.goto(f"/r/{recorded(page, 'x = [1]' + chr(10) + 'x[2]')['id']}")
+    expect(page.locator("#canvas h3")).to_have_text("Stopped before the first backward()")
+
+
+IN_PLACE = """\
+import torch
+x = torch.ones(3, requires_grad=True)
+y = torch.exp(x)
+y += 1
+loss = y.sum()
+loss.backward()
+"""
+
+
+def test_an_update_is_written_once_and_one_step_has_a_loss(page: Page) -> None:
+    page.goto(f"/r/{recorded(page, IN_PLACE)['id']}")
+    expect(node(page, "y += 1")).to_be_visible()
+    expect(page.locator("#inspected .flows").first).to_contain_text("from y += 1")
+    page.goto("/?example=pitfall-rebound")
+    expect(page.locator(".tape .dot")).to_have_count(1)  # the only loss before the error
+    expect(page.locator(".tape text.axis").first).to_be_visible()
+
+
+LIVE = """\
+import time
+import torch
+w = torch.ones(3, requires_grad=True)
+x = torch.ones(3, 3)
+for step in range(100):
+    loss = ((x @ w - 2.0) ** 2).mean()
+    loss.backward()
+    with torch.no_grad():
+        w -= 0.01 * w.grad
+    w.grad = None
+    time.sleep(0.05)
+"""
+
+
+def test_a_live_run_counts_its_steps_and_shows_nothing_of_the_run_before(page: Page) -> None:
+    page.goto("/")
+    expect(page.locator("#inspected table.worked")).to_have_count(1)  # the three products of the example
+    write(page, LIVE)
+    page.keyboard.press("ControlOrMeta+Enter")
+    expect(page.locator("#status")).to_have_text(re.compile(r"Running… \d+ of 100 steps"))
+    expect(page.locator("#inspected h3").first).to_have_text("w")
+    for _ in range(8):
+        page.wait_for_timeout(150)
+        assert page.locator("#inspected table.worked").count() == 0
+
+
 def test_queued_running_and_stopped(page: Page) -> None:
     """The stages of a run are answered by hand, so that each stays for as long as the test looks at it."""
     page.goto("/")

@@ -124,7 +124,7 @@ export function session(store, api, onrun) {
   /** Fetch the curves of the run that are not loaded yet, one request at a time. */
   async function curve() {
     const { run, curves } = expected(store.get());
-    if (!run || run.steps < 2 || drawing === run.id || (curves && (curves.index.at(-1) ?? 0) >= run.steps - 1)) return;
+    if (!run || !run.steps || lastStep(run) < 1 || drawing === run.id || (curves && (curves.index.at(-1) ?? 0) >= run.steps - 1)) return;
     drawing = run.id;
     try {
       const found = await curvesOf(api, run, curves);

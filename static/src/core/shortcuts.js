@@ -38,13 +38,13 @@ export const SHORTCUTS = [
 ];
 
 /** The keys as they are written on a keyboard. @type {Readonly<Record<string, string>>} */
-const CAPS = { ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Enter: "↵", Escape: "Esc", " ": "Space", "-": "−", t: "T" };
+const CAPS = { ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Enter: "↵", Escape: "Esc", " ": "Space", "-": "−" };
 
 /** Return a key as the help writes it. @param {string} key @param {boolean} mac */
 export const cap = (key, mac) =>
   key
     .split(/(?<=.)\+(?=.)/)
-    .map((part) => (part === "Mod" ? (mac ? "⌘" : "Ctrl") : (CAPS[part] ?? part)))
+    .map((part) => (part === "Mod" ? (mac ? "⌘" : "Ctrl") : (CAPS[part] ?? (part.length > 1 ? part : part.toUpperCase()))))
     .join(" ");
 
 /**

@@ -169,7 +169,7 @@ const { step, watch } = deckAndCharts({
 });
 shell();
 paneSizes();
-smallScreen();
+const showGraph = smallScreen();
 
 const address = addressSync(state, work, given, text.text);
 const opener = files({
@@ -334,7 +334,7 @@ state.watch(["run", "step", "phase", "ran", "apart", "graph", "node", "edited"],
   text.cells(outputs(recorded, cellsOver(now)));
   if (moved) text.follow();
 });
-state.watch(["playing"], ({ playing: on }) => on && (work.prepare(), text.resumeFollowing()));
+state.watch(["playing"], ({ playing: on }) => on && (work.prepare(), text.resumeFollowing(), showGraph()));
 for (const sign of ["pointerenter", "focusin"]) find("#deck").addEventListener(sign, () => work.prepare());
 
 drawn.begin();

@@ -48,6 +48,9 @@ const SPEEDS = [
   ["steps", "steps", "Whole steps: the full tape in at most 15 seconds"],
 ];
 
+/** Return a button's name. It has the visible word, by which people who speak to their computer press the button. @param {string} word @param {string} label */
+const named = (word, label) => (label.toLowerCase().split(/\W+/).includes(word) ? label : `${word}: ${label}`);
+
 /**
  * Make the deck.
  *
@@ -81,7 +84,7 @@ export function deck({ onstep, onphase, onnode, onplay, onspeed, onscale, captio
   const key = (name, label, onclick) =>
     h(
       "button",
-      { type: "button", class: `key ${name}`, "aria-label": label, title: label, onclick },
+      { type: "button", class: `key ${name}`, "aria-label": named(WORDS[name], label), title: label, onclick },
       s("svg", { viewBox: "0 0 14 14", "aria-hidden": "true" }, s("path", { d: ICONS[name] })),
       h("small", { "aria-hidden": "true" }, WORDS[name]),
     );
@@ -92,7 +95,7 @@ export function deck({ onstep, onphase, onnode, onplay, onspeed, onscale, captio
   const next = key("next", "Next step (Shift →)", () => onstep(shown.at + 1));
   const end = key("last", "Last step (End)", () => onstep(last()));
   const speeds = SPEEDS.map(([speed, text, label]) =>
-    h("button", { type: "button", class: speed === "steps" && "whole-steps", "aria-label": `${text}: ${label}`, title: label, onclick: () => onspeed(speed) }, text),
+    h("button", { type: "button", class: speed === "steps" && "whole-steps", "aria-label": named(text, label), title: label, onclick: () => onspeed(speed) }, text),
   );
   /** The speed on a small screen, which has no room for a button of each. */
   const pace = h("button", { type: "button", class: "key pace", title: "Next speed", onclick: () => onspeed(following(shown.speed, last() > 0)) });
@@ -184,7 +187,7 @@ export function deck({ onstep, onphase, onnode, onplay, onspeed, onscale, captio
       }
       const paced = speed === "steps" ? "all" : SPEEDS.find(([each]) => each === speed)?.[1];
       text(pace, paced ?? "");
-      pace.setAttribute("aria-label", `Speed ${speed === "steps" ? "whole steps" : paced}. Next speed`);
+      pace.setAttribute("aria-label", `Speed ${speed === "steps" ? "all: whole steps" : paced}. Next speed`);
       for (const [i, button] of speeds.entries()) button.setAttribute("aria-pressed", String(SPEEDS[i]?.[0] === speed));
       log.setAttribute("aria-pressed", String(now.logarithmic));
       for (const button of phases) {

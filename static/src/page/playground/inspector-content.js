@@ -100,7 +100,7 @@ function products({ run, detail, origin, graph, step, asking }, source) {
   const edge = leaf ? detail.incoming[0]?.edge : detail?.outgoing.find(({ gradient }) => gradient)?.edge;
   const table = by && edge && graph ? productsOf(by, graph, edge) : null;
   const of = `${run?.id} ${graph?.id} ${detail?.node.id}`;
-  if (table && by) {
+  if (table && by && !asking) {
     const heading = `∂${step?.loss_name ?? ""}/∂${shortTitle(by.node, source(by.node), 12)}`;
     last = { of, products: { ...table, heading } };
     return last.products;

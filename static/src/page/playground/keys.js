@@ -23,7 +23,7 @@ export function keys(actions, mac) {
   const open = () => help.showModal();
   fill(
     find("#help dl"),
-    SHORTCUTS.filter(({ action }) => action === null || action === "help" || actions[action]).map(({ keys: each, does }) => [h("dt", null, each.map((key) => [h("kbd", { "data-key": key }, cap(key, mac)), " "])), h("dd", null, does)]),
+    SHORTCUTS.filter(({ action }) => action === null || action === "help" || actions[action]).map(({ keys: each, does }) => h("div", null, h("dt", null, each.map((key) => [h("kbd", { "data-key": key }, cap(key, mac)), " "])), h("dd", null, does))),
   );
   find("#ask").addEventListener("click", open);
   letters.checked = recall("letters") !== "off";

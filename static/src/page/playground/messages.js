@@ -9,6 +9,8 @@ import * as format from "../../leaves/format.js";
 /** @import {Cell, CellShown, Run} from "../../leaves/types.js" */
 /** @import {Busy, State} from "../../core/state.js" */
 
+const CALL = /\b(?:backward|grad)\(/; // in a line that starts a backward pass
+
 /**
  * Return the status beside the heading "Program".
  *
@@ -17,30 +19,33 @@ import * as format from "../../leaves/format.js";
  * @param {() => void} toEnd  go to the step at which an error ended the program
  * @returns {Child}
  */
-export function outcome({ run, busy, edited }, { mode, limits }, toEnd) {
+export function outcome({ run, busy, edited, step }, { mode, limits }, toEnd) {
   if (busy) {
     if (busy.stopping) return "Stopping…";
     if (busy.queue) return waiting(busy.queue);
     const live = busy.id !== null && busy.id === run?.id ? run.steps : 0;
     const { done, of } = busy.progress;
-    if (of) return `Running… ${live === done || !live ? "" : `${format.counted(live, "step")}, `}${done} of ${of}${live === done ? " steps" : ""}`;
+    const turns = live > 0 && step?.iteration?.index === step?.index; // each turn of the loop is a step
+    if (of && turns) return `Running… ${Math.max(live, done)} of ${of} steps`;
+    if (of) return `Running… ${live ? `${format.counted(live, "step")}, ` : ""}turn ${done} of ${of}`;
     if (live) return `Running… ${format.counted(live, "step")} so far`;
     return busy.slow ? `Still running… It is stopped after ${limits.wall_seconds} s.` : "Running…";
   }
   if (!run) return "";
   if (edited) return "edited, not run yet";
+  const headline = run.outcome.replace(" line ", " line\u00a0");
   const took = run.duration_ms === null ? "" : format.duration(run.duration_ms).replace(" ", "\u00a0");
   if (run.status === "failed")
     return lastStep(run) >= 0
-      ? h("button", { type: "button", class: "to bad", title: "Go to the error", onclick: toEnd }, run.outcome)
-      : h("span", { class: "bad" }, run.outcome);
+      ? h("button", { type: "button", class: "to bad", title: "Go to the error", onclick: toEnd }, headline)
+      : h("span", { class: "bad" }, headline);
   if (run.status === "timed_out" && run.steps) {
     const title = "Go to the line that ran";
-    return [h("button", { type: "button", class: "to bad", title, onclick: toEnd }, run.outcome), ` after ${format.counted(run.steps, "step")}; all are recorded`];
+    return [h("button", { type: "button", class: "to bad", title, onclick: toEnd }, headline), ` after ${format.counted(run.steps, "step")}; all are recorded`];
   }
   if (run.status !== "done")
     return [
-      h("span", { class: "bad", title: run.error?.message }, run.outcome),
+      h("span", { class: "bad", title: run.error?.message }, headline),
       run.steps ? `, ${format.counted(run.steps, "step")} recorded` : took && ` after ${took}`,
     ];
   const what = run.steps ? format.counted(run.steps, "step") : "ran";
@@ -97,7 +102,7 @@ export function absence(state, go) {
   if (run.error)
     return [
       // a program that was stopped inside one call may have got further: events that it had not sent yet are lost
-      h("h3", null, run.status === "killed" || run.error.line === null ? "The process ended before anything was recorded" : "Stopped before the first backward()"),
+      h("h3", null, run.status === "killed" || run.error.line === null ? "The process ended before anything was recorded" : CALL.test(run.program.split("\n")[run.error.line - 1] ?? "") ? "backward() had no graph to run through" : "Stopped before the first backward()"),
       h("p", null, h("span", { class: "bad" }, run.outcome), run.error.line === null ? [": ", prose(run.error.message)] : ". The error is shown in the program."),
     ];
   if (run.status !== "done")

@@ -27,9 +27,9 @@ const LONE = 2; // radius of a dot without a curve, in pixels
 const SIDE = 34; // minimum width of the y axis, in pixels
 const LETTER = 5.6; // width of a letter on the y axis, in pixels
 const APART = 26; // distance between numbers on the y axis, in pixels
-const FOOT = 18; // height of the x axis, in pixels
+const FOOT = 20; // height of the x axis, in pixels
 const STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000]; // distances between ticks of the x axis
-const BESIDE = 22; // free pixels beside the caption
+const BESIDE = 25; // free pixels beside the caption
 const PLAIN = 6.3; // width of a letter of the title, in pixels
 const MONO = 6.95; // width of a letter of the number, in pixels
 
@@ -121,10 +121,11 @@ export function chart(Plot, onstep) {
         {
           ...axis,
           size: FOOT,
+          gap: HEAD + 2,
           grid: { show: false },
           space: 40,
           incrs: STEPS,
-          values: (_, splits) => splits.map((step) => (step < 0 || step > (shown?.index.at(-1) ?? 0) ? "" : String(step))),
+          values: (_, splits) => splits.map((step) => (step < 0 || step > (shown?.index.at(-1) ?? 0) ? "" : step === 0 ? "step 0" : String(step))),
         },
         {
           ...axis,
@@ -240,7 +241,7 @@ export function chart(Plot, onstep) {
     const room = Math.floor((element.clientWidth - BESIDE - PLAIN * shown.title.length) / MONO);
     const [before, updated] = then ? format.change(listed(own), listed(then), own.length > 1 ? 2 : 4) : [write(own, room), null];
     const both = `${around(before)} → ${around(updated ?? "")}`;
-    const text = updated === null ? around(before) : both.length > room ? `→ ${around(updated)}` : both;
+    const text = updated === null ? around(before) : both.length > room ? `→ ${around(updated.length + 2 > room ? write(then ?? [], room - 2) : updated)}` : both;
     value.title = updated === null ? text : both;
     const next = then && shown.index[position + 1] === at + 1 ? shown.others.map((column) => column[position + 1] ?? null) : [];
     const compared = [theirs, next].map((numbers) => around(write(numbers, room + (shown?.title.length ?? 0))));
@@ -259,7 +260,8 @@ export function chart(Plot, onstep) {
     if (numbers.every((each) => each === null)) return format.NONE;
     const large = numbers.some((each) => Math.abs(each ?? 0) >= 10);
     const texts = (numbers.length < 2 ? [4] : large ? [2, 1, 0] : [2, 1]).map((decimals) => format.nested(listed(numbers), { decimals }));
-    return texts.find((text) => text.length <= room) ?? texts.at(-1) ?? "";
+    const norm = numbers.length > 1 && numbers.every((each) => Number.isFinite(each)) ? `‖${format.number(Math.hypot(...numbers.map(Number)))}‖` : null;
+    return texts.find((text) => text.length <= room) ?? norm ?? texts.at(-1) ?? "";
   }
   /** @param {string} text */
   const around = (text) => (shown?.norm && text !== format.NONE ? `‖${text}‖` : text);
