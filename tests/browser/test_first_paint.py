@@ -113,6 +113,27 @@ def test_the_script_moves_nothing(page: Page, held: list[Route], width: int, pro
     assert page.evaluate("shifts") < 0.001
 
 
+LAYOUT = {"sizes": {"program": 560, "findings": 120}, "hidden": ["inspector"]}
+
+
+@pytest.mark.parametrize("width", [1024, 1440])
+def test_remembered_panes_are_there_before_the_script(page: Page, held: list[Route], width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.add_init_script(f"localStorage.setItem('panes', {json.dumps(json.dumps(LAYOUT))})")
+    visit(page, "/")
+    page.wait_for_function(PLACED)
+    page.evaluate(MOVED)
+    panes = page.locator("#program, #graph, #findings, #inspector")
+    before = panes.evaluate_all("all => all.map(each => JSON.stringify(each.getBoundingClientRect()))")
+    if width == 1440:
+        assert page.locator("#program").evaluate("each => each.getBoundingClientRect().width") == 560
+    release(page, held)
+    page.wait_for_timeout(500)
+    assert panes.evaluate_all("all => all.map(each => JSON.stringify(each.getBoundingClientRect()))") == before
+    expect(page.get_by_role("button", name="Show the inspector")).to_be_visible()
+    assert page.evaluate("shifts") < 0.001
+
+
 def test_without_a_script_the_lines_are_where_the_editor_has_them(page: Page, browser: Browser, server: str) -> None:
     context = browser.new_context(java_script_enabled=False, base_url=server, viewport={"width": 1440, "height": 900})
     plain = context.new_page()

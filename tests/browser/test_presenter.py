@@ -46,8 +46,10 @@ def test_a_run_is_presented_and_followed(page: Page) -> None:
     page.keyboard.press("Home")
     page.keyboard.press("PageUp")
     expect(page.locator(".stage .running")).to_contain_text("loss = (m - 3)")
+    expect(page.locator(".stage .running .value")).to_have_text("4.0000")
     page.keyboard.press("PageDown")
     expect(page.locator(".stage .running")).to_contain_text("loss.backward()")
+    expect(page.locator(".stage .running .value.grad")).to_have_text("m.grad = −4.0000")
     expect(notes.locator(".now")).to_have_text("Point at the edge.")
     expect(notes.locator("li")).to_have_text(["Ask which way m will move.", "Point at the edge."])
     expect(page.locator("body")).not_to_contain_text("Point at the edge.", use_inner_text=True)  # the projected screen

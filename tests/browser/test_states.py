@@ -73,6 +73,17 @@ def test_a_program_stops_before_a_graph_or_in_the_first_backward(page: Page) -> 
     expect(page.locator("#canvas h3")).to_have_text("Stopped before the first backward()")
 
 
+def test_a_folded_pitfall_is_named_in_its_head(page: Page) -> None:
+    page.set_viewport_size({"width": 1024, "height": 768})
+    page.goto("/?example=pitfall-rebound")
+    first = page.locator("#first-found")
+    expect(first).to_contain_text("Line 14 makes m a new tensor.")
+    expect(first).to_be_visible()
+    page.get_by_role("button", name="Show the findings").click()
+    expect(first).to_be_hidden()
+    expect(page.locator("#found .message")).to_be_visible()
+
+
 IN_PLACE = """\
 import torch
 x = torch.ones(3, requires_grad=True)

@@ -17,7 +17,7 @@ LISTED_LINES: Final = 2_000
 """Largest number of lines of the program on a page without JavaScript."""
 DEEPEST: Final = 40
 """Largest indentation under which the continuation of a wrapped line is aligned, as in ``widgets/editor/hanging-indent.js``."""
-STOPPED: Final = {"timed_out": "Time limit", "cancelled": "Cancelled"}
+STOPPED: Final = {"timed_out": "Time limit", "cancelled": "Cancelled", "out_of_memory": "Out of memory"}
 """The texts beside the line that ran when a program was stopped from outside, as in ``core/margin.js``."""
 
 
@@ -79,7 +79,7 @@ def listing(playhead: Playhead, shown_pass: model.Pass | None = None) -> list[Pr
         ]
         failed = playhead.at_end and run.error is not None and run.error.file is None and run.error.line == number
         error = run.error if failed else None
-        note = noted.get(number) if error is None else Note(STOPPED.get(error.type, error.type), error.message, "bad")
+        note = noted.get(number) if error is None else Note(STOPPED.get(run.status, error.type), error.message, "bad")
         indent = min(DEEPEST, len(text) - len(text.lstrip(" ")))
         lines.append(
             ProgramLine(

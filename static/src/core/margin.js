@@ -30,7 +30,7 @@ import { ranIn, shownPass } from "./state.js";
 const ROOM = 27; // characters of a value
 const WIDTH = 61; // characters of a value that fit into a line of the editor at its usual width
 /** What ended a program that was stopped from outside, at the line that ran then. @type {Record<string, string>} */
-const STOPPED = { timed_out: "Time limit", cancelled: "Cancelled" };
+const STOPPED = { timed_out: "Time limit", cancelled: "Cancelled", out_of_memory: "Out of memory" };
 const LETTER = 1.09; // width of a character of code, in characters of a value
 
 /** Return how many characters of a value fit beside a line of code. @param {string} source */
@@ -64,7 +64,7 @@ export function margin(state) {
   else if (!run.steps) for (const recorded of run.lines) if (recorded.file === null) put(recorded.line, recorded);
   const error = run.error;
   if (error && error.file === null && error.line !== null && atEnd(state)) {
-    all.error = { line: error.line, columns: error.columns ?? null, type: STOPPED[error.type] ?? error.type, message: error.message, frames: frames(error.traceback, run.program) };
+    all.error = { line: error.line, columns: error.columns ?? null, type: STOPPED[run.status] ?? error.type, message: error.message, frames: frames(error.traceback, run.program) };
     all.notes.delete(error.line);
   }
   if (step && !apart) for (const [line, own] of phases(step)) if (own === phase) all.active.set(line, own);

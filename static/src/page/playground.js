@@ -10,7 +10,7 @@ import { session } from "../core/session.js";
 import { EMPTY, ended, shownPass } from "../core/state.js";
 import { store } from "../core/store.js";
 import { client } from "../leaves/api.js";
-import { fill, find, h } from "../leaves/dom.js";
+import { fill, find, h, prose } from "../leaves/dom.js";
 import { apply } from "../leaves/edits.js";
 import * as format from "../leaves/format.js";
 import { edgeStyle } from "../leaves/edge-style.js";
@@ -315,6 +315,8 @@ else if (given.run) {
 state.watch(["run", "edited"], ({ run: recorded, edited }) => {
   notes.show(recorded, edited, fixedIn(recorded));
   fill(find("#found-summary"), recorded && summary(recorded.findings));
+  const [first] = recorded?.findings ?? [];
+  fill(find("#first-found"), first && (first.severity === "error" || first.severity === "warning") && prose(first.message));
   find("#findings").hidden = !recorded || !ended(recorded);
   find("#example").textContent = exampleTitle(recorded, given.example) ?? "Choose an example";
 });

@@ -372,7 +372,7 @@ async def test_an_error_is_shown_at_the_end_of_the_recording_and_linked_from_bef
         assert 'class="failed"' in (await client.get(f"/r/{id}", headers=HTML)).text  # a bare address opens at the error
         assert re.search(r'rel="prev" href="[^"]*step=2', (await client.get(f"/r/{id}?step=3", headers=HTML)).text)
         assert re.search(r'rel="prev" href="[^"]*step=0', (await client.get(f"/r/{id}?step=1", headers=HTML)).text)
-        link = re.search(r'<a class="to bad" href="([^"]*)"[^>]*>RuntimeError on line 8</a>', before)
+        link = re.search(r'<a class="to bad" href="([^"]*)"[^>]*>RuntimeError on line\s8</a>', before)
         assert link
         end = (await client.get(link[1], headers=HTML)).text
         assert '<li id="L8" class="failed">' in end

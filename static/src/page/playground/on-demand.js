@@ -23,7 +23,7 @@ const MOST_ROWS = 1024;
  * @param {{name: string, about: string, subjects: (now: State) => Subject[]}} kind
  */
 export function onDemand(state, api, { name, about, subjects }) {
-  const element = h("section", { class: name, hidden: true });
+  const element = h("section", { class: `answer ${name}`, hidden: true });
   /** @type {Map<string, Element | {failed: string} | "running">} */
   const answers = new Map();
 

@@ -1,40 +1,21 @@
 // Resize and hide the panes, and remember both in this browser.
 
 import { find } from "../../leaves/dom.js";
+import { PANES, applyLayout, layoutOf } from "../../leaves/pane-layout.js";
 import { recall, remember } from "../../leaves/storage.js";
 import { splitter } from "../../widgets/splitter.js";
 
-/** @typedef {"program" | "inspector" | "findings"} Pane */
-/** @typedef {{sizes: Partial<Record<Pane, number>>, hidden: Pane[]}} Layout    sizes in pixels */
+/** @import {Pane} from "../../leaves/pane-layout.js" */
 
-const KEY = "panes";
 const LEAST = 240; // minimum width of a pane, and of the graph between the panes, in pixels
 const LOWEST = 72; // minimum height of the findings, in pixels
 
-/** @returns {Layout} */
-function remembered() {
-  try {
-    const { sizes, hidden } = JSON.parse(recall(KEY) ?? "{}");
-    const known = Object.entries(sizes ?? {}).filter(([, size]) => Number.isFinite(size));
-    return { sizes: Object.fromEntries(known), hidden: Array.isArray(hidden) ? hidden : [] };
-  } catch {
-    return { sizes: {}, hidden: [] };
-  }
-}
-
 /** Set up the bars between the panes, and the buttons that hide them. */
 export function paneSizes() {
-  const layout = remembered();
-  const panes = find(".panes");
+  const layout = layoutOf(recall(PANES));
   const graph = find("#graph");
-  const save = () => remember(KEY, JSON.stringify(layout));
+  const save = () => remember(PANES, JSON.stringify(layout));
 
-  /** @param {Pane} pane */
-  function apply(pane) {
-    const size = layout.sizes[pane];
-    if (size === undefined) panes.style.removeProperty(`--${pane}`);
-    else panes.style.setProperty(`--${pane}`, `${size}px`);
-  }
   /** @param {Pane} pane */
   const width = (pane) => find(`#${pane}`).getBoundingClientRect().width;
 
@@ -49,12 +30,12 @@ export function paneSizes() {
       range: () => (axis === "y" ? [LOWEST, innerHeight * 0.6] : [LEAST, width(pane) + graph.getBoundingClientRect().width - LEAST]),
       onresize(size, done) {
         layout.sizes[pane] = size;
-        apply(pane);
+        applyLayout(layout);
         if (done) save();
       },
       onreset() {
         delete layout.sizes[pane];
-        apply(pane);
+        applyLayout(layout);
         save();
       },
     });
@@ -66,8 +47,7 @@ export function paneSizes() {
     const button = find(".collapse", section);
     const show = () => {
       const hidden = layout.hidden.includes(pane);
-      section.classList.toggle("collapsed", hidden);
-      panes.classList.toggle(`no-${pane}`, hidden);
+      applyLayout(layout);
       button.setAttribute("aria-expanded", String(!hidden));
       button.setAttribute("aria-label", `${hidden ? "Show" : "Hide"} the ${name}`);
       button.title = `${hidden ? "Show" : "Hide"} the ${name}`;
@@ -86,7 +66,7 @@ export function paneSizes() {
   graph.append(...bars);
   const height = bar("findings", "Height of the findings", -1, "y");
   find("#findings").append(height);
-  for (const pane of /** @type {const} */ (["program", "inspector", "findings"])) apply(pane);
+  applyLayout(layout);
   hiding("program", "program");
   hiding("inspector", "inspector");
   const describe = () => [...bars, height].forEach((each) => each.describe());

@@ -1,5 +1,6 @@
 // Present a recording: the graph in large type, the lines that run, and a QR code of the link.
 
+import { margin } from "../../core/margin.js";
 import { fill, find, h } from "../../leaves/dom.js";
 import { notesWindow } from "./notes-window.js";
 
@@ -39,10 +40,18 @@ export function presenter(state, server, canvas, onsize, teach) {
     const { run, step, phase } = now;
     const program = run?.program.split("\n") ?? [];
     const lines = step?.lines[phase] ?? [];
-    shown.textContent = lines.slice(-LINES).map((line) => `${String(line).padStart(3)}  ${program[line - 1]?.replace(/\s*#\s*note:.*$/i, "") ?? ""}`).join("\n");
+    const values = margin(now).notes;
+    fill(
+      shown,
+      lines.slice(-LINES).map((line) => {
+        const value = values.get(line);
+        const text = `${String(line).padStart(3)}  ${program[line - 1]?.replace(/\s*#\s*note:.*$/i, "") ?? ""}`;
+        return h("span", { class: "line" }, h("span", null, text), value && value.tone !== "off" && h("span", { class: `value ${value.tone}` }, value.text));
+      }),
+    );
     notes.show(now);
   }
-  state.watch(["run", "step", "phase"], show);
+  state.watch(["run", "step", "phase", "ran", "apart"], show);
   // in large type, a graph may be higher than the screen: show the end of it at which something happens
   state.watch(["phase"], ({ phase }) => {
     if (isPresented()) requestAnimationFrame(() => void (phase === "forward" || phase === "loss" ? canvas.revealRoot() : canvas.reveal()));

@@ -4,19 +4,18 @@
 // wrote are not shown later because of it. Until then, this script places the picture as that script would, and keeps what the
 // user does: see `playground/early-input.js`.
 
+import { PANES, applyLayout, layoutOf } from "../../leaves/pane-layout.js";
 import { middleOf, rootOf, settled, transformOf } from "../../leaves/placement.js";
+import { recall } from "../../leaves/storage.js";
 
 /** @import {EarlyInput} from "../../leaves/types.js" */
 
 const root = document.documentElement;
 root.dataset.js = "";
 if (new URLSearchParams(location.search).get("present") === "1") root.dataset.present = "";
-try {
-  const chosen = localStorage.getItem("theme");
-  if (!root.dataset.theme && (chosen === "light" || chosen === "dark")) root.dataset.theme = chosen;
-} catch {
-  // storage is blocked: the system's theme applies
-}
+const chosen = recall("theme");
+if (!root.dataset.theme && (chosen === "light" || chosen === "dark")) root.dataset.theme = chosen;
+const layout = layoutOf(recall(PANES));
 
 const { late, imports = "" } = document.currentScript?.dataset ?? {};
 if (late) {
@@ -25,8 +24,9 @@ if (late) {
   keepInput();
 }
 
-/** Place the picture before each frame while the page is being parsed. */
+/** Size the panes and place the picture before each frame while the page is being parsed. */
 function place() {
+  applyLayout(layout);
   const frame = document.querySelector("#canvas > .picture");
   const picture = frame?.querySelector("svg") ?? null;
   if (frame instanceof HTMLElement && frame.parentElement && picture) {
