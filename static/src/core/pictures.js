@@ -34,6 +34,8 @@ export function pictures(api, once) {
   const owners = new Map();
   /** The pass whose numbers were given last with the picture of a structure. @type {Map<string, number>} */
   const given = new Map();
+  /** The picture that was asked for before its pass was known, and its path. @type {{path: string, svg: Promise<string>} | null} */
+  let early = null;
   const figures = mapFigures(api, once);
 
   /** Return the layout of the maps of a graph; null if the server chooses it. @param {string} own @param {Layout | null} asked @returns {MapLayout | null} */
@@ -84,7 +86,26 @@ export function pictures(api, once) {
     return { svg, structure: names.structure, form: names.form, map: shown !== null, view: shown, layout: laidOut, whole: !isLarge(run, graph), figures: null };
   }
 
+  /** Fetch a picture, or take the one that was asked for early. @param {string} path @returns {Promise<string>} */
+  function fetched(path) {
+    const taken = early?.path === path ? early.svg : null;
+    early = null;
+    return taken ?? api.picture(path);
+  }
+
   return {
+    /**
+     * Ask for the picture of a run's only pass before its step is known, so that both are fetched at the same time.
+     *
+     * @param {Run} run
+     * @param {Look} look
+     */
+    ahead(run, { direction, density, view, layout }) {
+      if (view !== null || layout !== null || run.graphs.some(({ id }) => isLarge(run, id))) return;
+      const path = picture(run.id, "passes/0", "svg", direction, "inline", null, null, density);
+      early = { path, svg: api.picture(path) };
+      early.svg.catch(() => {}); // whoever takes it handles the error
+    },
     /**
      * Return the picture of a pass, which all passes of the same form share, or the picture of a graph that no pass reached.
      * A map has the given view; it is opened further if it does not show the node `shown`.
@@ -101,7 +122,7 @@ export function pictures(api, once) {
       const { direction, density } = look;
       const { key, address, layout } = keysOf(run, graph, pass, look);
       const unnamed = address === null && look.layout === "groups" ? "groups" : null; // only a view or a layout makes a small graph a map
-      const svg = await once(key, () => api.picture(picture(run.id, what, "svg", direction, "inline", address, layout ?? unnamed, density)));
+      const svg = await once(key, () => fetched(picture(run.id, what, "svg", direction, "inline", address, layout ?? unnamed, density)));
       const drawn = made(run, graph, pass, look, svg);
       // only the picture says that a small graph with many edges is a map
       if ((layout === null || layout === "nodes") && drawn.map && unfit(layoutOf(svg), keysOf(run, graph, pass, look).layout)) return this.get(run, graph, pass, look, shown);

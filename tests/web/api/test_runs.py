@@ -171,7 +171,7 @@ async def test_runs_are_listed_newest_first_in_pages(client: httpx.AsyncClient) 
     third = (await client.get(f"{RUNS}", params={"count": 2, "after": second["next"]})).json()
     assert [run["id"] for page in (first, second, third) for run in page["runs"]] == ids[::-1]
     assert third["next"] is None
-    assert first["runs"][0]["title"] == "x = torch.tensor([1.0, 2.0, 3.0])"
+    assert first["runs"][0]["title"] == "loss = ((y_pred - y) ** 2).mean()"
     assert (await client.get(f"{RUNS}?after=x")).status_code == 422
 
 
@@ -189,7 +189,7 @@ async def test_only_the_owner_can_cancel_a_run(serve: Serve) -> None:
 async def test_a_run_is_titled_by_its_first_comment_its_file_or_its_owner(serve: Serve, tmp_path: Path) -> None:
     async with serve(folder=tmp_path) as client:
         run = await start(client)
-        assert run["title"] == "x = torch.tensor([1.0, 2.0, 3.0])"
+        assert run["title"] == "loss = ((y_pred - y) ** 2).mean()"
         address = str(run["links"]["self"])  # type: ignore[index]
         file = await client.post(f"{RUNS}?title=%20my%0Afit.py", content="# A comment\nx = 1", headers=PYTHON)
         assert file.json()["title"] == "my fit.py"
