@@ -274,17 +274,26 @@ def test_a_parameter_that_settles_is_marked_with_the_number_and_others_are_not(p
         expect(page.locator("#charts .settled:visible")).to_have_count(0)
 
 
+THREE = """\
+import torch
+w = torch.zeros(3, requires_grad=True)
+for step in range(30):
+    loss = ((w - torch.tensor([1.0, -2.0, 3.0])) ** 2).sum()
+    loss.backward()
+    with torch.no_grad():
+        w -= 0.05 * w.grad
+    w.grad = None
+"""
+
+
 def test_no_number_above_a_chart_is_cut(page: Page) -> None:
     page.set_viewport_size({"width": 1440, "height": 900})
-    open_run(
-        page,
-        "import torch\nw = torch.zeros(3, requires_grad=True)\nfor step in range(30):\n"
-        "    loss = ((w - torch.tensor([1.0, -2.0, 3.0])) ** 2).sum()\n    loss.backward()\n"
-        "    with torch.no_grad():\n        w -= 0.05 * w.grad\n    w.grad = None",
-    )
+    open_run(page, THREE)
     values = page.locator("#charts .value")
     expect(values).to_have_count(3)
     expect(values.nth(1)).to_have_text("‖7.4833‖")
+    page.goto(f"{page.url.partition('?')[0]}?compare={recorded(page, THREE.replace('0.05', '0.02'))['id']}")
+    expect(page.locator("#charts .value .dashed")).to_have_count(2)
     for phase in ("backward", "update"):
         page.locator(f".phase.{phase}").click()
         for _ in range(3):

@@ -104,17 +104,18 @@ def test_an_update_is_written_once_and_one_step_has_a_loss(page: Page) -> None:
 
 
 LIVE = """\
-import time
-import torch
-w = torch.ones(3, requires_grad=True)
-x = torch.ones(3, 3)
-for step in range(100):
-    loss = ((x @ w - 2.0) ** 2).mean()
+import torch, time
+torch.manual_seed(0)
+w = torch.zeros(3, requires_grad=True)
+x = torch.randn(20, 3)
+y = x @ torch.tensor([1., 2., 3.])
+for step in range(400):
+    loss = ((x @ w - y) ** 2).mean()
     loss.backward()
     with torch.no_grad():
-        w -= 0.01 * w.grad
-    w.grad = None
-    time.sleep(0.05)
+        w -= 0.05 * w.grad
+        w.grad.zero_()
+    time.sleep(0.01)
 """
 
 
@@ -123,9 +124,9 @@ def test_a_live_run_counts_its_steps_and_shows_nothing_of_the_run_before(page: P
     expect(page.locator("#inspected table.worked")).to_have_count(1)  # the three products of the example
     write(page, LIVE)
     page.keyboard.press("ControlOrMeta+Enter")
-    expect(page.locator("#status")).to_have_text(re.compile(r"Running… \d+ of 100 steps"))
+    expect(page.locator("#status")).to_have_text(re.compile(r"Running… \d+ of 400 steps"))
     expect(page.locator("#inspected h3").first).to_have_text("w")
-    for _ in range(8):
+    for _ in range(10):
         page.wait_for_timeout(150)
         assert page.locator("#inspected table.worked").count() == 0
 

@@ -102,7 +102,8 @@ export function whyPanel({ onfollow, onback, onclose, online, onnode, onnudge, o
       h("li", null, i === trail.length - 1 ? h("span", { "aria-current": "step" }, name) : h("button", { type: "button", class: "to", onclick: () => onback(i) }, name)),
     );
     const close = h("button", { type: "button", class: "to close", "aria-label": "Close the explanation", onclick: onclose }, "×");
-    return h("nav", { "aria-label": "The way to this number" }, h("ol", null, items), close);
+    const alone = items.length === 1; // the heading has this name
+    return h("nav", { class: alone && "alone", "aria-label": "The way to this number" }, h("ol", null, !alone && items), close);
   }
 
   /** List the terms of a sum, largest first. @param {Why} answer */

@@ -244,12 +244,13 @@ export function chart(Plot, onstep) {
     const text = updated === null ? around(before) : both.length > room ? `→ ${around(updated.length + 2 > room ? write(then ?? [], room - 2) : updated)}` : both;
     value.title = updated === null ? text : both;
     const next = then && shown.index[position + 1] === at + 1 ? shown.others.map((column) => column[position + 1] ?? null) : [];
-    const compared = [theirs, next].map((numbers) => around(write(numbers, room + (shown?.title.length ?? 0))));
+    const pair = [theirs, next].map((numbers) => around(write(numbers, room))).join(" → ");
+    const compared = !then ? around(write(theirs, room)) : pair.length > room ? `→ ${around(write(next, room - 2))}` : pair;
     fill(
       value,
       pointed !== null && h("small", null, `step ${step} `),
       h("b", { class: shown.tone }, text),
-      theirs.some((each) => each !== null) && h("small", { class: "dashed" }, ` ${then ? compared.join(" → ") : compared[0]}`),
+      theirs.some((each) => each !== null) && h("small", { class: "dashed" }, ` ${compared}`),
     );
   }
 
