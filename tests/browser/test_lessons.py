@@ -332,6 +332,23 @@ def test_an_answer_is_covered_wherever_the_lesson_states_it(look: Look, lesson: 
     page.wait_for_function("each => !each.querySelector('.blank')", arg=covered)
 
 
+def test_the_stage_hides_a_parameter_after_an_update_that_a_question_asks_for(look: Look) -> None:
+    page = look(1440, "light")
+    open_recorded(page, "/lessons/optimizers")
+    passage = page.locator("[data-view]", has_text="the first step is as long as the learning rate")
+    for _ in range(60):
+        page.keyboard.press("j")
+        if "reading" in (passage.get_attribute("class") or ""):
+            break
+    expect(passage).to_have_class(re.compile("reading"))
+    value = page.locator("#canvas .node.leaf [data-field=value]").first
+    expect(page.locator("#stage-name")).to_have_text("adam")
+    expect(value).to_have_text("1.0000 → ?")
+    for asked in page.locator("[data-task=predict]", has_text="after Adam's first step").all():
+        asked.get_by_role("button", name="Show the answer").click()
+    expect(value).to_have_text("1.0000 → 1.1000")
+
+
 def test_a_lesson_without_scripts_shows_its_pictures(browser: Browser, server: str) -> None:
     with browser.new_context(java_script_enabled=False, viewport={"width": 390, "height": 844}) as context:
         page = context.new_page()

@@ -263,7 +263,10 @@ def _nodes_in(binding: str) -> list[str]:
 
     >>> _nodes_in('node("m * x").grad'), _nodes_in("edge(y_pred, m)"), _nodes_in("m.grad @ backward")
     (['m * x'], ['y_pred', 'm'], ['m'])
+    >>> _nodes_in("adam[0].m @ update"), _nodes_in("adam[0].state(m, 'exp_avg')")
+    (['m'], [])
     """
+    binding = re.sub(r"^\w+\[-?\d+\]\.", "", binding)  # the step
     if found := re.match(r"""(?:node|leaf)\((?:"([^"]*)"|'([^']*)'|(\w+))\)""", binding):
         return [found[1] or found[2] or found[3]]
     if found := re.match(r"edge\((.*)\)", binding):

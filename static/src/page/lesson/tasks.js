@@ -39,8 +39,8 @@ export function tasks({ given, api, state, kept, shown, show, dragged, questions
   /** @param {string} kind */
   const sections = (kind) => /** @type {HTMLElement[]} */ ([...document.querySelectorAll(`[data-task=${kind}]`)]);
 
-  /** @param {DOMStringMap} question  whose nodes show the answer: a gradient, because the reader knows the values of the program */
-  const nodesOf = ({ binding = "", nodes = "[]" }) => new Set(/\.grad|^edge/.test(binding) ? shown.nodes(JSON.parse(nodes)) : []);
+  /** @param {DOMStringMap} question  whose nodes show the answer: a gradient or an update, because the reader knows the values before it */
+  const nodesOf = ({ binding = "", nodes = "[]" }) => new Set(/\.grad|^edge|@ update/.test(binding) ? shown.nodes(JSON.parse(nodes)) : []);
   const asked = () => [...questions.unanswered].map(({ dataset }) => ({ nodes: nodesOf(dataset), answer: numbersOf(dataset["answer"] ?? "") }));
   const hide = veil(find("#stage"), asked, () => state.get().node);
 
