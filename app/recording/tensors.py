@@ -134,7 +134,7 @@ class Tensors:
         offsets = (np.cumsum(sizes) - sizes)[single]
         dtypes = dtype[single]
         data = np.frombuffer(self._table.values, np.uint8)
-        for code in np.unique(dtypes).tolist():
+        for code in sorted(set(dtypes.tolist())):  # `np.unique` would import `numpy.ma`
             packed = np.dtype(wire.PACKED[wire.DTYPES[code]])
             here = dtypes == code
             elements = data[offsets[here][:, None] + np.arange(packed.itemsize)].view(packed).reshape(-1)
