@@ -359,5 +359,10 @@ def _cut(text: str, limit: int) -> str:
 
 
 def count_of(count: int, noun: str) -> str:
-    """Return a count with its noun, such as ``1 edge`` or ``2,000 edges``."""
-    return f"{count} {noun}" if count == 1 else f"{count:,} {noun}s"
+    """Return a count with its noun, such as ``1 edge`` or ``2,000 edges``.
+
+    >>> count_of(2, "box")
+    '2 boxes'
+    """
+    ending = "es" if noun.endswith(("s", "x", "ch", "sh")) else "s"
+    return f"{count} {noun}" if count == 1 else f"{count:,} {noun}{ending}"
