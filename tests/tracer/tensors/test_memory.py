@@ -6,12 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from tapedeck.tracer.emitter import Emitter
-from tapedeck.tracer.source.names import Names
 from tapedeck.tracer.tensors.memory import Write
-from tapedeck.tracer.training.late_gradients import LateGradients
-from tapedeck.tracer.training.parameters import Parameters
-from tapedeck.tracer.training.shared_memory import SharedMemory
 from torch import Tensor
 
 OTHERS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -65,14 +60,3 @@ def test_a_write_reaches_a_target_without_storage() -> None:
 
     torch.func.vmap(inside)(torch.ones(2, 2))
     assert seen == [True]
-
-
-def test_memory_that_numpy_shared_is_forgotten_once_it_is_freed() -> None:
-    shared = SharedMemory(Parameters(Emitter(lambda _: None), Names({}), LateGradients()))
-    kept = [torch.zeros(3) for _ in range(5)]
-    for _ in range(1_000):
-        shared.add(torch.zeros(300))
-    for tensor in kept:
-        shared.add(tensor)
-    assert len(shared.write.shared) < 200
-    assert {tensor.untyped_storage().data_ptr() for tensor in kept} <= shared.write.shared
