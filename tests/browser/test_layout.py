@@ -45,6 +45,17 @@ def test_names_targets_and_headers_meet_the_rules_that_axe_only_offers(page: Pag
     assert [(rule["id"], [node["html"][:200] for node in rule["nodes"]]) for rule in found] == []
 
 
+def test_questions_about_both_dimensions_are_apart_on_a_phone(look: Look) -> None:
+    page = look(390, "light")
+    open_run(
+        page, "import torch\nx = torch.ones(4, 4)\nw = torch.ones(4, 4, requires_grad=True)\ny = x @ w\ny.sum().backward()\n"
+    )
+    node(page, "y = x @ w").dispatch_event("click")
+    expect(page.get_by_role("button", name="Which rows of the data")).to_have_count(2)
+    found = Axe().run(page, options={"rules": {"target-size": {"enabled": True}}}).response["violations"]
+    assert [(rule["id"], [node["html"][:200] for node in rule["nodes"]]) for rule in found] == []
+
+
 UNNAMED = """() => [...document.querySelectorAll("button[aria-label], a[aria-label], summary[aria-label]")]
     .filter(each => each.checkVisibility())
     .map(each => [each.innerText, each.getAttribute("aria-label")])
