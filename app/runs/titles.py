@@ -19,10 +19,8 @@ _SETUP: Final = ("import ", "from ", "pass  #", "torch.manual_seed(", "torch.set
 
 _CLASS: Final = re.compile(r"class (\w+)")
 _FUNCTION: Final = re.compile(r"(?:async )?def (\w+)")
-_LOSS: Final = re.compile(
-    r"\s*\w*loss = (?!None\b|(?:torch\.)?nn\.[A-Z])(?=[^#]*[A-Za-z])[^#=]+[\w)\]](?=\s*(?:#|$))", re.IGNORECASE
-)
-"""The line that computes a loss, which says most about a short program."""
+_LOSS: Final = re.compile(r"\s*\w*loss = (?!None\b|(?:torch\.)?nn\.[A-Z])", re.IGNORECASE)
+"""The beginning of a line that computes a loss."""
 _HEADING: Final = re.compile(r"^#{1,6} +(.*\S)", re.MULTILINE)
 
 
@@ -87,7 +85,16 @@ def _named(lines: Sequence[str]) -> str | None:
     """Return the name of the first class, the line of the loss or the name of the first function; ``None`` if there is none."""
     if found := next(filter(None, map(_CLASS.match, lines)), None):
         return found[1]
-    if found := next(filter(None, map(_LOSS.match, lines)), None):
-        return found[0].strip()
+    if loss := next(filter(None, map(_loss_of, lines)), None):
+        return loss
     found = next(filter(None, map(_FUNCTION.match, lines)), None)
     return found and f"{found[1]}()"
+
+
+def _loss_of(line: str) -> str | None:
+    """Return the code of a line that computes a loss, which says most about a short program; ``None`` for any other line."""
+    code = line.partition("#")[0].strip()
+    found = _LOSS.match(code)
+    formula = code[found.end() :] if found else ""
+    is_whole = formula[-1:].isalnum() or formula.endswith((")", "]", "_"))
+    return code if is_whole and "=" not in formula and any(map(str.isalpha, formula)) else None

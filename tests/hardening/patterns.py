@@ -25,6 +25,7 @@ IN_VARIABLES = {
     "backward_failed:pattern": [pattern for pattern, _ in backward_failed._SENTENCES],
     "nan_origin:pattern": [pattern for table in (nan_origin._VALUES, nan_origin._SLOPES) for pattern, _ in table],
     "judge:f'(?<![\\\\w.]){re.escape(side)}(?!\\\\w)'": [r"(?<![\w.])m\.grad(?!\w)"],
+    "written:f'\\\\b{re.escape(made.changed)}'": [r"\b\w+"],
     "mathml:simple": [r"[\w.]+"],
     "embed:f'{re.escape(root)}/(?:r|embed)/([\\\\w-]{{1,64}})'": [r"/prefix/(?:r|embed)/([\w-]{1,64})"],
 }
