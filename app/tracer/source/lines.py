@@ -230,12 +230,15 @@ class LineValues:
 
     def assign_to_step(self, before: int | None = None) -> None:
         """Assign the values recorded so far to the current step, or only those recorded before the node numbered ``before``."""
-        if before is None:
-            self._step |= self._unassigned
-            self._unassigned = {}
-            return
-        self._step |= {line: value for line, value in self._unassigned.items() if value.sequence_nr <= before}
-        self._unassigned = {line: value for line, value in self._unassigned.items() if value.sequence_nr > before}
+        taken, self._unassigned = (
+            self._unassigned,
+            {},
+        )  # replacing a value may run a finalizer or another thread, which adds more
+        if before is not None:
+            later = {line: value for line, value in taken.items() if value.sequence_nr > before}
+            self._unassigned = later | self._unassigned
+            taken = {line: value for line, value in taken.items() if value.sequence_nr <= before}
+        self._step |= taken
 
     def end_step(self, index: int, table: TableBuilder, update: Iterable[int], *, whole: bool = True) -> list[wire.LineRow]:
         """Return the rows of the step that ends. Later values belong to the next step.
