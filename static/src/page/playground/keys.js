@@ -20,7 +20,10 @@ const SCROLLS = new Set([" ", "PageUp", "PageDown", "Home", "End", "ArrowUp", "A
 export function keys(actions, mac) {
   const help = /** @type {HTMLDialogElement} */ (find("#help"));
   const letters = /** @type {HTMLInputElement} */ (find("#letters"));
-  const open = () => help.showModal();
+  const open = () => {
+    help.showModal();
+    find("#help-title").focus(); // not by autofocus, which a browser refuses in a frame, with a message
+  };
   fill(
     find("#help dl"),
     SHORTCUTS.filter(({ action }) => action === null || action === "help" || actions[action]).map(({ keys: each, does }) => h("div", null, h("dt", null, each.map((key) => [h("kbd", { "data-key": key }, cap(key, mac)), " "])), h("dd", null, does))),
