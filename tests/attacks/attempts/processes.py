@@ -51,7 +51,7 @@ c('syscall', 228 if X86 else 113, ctypes.c_long(1 << 40 | (clock_of(PARENT) & 0x
     "arms a timer on the server's clock": "c('syscall', 222 if X86 else 107, clock_of(SERVER), None, buffer)",
     "lists the processors of its parent": "attempt(os.sched_getaffinity, PARENT)",
     "lists the processors of the server": "attempt(os.sched_getaffinity, SERVER)",
-    "finds process ids by their processors": "sweep(os.sched_getaffinity, range(1, 400))",
+    "finds process ids by their processors": "sweep(os.sched_getaffinity, {*range(1, 400)} - {os.getpid()})",
     "reads the scheduling of its parent": "attempt(os.sched_getscheduler, PARENT)",
     "reads the scheduling parameters of the server": "attempt(os.sched_getparam, SERVER)",
     "reads the priority of the server": "attempt(os.getpriority, os.PRIO_PROCESS, SERVER)",
