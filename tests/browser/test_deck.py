@@ -204,6 +204,38 @@ def test_a_backward_pass_is_stepped_through_node_by_node_in_the_engine_s_order(p
     expect(value(page, 4)).to_have_text(f"{len(order) - 1} of {len(order)} nodes")
 
 
+SIGMOIDS = """\
+import torch
+w = torch.tensor(0.5, requires_grad=True)
+h = w
+for _ in range(12):
+    h = torch.sigmoid(h)
+h.backward()
+w.grad
+"""
+
+
+def test_the_picture_moves_once_for_several_nodes_of_a_pass(page: Page) -> None:
+    page.set_viewport_size({"width": 1280, "height": 800})  # the graph does not fit
+    open_run(page, SIGMOIDS)
+    page.keyboard.press("PageUp")
+    places = []
+    for _ in range(12):
+        page.keyboard.press(".")
+        expect(page.locator("#canvas .node.now")).to_be_in_viewport(ratio=0.95)
+        places.append(page.locator("#canvas svg.graph").evaluate("each => each.parentElement.style.transform"))
+    assert 2 <= len({*places}) <= 5
+
+
+def test_the_output_of_a_cell_appears_once_its_last_line_has_run(page: Page) -> None:
+    open_run(page, SIGMOIDS)
+    output = page.locator(".cm-content", has_text="tensor(1.7587e-08)")
+    page.locator(".phase.backward").click()
+    expect(output).to_have_count(1)
+    page.keyboard.press(",")
+    expect(output).to_have_count(0)
+
+
 def test_before_backward_a_gradient_is_the_accumulated_one(page: Page) -> None:
     open_run(page, ACCUMULATE)
     grad = node(page, "w").locator("[data-field=grad]")

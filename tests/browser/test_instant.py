@@ -101,6 +101,16 @@ def test_a_bare_address_opens_at_the_finding_and_every_other_instant_has_an_addr
     expect(phase).to_have_attribute("data-phase", "backward")
 
 
+def test_back_after_a_reload_shows_what_the_address_says(page: Page) -> None:
+    page.goto("/?example=xor")
+    first = page.locator("#canvas .root").text_content()
+    run(page, "import torch\nw = torch.ones(2, requires_grad=True)\n(w ** 2).sum().backward()")
+    page.reload()
+    page.go_back()
+    expect(page).to_have_url(re.compile("example=xor"))
+    expect(page.locator("#canvas .root")).to_have_text(first or "")
+
+
 def test_another_run_replaces_the_shown_one_at_once(page: Page, server: str) -> None:
     another = post(server, ALTERNATING)
     page.goto(f"{post(server, FIT)}?step=3")

@@ -42,10 +42,12 @@ export function atEnd({ run, step, phase, ran }) {
 export function cellsOver({ run, step, ...playhead }) {
   const cells = run?.cells ?? [];
   if (!run || !step || atEnd({ run, step, ...playhead })) return new Set(cells);
+  const during = playhead.phase === "backward" && playhead.ran !== null && step.passes.length === 1; // the pass is not over
   /** Return whether a line has run, and whether it has run for the last time. @param {{line: number, step: number | null}} entry */
   const state = ({ line, step: last }) => {
     const own = step.values[line];
-    const ran = own ? reached(step, playhead.phase, own.phase) : Boolean(step.earlier[line]);
+    const waits = during && own?.phase === "backward" && line !== step.passes[0]?.line;
+    const ran = own ? reached(step, playhead.phase, own.phase) && !waits : Boolean(step.earlier[line]);
     return { ran, over: ran && last !== null && last <= step.index };
   };
   const states = cells.map(({ start_line, end_line }) =>

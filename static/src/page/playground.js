@@ -337,6 +337,9 @@ state.watch(["run", "step", "phase", "ran", "apart", "graph", "node", "edited"],
   if (moved) text.follow();
 });
 state.watch(["playing"], ({ playing: on }) => on && (work.prepare(), text.resumeFollowing(), showGraph()));
+state.watch(["phase"], ({ phase, playing: on }) => {
+  if (on && (phase === "forward" || phase === "loss")) requestAnimationFrame(() => canvas.revealRoot()); // the pass begins there
+});
 for (const sign of ["pointerenter", "focusin"]) find("#deck").addEventListener(sign, () => work.prepare());
 
 drawn.begin();

@@ -337,7 +337,7 @@ export function graph({ edgeStyle, onpick, onview, onwalk, onreveal, onmove, sti
       }
       const running = [...scene.cards].find(([, { now }]) => now)?.[0];
       const shown = running === undefined ? null : group(running);
-      if (shown) port.show(shown); // the node that the engine has just run never leaves the view
+      if (shown) port.show(shown, true, false); // the node that the engine has just run, with the next ones below it
     },
     /**
      * Show on a map how far the pass has come.

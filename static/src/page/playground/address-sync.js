@@ -61,8 +61,10 @@ export function addressSync(state, work, given, program) {
   /** Return the id of the run in the address. */
   const runAt = () => /\/r\/([^/]+)/.exec(location.pathname)?.[1];
 
+  const loaded = runAt();
   addEventListener("popstate", () => {
     const id = runAt();
+    if (!id && loaded) return location.reload(); // only the server knows what is shown there
     const named = readNamed(location.search);
     const view = firstVisit(id ?? given.run?.id) ? read(location.search) : named;
     const shown = state.get().run;

@@ -150,11 +150,12 @@ export function viewport({ element, frame, fades, svg, more, focus, onmove }) {
      *
      * @param {Element} shown
      * @param {boolean} [amid]  move it to the middle of the view, if it has to move and the picture continues
+     * @param {boolean} [keep]  keep this position when the size of the view changes
      */
-    show(shown, amid = false) {
+    show(shown, amid = false, keep = amid) {
       const own = placeOf(shown);
       const margin = amid ? AMID : MARGIN;
-      if (amid) moved = true; // keep this position when the size of the view changes
+      if (keep) moved = true;
       /** @param {number} start @param {number} end @param {number} first @param {number} last  of the view */
       const by = (start, end, first, last) => {
         const least = Math.max(first + margin - start, 0) || Math.min(last - margin - end, 0);
