@@ -20,6 +20,9 @@ def factor_text(tree: ast.expr, texts: Mapping[str, str]) -> str | None:
     """Return the factor by which an expression multiplies ``grad``; ``None`` if there is none, or if it has no short form.
 
     ``texts`` has the program's text for the names in the expression.
+
+    >>> factor_text(ast.parse("grad * (self >= min) * (self <= max)", mode="eval").body, {"self": "g", "min": "0", "max": "1"})
+    '× (g ≥ 0) (g ≤ 1)'
     """
     match tree:
         case ast.BinOp(ast.Name("grad"), ast.MatMult(), other):
@@ -35,7 +38,7 @@ def factor_text(tree: ast.expr, texts: Mapping[str, str]) -> str | None:
         condition = _condition(parts.above[0], texts)
         if condition is not None:
             return f"× {parts.sign}{condition}"
-    above = [_text(each, texts) for each in parts.above]
+    above = [_in_product(each, texts) for each in parts.above]
     below = [_text(each, texts) for each in parts.below]
     if None in above or None in below or (len(parts.above) > 1 and "0" in above):
         return None
@@ -46,6 +49,12 @@ def factor_text(tree: ast.expr, texts: Mapping[str, str]) -> str | None:
     if not above and not parts.sign and divided:
         return divided
     return " ".join(filter(None, ("×", f"{parts.sign}{' '.join(filter(None, above)) or '1'}", divided)))
+
+
+def _in_product(node: ast.expr, texts: Mapping[str, str]) -> str | None:
+    """Return a factor as text, a comparison in parentheses."""
+    text = _text(node, texts)
+    return f"({text})" if text and isinstance(node, ast.Compare) else text
 
 
 def _inverse(count: object) -> str:
