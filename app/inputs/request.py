@@ -103,7 +103,7 @@ def _program(text: str) -> model.Program:
         raise InvalidInput("The program contains NUL bytes: is it a Python file?", where="program")
     if not text.strip():
         raise InvalidInput(
-            "The program is empty: send Python code, such as `x = torch.ones(3, requires_grad=True)`.", where="program"
+            "The program is empty: write Python code, such as `x = torch.ones(3, requires_grad=True)`.", where="program"
         )
     return model.Program(text=text)
 

@@ -155,7 +155,7 @@ def test_values_nested_too_deep_are_rejected() -> None:
 @pytest.mark.parametrize(
     ("body", "error", "sentence"),
     [
-        ({"program": ""}, InvalidInput, "The program is empty: send Python code"),
+        ({"program": ""}, InvalidInput, "The program is empty: write Python code"),
         ({"program": " \n\t"}, InvalidInput, "The program is empty"),
         ({"expression": " "}, InvalidInput, "The expression is empty"),
         ({"program": "x\0"}, InvalidInput, "NUL"),

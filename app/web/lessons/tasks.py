@@ -133,7 +133,7 @@ def _code(body: bytes) -> str:
     if size > CODE_BYTES:
         raise InvalidInput(f"The code has {size:,} bytes; it may have {CODE_BYTES:,}.", where="code")
     if "\0" in code or not code.strip():
-        raise InvalidInput("The code is empty or contains NUL bytes: send Python code.", where="code")
+        raise InvalidInput("The code is empty or contains NUL bytes: write Python code.", where="code")
     return code
 
 

@@ -40,7 +40,7 @@ async def still_healthy(client: httpx.AsyncClient) -> AsyncIterator[None]:
 async def test_an_empty_program_is_rejected(client: httpx.AsyncClient) -> None:
     body = problem(await client.post(RUNS, json={"program": " \n"}), 422)
     assert body["where"] == "program"
-    assert "send Python code" in body["detail"]
+    assert "write Python code" in body["detail"]
 
 
 async def test_a_megabyte_of_source_is_rejected(client: httpx.AsyncClient) -> None:

@@ -191,7 +191,7 @@ function block(label, text, write = (plain) => plain) {
     "pre",
     { "aria-label": label, role: "group", tabindex: text.split("\n").length > 8 ? 0 : null },
     write(text.slice(0, LONGEST)),
-    text.length > LONGEST && "\n… truncated here; the JSON has the full text",
+    text.length > LONGEST && "\n… cut here: the JSON export has the whole text",
   );
 }
 
