@@ -277,8 +277,10 @@ def test_a_program_may_handle_sigterm(python: str, program: Path, handled: bool)
 
 @pytest.mark.parametrize("handled", [True, False])
 def test_ctrl_c_reaches_the_program_without_a_terminal(program: Path, handled: bool) -> None:
-    wait = "try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('interrupted')\n" if handled else "time.sleep(60)\n"
-    program.write_text(START + "(w * 2).sum().backward()\nprint('ready', flush=True)\n" + wait)
+    wait = "print('ready', flush=True); time.sleep(60)\n"
+    if handled:  # from within the block, so that the signal cannot arrive before it
+        wait = f"try:\n    {wait}except KeyboardInterrupt:\n    print('interrupted')\n"
+    program.write_text(START + "(w * 2).sum().backward()\n" + wait)
     line = [sys.executable, "-m", "tapedeck", "run", "program.py"]
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     # restore the default handler, because a shell makes its background jobs ignore Ctrl+C
