@@ -69,24 +69,24 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    needed = _needed(item)
-    if needed is not None and {"browser": browser_path, "nginx": nginx_path}[needed]() is None:
-        pytest.skip(MISSING[needed])  # in one location, so that pytest summarizes all skips in one line
+    if (missing := _missing(item)) is not None:
+        pytest.skip(MISSING[missing])  # in one location, so that pytest summarizes all skips in one line
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """If programs are required, let a test fail that was skipped because its program is missing."""
     report = yield
-    if report.skipped and _needed(item) is not None and programs_are_required() and not hasattr(report, "wasxfail"):
+    if report.skipped and _missing(item) is not None and programs_are_required() and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped, though TAPEDECK_REQUIRE_PROGRAMS is set: {report.longrepr}"
     return report
 
 
-def _needed(item: pytest.Item) -> str | None:
-    """Return the marker of the program that a test needs, if any."""
-    return next((name for name in MISSING if item.get_closest_marker(name) is not None), None)
+def _missing(item: pytest.Item) -> str | None:
+    """Return the marker of a program that a test needs and that is not installed, if any."""
+    paths = {"browser": browser_path, "nginx": nginx_path}
+    return next((name for name in MISSING if item.get_closest_marker(name) is not None and paths[name]() is None), None)
 
 
 def _is_browser(item: pytest.Item) -> bool:

@@ -106,7 +106,7 @@ def test_a_file_of_a_notebook_has_its_markdown_and_each_value_beside_its_line(
         saved.context.close()
 
 
-@pytest.mark.skipif(firefox.PROGRAM is None, reason="needs Firefox")
+@pytest.mark.skipif(firefox.PROGRAM is None, reason="no Firefox on PATH: install one (on Debian, apt-get install firefox-esr)")
 def test_a_file_plays_in_firefox_without_a_network(page: Page, tmp_path: Path) -> None:
     page.goto(EXAMPLE)
     run = page.evaluate("JSON.parse(document.querySelector('#state').textContent).run.id")
