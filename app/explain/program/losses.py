@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from .syntax import Syntax, called, root_of_pass
+from .syntax import Syntax, called, root_of_pass, variable_name
 
 _LIBRARIES: Final = frozenset({"torch", "nn", "F", "functional", "np", "numpy", "math"})
 """Names of Python modules that are libraries. Their functions have no ``forward`` in the program."""
@@ -25,7 +25,7 @@ class Losses:
         self._assigned: dict[str, list[ast.expr]] = {}
         for target, value in bindings(syntax):
             for node in ast.walk(target):
-                name = _name(node)
+                name = variable_name(node)
                 if name is not None:
                     self._assigned.setdefault(name, []).append(value)
         self._returned: dict[str, list[ast.expr]] = {}
@@ -44,7 +44,7 @@ class Losses:
         """Return the possible values of an expression: assigned to its name, or returned by the function that it calls."""
         if isinstance(node, ast.Call):
             return self._returned.get(called(node) or "", [])
-        name = _name(node)
+        name = variable_name(node)
         return self._assigned.get(name, []) if name is not None else []
 
     def below(self, node: ast.expr) -> set[ast.AST]:
@@ -59,7 +59,7 @@ class Losses:
             count += 1
             for node in ast.walk(waiting.pop()):
                 seen.add(node)
-                name = _name(node)
+                name = variable_name(node)
                 if name is not None and name not in followed:
                     followed.add(name)
                     waiting += self._assigned.get(name, [])
@@ -103,13 +103,3 @@ def _of_library(call: ast.Call) -> bool:
     while isinstance(node, ast.Attribute):
         node = node.value
     return isinstance(call.func, ast.Attribute) and isinstance(node, ast.Name) and node.id in _LIBRARIES
-
-
-def _name(node: ast.AST) -> str | None:
-    """Return the name of a variable, or of an attribute of ``self``, ``None`` for other nodes."""
-    match node:
-        case ast.Name(id=name):
-            return name
-        case ast.Attribute(value=ast.Name(id="self"), attr=name):
-            return f"self.{name}"
-    return None

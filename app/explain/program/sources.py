@@ -8,7 +8,7 @@ from typing import Final
 
 from .losses import bindings
 from .modules import module_classes
-from .syntax import Syntax, called
+from .syntax import Syntax, called, variable_name
 
 EXPRESSIONS: Final = 200
 """Largest number of expressions that are followed from one expression."""
@@ -55,7 +55,7 @@ class ValueSources:
         return False
 
     def _bind(self, target: ast.expr, value: _Value) -> None:
-        if (name := _name(target)) is not None:
+        if (name := variable_name(target)) is not None:
             self._bound.setdefault(name, []).append(value)
 
     def _parts(self, root: ast.expr, item: int | None) -> Iterator[_Value]:
@@ -74,7 +74,7 @@ class ValueSources:
         """Return the expressions from which the value of a name or call comes."""
         if isinstance(node, ast.Call):
             return [(result, item) for result in self._results(node)]
-        values = self._bound.get(_name(node) or "", [])
+        values = self._bound.get(variable_name(node) or "", [])
         if not isinstance(node, ast.Name):
             return values
         return values + [(each, item) for each in (*self._arguments(node), *self._iterated(node))]
@@ -122,13 +122,3 @@ class ValueSources:
         return [
             values for values, inside in targets if any(isinstance(each, ast.Name) and each.id == name.id for each in inside)
         ]
-
-
-def _name(node: ast.AST) -> str | None:
-    """Return the name of a variable, or of an attribute of ``self``."""
-    match node:
-        case ast.Name(id=name):
-            return name
-        case ast.Attribute(value=ast.Name(id="self"), attr=name):
-            return f"self.{name}"
-    return None

@@ -336,3 +336,13 @@ def _turns_off(node: ast.expr) -> bool:
         return False
     given = node.args[0]
     return isinstance(given, ast.Constant) and given.value is False
+
+
+def variable_name(node: ast.AST) -> str | None:
+    """Return the name of a variable, or of an attribute of ``self``; ``None`` for other nodes."""
+    match node:
+        case ast.Name(id=name):
+            return name
+        case ast.Attribute(value=ast.Name(id="self"), attr=name):
+            return f"self.{name}"
+    return None
